@@ -9,6 +9,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 600
 FUZZ_RSS_MB ?= 2048
+FUZZ_CC ?= clang
 PKG_CONFIG ?= pkg-config
 INSTALL ?= install
 
@@ -26,7 +27,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' '$(1)' '$(2)')
 # ---- compiler and flags ---------------------------------------------------------------------------------------------
 
 ifeq ($(origin CC),default)
-CC := $(if $(filter fuzz,$(FLAVOR)),clang,gcc)
+CC := $(if $(filter fuzz,$(FLAVOR)),$(FUZZ_CC),gcc)
 endif
 AR ?= ar
 machine := $(shell $(CC) -dumpmachine 2>/dev/null)
@@ -52,7 +53,7 @@ ldflags_fuzz := $(sanitize) -fsanitize=fuzzer
 # ---- libraries ------------------------------------------------------------------------------------------------------
 
 libs := wolfssl libsodium libfyaml libcares jansson
-quiet_goals := help clean uninstall lint
+quiet_goals := help clean uninstall
 need_libs := $(if $(MAKECMDGOALS),$(filter-out $(quiet_goals),$(MAKECMDGOALS)),all)
 ifneq ($(need_libs),)
 missing := $(shell for l in $(libs); do $(PKG_CONFIG) --exists $$l 2>/dev/null || echo $$l; done)
@@ -210,7 +211,7 @@ $(fuzz_bins): $(OUT)/%: $(OUT)/obj/tests/fuzz/%.o $(lib)
 	$(Q)$(CC) $(cflags) $(ldflags) -o $@ $(filter %.o,$^) $(lib) $(ldlibs)
 else
 fuzz: ## build every fuzzer into build/fuzz (clang, libFuzzer, sanitizers)
-	$(Q)$(MAKE) --no-print-directory FLAVOR=fuzz fuzz
+	$(Q)$(MAKE) --no-print-directory FLAVOR=fuzz CC=$(FUZZ_CC) fuzz
 endif
 
 fuzz-run: fuzz ## run every fuzzer for FUZZ_SECONDS (600) each on a copy of its corpus; FUZZ=name for one
@@ -237,6 +238,7 @@ cov: ## run the suites with coverage and print a table of lines covered by file
 endif
 
 lint: ## layers, symbols, banned functions, headers alone, manual pages; formatting as advice
+	$(Q)$(MAKE) --no-print-directory FLAVOR=release all
 	$(Q)CC='$(CC)' scripts/lint
 
 # ---- installation ---------------------------------------------------------------------------------------------------

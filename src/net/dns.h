@@ -1,0 +1,39 @@
+/* dns.h - names to addresses through c-ares on the loop: one question set a name, both families, no caching of answers (invariant 2: the caller
+ * judges this very set and connects to it). Channels are opened at start and rotated, each with its own source port. */
+#ifndef EG_NET_DNS_H
+#define EG_NET_DNS_H
+
+#include "base/uri.h"
+#include "net/loop.h"
+
+enum { EG_DNS_MAX_ADDRS = 32 };
+
+struct eg_dns;
+struct eg_dns_query;
+
+struct eg_dns_config {
+    const struct eg_sockaddr *servers; /* NULL: the system's resolv.conf */
+    unsigned server_count;
+    bool hosts_file;     /* look into /etc/hosts first (read at start) */
+    uint32_t timeout_ms; /* for the whole question */
+    uint32_t channels;   /* 1..16 */
+    uint32_t second_family_ms; /* how long the second family may take after the first has answered: 50 */
+};
+
+struct eg_dns_answer {
+    enum eg_status status; /* EG_OK (count >= 1), EG_DNS_NOT_FOUND, EG_DNS_FAILED, EG_DNS_TIMEOUT */
+    unsigned count;
+    struct eg_addr addrs[EG_DNS_MAX_ADDRS]; /* in the order to try (RFC 8305 section 4: families alternate, IPv6 first) */
+};
+
+/* Reads the configuration files now: called before privileges are dropped. */
+enum eg_status eg_dns_new(struct eg_loop *loop, const struct eg_dns_config *config, struct eg_dns **ret, struct eg_err *err) EG_MUST_USE;
+/* Cancels all questions without calling back. */
+void eg_dns_free(struct eg_dns *d);
+/* Asks for host (canonical name, never a literal). done is called exactly once, from the loop and never from inside this call,
+ * unless cancelled. *ret is valid until done or cancel. */
+enum eg_status eg_dns_ask(struct eg_dns *d, struct eg_slice host, void (*done)(void *ctx, const struct eg_dns_answer *answer), void *ctx,
+                          struct eg_dns_query **ret, struct eg_err *err) EG_MUST_USE;
+void eg_dns_cancel(struct eg_dns_query *q);
+
+#endif

@@ -46,7 +46,8 @@ flags_debug := -Og -g3 -fno-omit-frame-pointer
 flags_asan := -O1 -g $(sanitize)
 flags_cov := -O0 -g --coverage
 flags_fuzz := -O1 -g $(sanitize) -fsanitize=fuzzer-no-link
-ldflags_asan := $(sanitize)
+# gcc's shared libubsan beside libasan ignores log_path, and a report on a discarded stderr would go unseen.
+ldflags_asan := $(sanitize) $(if $(gnuc),-static-libubsan)
 ldflags_cov := --coverage
 ldflags_fuzz := $(sanitize) -fsanitize=fuzzer
 

@@ -1,0 +1,50 @@
+/* msg.h - the inside of an eg_msg, shared by message.c (life), head.c and body.c only. */
+#ifndef EG_HTTP_MSG_H
+#define EG_HTTP_MSG_H
+
+#include <llhttp.h>
+
+#include "http/message.h"
+
+enum eg_msg_phase {
+    EG_PHASE_BLANK,  /* nothing yet; requests: one CRLF may be skipped */
+    EG_PHASE_START,  /* in the start line */
+    EG_PHASE_FIELDS, /* in a field line */
+    EG_PHASE_BODY,
+    EG_PHASE_DONE,
+    EG_PHASE_DEAD,
+};
+
+struct eg_msg {
+    llhttp_t parser;
+    enum eg_msg_kind kind;
+    enum eg_msg_phase phase;
+    enum eg_status dead; /* why, in EG_PHASE_DEAD */
+    struct eg_msg_limits limits;
+    char asked[8]; /* responses: the request's method; empty for longer ones, which frame like GET */
+    struct eg_head head;
+
+    char *text; /* the head's bytes; head's slices point into it */
+    uint32_t text_len, text_cap;
+    uint32_t line;      /* where the current line begins */
+    uint32_t target_at; /* start line: after its first space, 0 before it */
+    bool target_ended;  /* start line: after its second space */
+    uint8_t blank;      /* bytes of a CRLF before the request line */
+    struct eg_field *fields;
+    uint32_t field_cap;
+    struct eg_slice name, value; /* what llhttp found in the current line */
+
+    uint64_t left;  /* body by length: still to come; chunked: of this chunk's data */
+    uint64_t debt;  /* bytes of chunk lines that no data has paid for */
+    uint32_t trailers, trailer_bytes;
+    bool in_trailers;
+    bool head_seen, end_seen; /* llhttp agrees that head or message ended */
+};
+
+/* Ends the message: all later calls give the same status. Responses know EG_BAD_RESPONSE, EG_RESPONSE_TRUNCATED and EG_NOMEM
+ * only, so any other status becomes the first. why is a static sentence. Returns the status. */
+enum eg_status eg_msg_refuse(struct eg_msg *m, enum eg_status status, const char *why, struct eg_err *err);
+/* llhttp's reason: a static sentence without peer bytes. */
+const char *eg_msg_why(const struct eg_msg *m);
+
+#endif

@@ -1,0 +1,87 @@
+/* slice.c - the comparisons and cuts of borrowed bytes that are more than one line.
+ *
+ * ASCII only: the locale plays no part, bytes above 0x7f are equal to themselves and to nothing else. */
+#include "base/slice.h"
+
+#include <limits.h>
+
+bool eg_slice_caseeq(struct eg_slice a, struct eg_slice b)
+{
+    return a.n == b.n && eg_slice_casestarts(a, b);
+}
+
+bool eg_slice_starts(struct eg_slice a, struct eg_slice prefix)
+{
+    return a.n >= prefix.n && (prefix.n == 0 || memcmp(a.p, prefix.p, prefix.n) == 0);
+}
+
+bool eg_slice_casestarts(struct eg_slice a, struct eg_slice prefix)
+{
+    if (a.n < prefix.n)
+        return false;
+    for (size_t i = 0; i < prefix.n; i++)
+        if (eg_lower(a.p[i]) != eg_lower(prefix.p[i]))
+            return false;
+    return true;
+}
+
+struct eg_slice eg_slice_from(struct eg_slice a, size_t n)
+{
+    if (n == 0)
+        return a;
+    return n < a.n ? eg_slice(a.p + n, a.n - n) : EG_SLICE_NONE;
+}
+
+long eg_slice_index(struct eg_slice a, char c)
+{
+    const char *at = a.n ? memchr(a.p, c, a.n) : NULL;
+    return at ? (long)(at - a.p) : -1;
+}
+
+static bool is_ows(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct eg_slice eg_slice_trim(struct eg_slice a)
+{
+    while (a.n && is_ows(a.p[0])) {
+        a.p++;
+        a.n--;
+    }
+    while (a.n && is_ows(a.p[a.n - 1]))
+        a.n--;
+    return a;
+}
+
+bool eg_slice_u64(struct eg_slice a, unsigned long long *ret)
+{
+    unsigned long long value = 0;
+    if (a.n == 0)
+        return false;
+    for (size_t i = 0; i < a.n; i++) {
+        if (a.p[i] < '0' || a.p[i] > '9')
+            return false;
+        unsigned digit = (unsigned)(a.p[i] - '0');
+        if (value > (ULLONG_MAX - digit) / 10)
+            return false;
+        value = value * 10 + digit;
+    }
+    *ret = value;
+    return true;
+}
+
+bool eg_slice_list_next(struct eg_slice *rest, struct eg_slice *ret)
+{
+    while (rest->n) {
+        long comma = eg_slice_index(*rest, ',');
+        size_t n = comma < 0 ? rest->n : (size_t)comma;
+        struct eg_slice element = eg_slice_trim(eg_slice(rest->p, n));
+        *rest = eg_slice_from(*rest, n + 1);
+        if (element.n) {
+            *ret = element;
+            return true;
+        }
+    }
+    return false;
+}

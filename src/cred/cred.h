@@ -1,0 +1,111 @@
+/* cred.h - credentials: where they come from, how they are kept, their phantoms, and how one is
+ * put in place of the other. */
+#ifndef EG_CRED_CRED_H
+#define EG_CRED_CRED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/secret.h"
+#include "base/slice.h"
+
+/* ---- store: named credentials of one process, in its vault ---- */
+
+struct eg_creds;
+/* The vault is borrowed and must outlive it. EG_NOMEM. */
+enum eg_status eg_creds_new(struct eg_vault *vault, struct eg_creds **ret) EG_MUST_USE;
+/* Wipes every secret. NULL is fine. */
+void eg_creds_free(struct eg_creds *c);
+/* Stores or replaces; a failure leaves what was there. The caller wipes bytes. EG_INVALID for a
+ * name of 0 or more than 255 bytes or an empty value, EG_TOO_BIG when the vault or the store is
+ * full, EG_NOMEM. */
+enum eg_status eg_creds_put(struct eg_creds *c, struct eg_slice name, const void *bytes, size_t n,
+                            struct eg_err *err) EG_MUST_USE;
+/* Records that the source failed, with its status and sentence (no secrets). A value that was
+ * there is wiped. */
+enum eg_status eg_creds_fail(struct eg_creds *c, struct eg_slice name,
+                             const struct eg_err *why) EG_MUST_USE;
+/* NULL when absent or failed; *why (may be NULL) is then overwritten with the reason. Valid
+ * until the next put, fail or drop of that name. */
+const struct eg_secret *eg_creds_get(const struct eg_creds *c, struct eg_slice name,
+                                     struct eg_err *why);
+/* Wipes and forgets the name, loaded or failed. */
+void eg_creds_drop(struct eg_creds *c, struct eg_slice name);
+/* Names that have their secret; failed ones do not count. */
+unsigned eg_creds_count(const struct eg_creds *c);
+
+/* ---- sources: read by a short-lived helper process of the supervisor, never on a loop.
+ * Blocking. ---- */
+
+enum { EG_CREDENTIAL_MAX = 16384 };
+/* In all of them: out is empty, its ceiling at least the value's length (EG_CREDENTIAL_MAX + 2
+ * takes any), and the caller wipes it (eg_buf_wipe). Failures leave it wiped. Errors name the
+ * reference, never the value.
+ *
+ * What every value must satisfy, also one from the environment (getenv's result, copied by the
+ * caller before the environment was wiped): one newline at its end is dropped; NUL, CR, LF or
+ * other control bytes inside are EG_INVALID; empty or blank is EG_NOT_FOUND; longer than
+ * EG_CREDENTIAL_MAX is EG_TOO_BIG. */
+enum eg_status eg_source_check(struct eg_buf *value, struct eg_err *err) EG_MUST_USE;
+/* EG_PERMISSION when it is open to group or world, a symbolic link, not a regular file or of an
+ * owner who is neither us nor root; EG_NOT_FOUND, EG_IO, and as eg_source_check. */
+enum eg_status eg_source_file(const char *path, struct eg_buf *out, struct eg_err *err) EG_MUST_USE;
+/* Secret Service over sd-bus (libsystemd.so.0 by dlopen): the first item that has these two
+ * attributes (and any others); an empty account asks by service alone. A locked collection is
+ * unlocked; its prompt is awaited until deadline_ms (eg_clock_ms, absolute), which bounds
+ * everything else too. Needs DBUS_SESSION_BUS_ADDRESS or XDG_RUNTIME_DIR in the environment.
+ * EG_NOT_FOUND: no such item, or blank; EG_CREDENTIAL_UNAVAILABLE: no bus, no service, locked,
+ * dismissed, too late, or not built in; and as eg_source_check. */
+enum eg_status eg_source_keyring(const char *service, const char *account, uint64_t deadline_ms,
+                                 struct eg_buf *out, struct eg_err *err) EG_MUST_USE;
+
+/* ---- phantoms ---- */
+
+enum { EG_PHANTOM_MAX = 512 };
+/* Text of a session's phantom for a service: prefix + base62 of keyed BLAKE2b(session_key,
+ * service), `length` characters in all (raised to prefix + 24 at least, cut at EG_PHANTOM_MAX).
+ * Deterministic. It can't carry a valid CRC-32 in base 62 at its end (GitHub, npm). out: cap >=
+ * EG_PHANTOM_MAX + 1. session_key: 16 to 64 bytes. EG_INVALID for another key, and for a prefix
+ * above EG_PHANTOM_MAX - 24 or with a byte that is not visible ASCII. */
+enum eg_status eg_phantom_make(const struct eg_secret *session_key, struct eg_slice service,
+                               struct eg_slice prefix, size_t length, char *out) EG_MUST_USE;
+
+/* ---- tokens ---- */
+
+enum { EG_TOKEN_HEX = 64 };
+/* 256 random bits as 64 hex digits and a NUL. */
+void eg_token_make(char out[EG_TOKEN_HEX + 1]);
+/* The key under which a token or phantom is kept in a table: BLAKE2b-256 with a process-wide
+ * random key given by the caller. */
+void eg_token_hash(const unsigned char key[32], struct eg_slice token, unsigned char out[32]);
+/* Parses the value of Proxy-Authorization or Authorization: Basic (token = password after the
+ * first ':'; RFC 7617) or Bearer (RFC 6750); scheme case-insensitive, then one space or more,
+ * no list. scratch holds the decoded text (wipe it); *token and *user borrow from it or from
+ * value. *user may be NULL; it is empty for Bearer. A Basic value that does not fit into cap is
+ * malformed. EG_TOKEN_MISSING: other scheme or nothing; EG_TOKEN_INVALID: malformed or an empty
+ * token. */
+enum eg_status eg_token_parse(struct eg_slice value, char *scratch, size_t cap,
+                              struct eg_slice *user, struct eg_slice *token) EG_MUST_USE;
+
+/* ---- injection ---- */
+
+/* Appends "NAME: " before + secret + after "\r\n" to out. The bytes of out hold the credential
+ * afterwards: wipe it once sent. Growth here wipes the memory that it leaves; growth by later
+ * appends does not, so write the credential's fields last or reserve first. EG_INVALID for a
+ * name that is no token or for control bytes; EG_TOO_BIG, EG_NOMEM: out keeps what it had. */
+enum eg_status eg_inject_field(struct eg_buf *out, struct eg_slice name, struct eg_slice before,
+                               struct eg_slice after, const struct eg_secret *secret) EG_MUST_USE;
+/* "Basic base64(user:secret)" for proxy hops: password is "user:password", or a password with
+ * user given. *ret is a new secret in the vault, the caller's: the whole field value.
+ * EG_INVALID: a colon in user, or none in password without one. */
+enum eg_status eg_inject_basic(struct eg_vault *vault, struct eg_slice user,
+                               const struct eg_secret *password, struct eg_secret **ret,
+                               struct eg_err *err) EG_MUST_USE;
+
+/* Is needle (a phantom or a token; below 16 bytes never found) anywhere in hay, plain or
+ * percent-encoded? For the canary check of heads. Linear time. */
+bool eg_canary_in(struct eg_slice hay, struct eg_slice needle);
+
+#endif

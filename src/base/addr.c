@@ -1,8 +1,8 @@
 /* addr.c - addresses and ranges, their one text form each, and the way to and from the kernel's.
  *
- * Parsing is by our own grammar on explicit lengths (security.md T2): no octal, hexadecimal, short or padded IPv4, no zone
- * ids. What eg_addr_format writes is the canonical text: dotted quad, or RFC 5952 with the mixed notation for
- * IPv4-mapped addresses only. */
+ * Parsing is by our own grammar on explicit lengths (security.md T2): no octal, hexadecimal, short
+ * or padded IPv4, no zone ids. What eg_addr_format writes is the canonical text: dotted quad, or
+ * RFC 5952 with the mixed notation for IPv4-mapped addresses only. */
 #include "base/uri.h"
 
 #include <netinet/in.h>
@@ -65,8 +65,8 @@ static bool take_group(struct eg_slice *s, unsigned *ret)
     return true;
 }
 
-/* Up to `room` bytes of groups, parted by single colons; an IPv4 tail counts as two groups. Stops before "::" (which
- * *gap tells, and takes) or at the end. Returns the bytes written, or -1. */
+/* Up to `room` bytes of groups, parted by single colons; an IPv4 tail counts as two groups. Stops
+ * before "::" (which *gap tells, and takes) or at the end. Returns the bytes written, or -1. */
 static int parse_groups(struct eg_slice *s, uint8_t *out, int room, bool *gap)
 {
     int n = 0;

@@ -1,14 +1,15 @@
 /* arena.c - bump allocation; everything is freed at once.
  *
- * Chunks hang in a list, newest first; memory is handed out from the newest only. What is handed out is zeroed, also after a
- * reset. Not for secrets: nothing is wiped when it is freed. */
+ * Chunks hang in a list, newest first; memory is handed out from the newest only. What is handed
+ * out is zeroed, also after a reset. Not for secrets: nothing is wiped when it is freed. */
 #include "base/arena.h"
 
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-/* Chunks double from the first to the last size, so that a compilation does not need thousands of them. */
+/* Chunks double from the first to the last size, so that a compilation does not need thousands of
+ * them. */
 enum { CHUNK_FIRST = 4096, CHUNK_LAST = 65536 };
 
 struct eg_arena_chunk {

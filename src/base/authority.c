@@ -1,8 +1,9 @@
 /* authority.c - the one canonical host and port (invariant 4).
  *
- * It works on raw bytes with an explicit length and refuses instead of repairing (security.md T1, T2): a NUL, a '%', an '@' or
- * any byte outside of [A-Za-z0-9._-] ends it. Only three things are changed: ASCII upper case, one trailing dot, and
- * the spelling of an IPv6 address. It never resolves anything and calls no library parser. */
+ * It works on raw bytes with an explicit length and refuses instead of repairing (security.md T1,
+ * T2): a NUL, a '%', an '@' or any byte outside of [A-Za-z0-9._-] ends it. Only three things are
+ * changed: ASCII upper case, one trailing dot, and the spelling of an IPv6 address. It never
+ * resolves anything and calls no library parser. */
 #include "base/uri.h"
 
 #include <stdio.h>
@@ -41,7 +42,8 @@ static const char *label_fault(struct eg_slice label)
     return NULL;
 }
 
-/* Would a lenient resolver read a name with this last label as an IPv4 address? (WHATWG URL, "ends in a number") */
+/* Would a lenient resolver read a name with this last label as an IPv4 address? (WHATWG URL, "ends
+ * in a number") */
 static bool is_numeric_label(struct eg_slice label)
 {
     if (eg_slice_casestarts(label, EG_SLICE("0x")))

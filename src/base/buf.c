@@ -1,8 +1,8 @@
 /* buf.c - an owned byte queue with a ceiling.
  *
- * Invariants: off + len <= cap <= max, and data is NULL exactly when cap is 0. It compacts before it grows. A block that
- * is left behind by growing is wiped, so that eg_buf_wipe keeps its promise. Bytes given to append and unread must
- * not lie in this buffer's unread part. */
+ * Invariants: off + len <= cap <= max, and data is NULL exactly when cap is 0. It compacts before
+ * it grows. A block that is left behind by growing is wiped, so that eg_buf_wipe keeps its promise.
+ * Bytes given to append and unread must not lie in this buffer's unread part. */
 #include "base/buf.h"
 
 #include <sodium.h>
@@ -49,7 +49,8 @@ static size_t next_cap(const struct eg_buf *b, size_t need)
     return cap > b->max ? b->max : cap;
 }
 
-/* Makes cap - len >= n with the unread bytes at offset `off`; the caller has checked the ceiling. */
+/* Makes cap - len >= n with the unread bytes at offset `off`; the caller has checked the ceiling.
+ */
 static enum eg_status rearrange(struct eg_buf *b, size_t n, size_t off)
 {
     if (b->cap - b->len >= n) {

@@ -1,5 +1,5 @@
-/* clock.h - time. Deadlines use the monotonic clock (a suspend or a clock change must not fire them all);
- * the wall clock is for the audit and certificate dates only. */
+/* clock.h - time. Deadlines use the monotonic clock (a suspend or a clock change must not fire them
+ * all); the wall clock is for the audit and certificate dates only. */
 #ifndef EG_BASE_CLOCK_H
 #define EG_BASE_CLOCK_H
 

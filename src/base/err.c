@@ -1,7 +1,8 @@
 /* err.c - the caller-owned detail of a failure.
  *
- * It allocates nothing and keeps the first report: the lowest layer knows best. What it is given must hold neither
- * peer bytes nor secrets; control bytes are replaced all the same, so that a text is always one line. */
+ * It allocates nothing and keeps the first report: the lowest layer knows best. What it is given
+ * must hold neither peer bytes nor secrets; control bytes are replaced all the same, so that a text
+ * is always one line. */
 #include "base/err.h"
 
 #include <stdarg.h>

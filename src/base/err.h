@@ -12,8 +12,8 @@ struct eg_err {
     char text[200];    /* NUL-terminated sentence for people, may be empty */
 };
 
-/* Fills err (NULL is allowed) and returns status, so that `return eg_err_set(...)` reads as one step.
- * The first caller wins: an err whose status is already set (not EG_OK) keeps its text. */
+/* Fills err (NULL is allowed) and returns status, so that `return eg_err_set(...)` reads as one
+ * step. The first caller wins: an err whose status is already set (not EG_OK) keeps its text. */
 enum eg_status eg_err_set(struct eg_err *err, enum eg_status status, const char *layer, int sys,
                           const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* Makes err empty again. NULL is allowed. */

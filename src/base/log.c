@@ -1,7 +1,8 @@
 /* log.c - messages for the operator, one line and one write(2) each.
  *
- * What is not printable ASCII is shown as \xHH, so that no text can forge a line or drive a terminal. A message
- * that is too long is cut. Failure to write is ignored: there is nobody left to tell. */
+ * What is not printable ASCII is shown as \xHH, so that no text can forge a line or drive a
+ * terminal. A message that is too long is cut. Failure to write is ignored: there is nobody left to
+ * tell. */
 #include "base/log.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
-/* log.h - messages for the operator on stderr, one line each. Only processes' main files (cmd) and the rooms' callbacks given to them log:
- * library code returns errors instead. The level is the only global state of the project. */
+/* log.h - messages for the operator on stderr, one line each. Only processes' main files (cmd) and
+ * the rooms' callbacks given to them log: library code returns errors instead. The level is the
+ * only global state of the project. */
 #ifndef EG_BASE_LOG_H
 #define EG_BASE_LOG_H
 

@@ -1,8 +1,9 @@
 /* path.c - the one canonical path (policy.md point 5, security.md T17).
  *
- * Escapes of unreserved characters are decoded, the digits of the others become upper case, everything else stays:
- * %2F is data inside a segment. Whether some origin could read another path out of it is told by the flags, on the form
- * that is reached when escapes are decoded until none is left. Canonical text is its own canonical form. */
+ * Escapes of unreserved characters are decoded, the digits of the others become upper case,
+ * everything else stays: %2F is data inside a segment. Whether some origin could read another path
+ * out of it is told by the flags, on the form that is reached when escapes are decoded until none
+ * is left. Canonical text is its own canonical form. */
 #include "base/uri.h"
 
 #include <stdlib.h>
@@ -62,8 +63,9 @@ static const char *canonicalise(struct eg_slice path, char *to, size_t *n)
     return NULL;
 }
 
-/* Decodes until stable, in one pass: escapes can't overlap, so reducing at the end of what is written whenever an escape is
- * complete there reaches the same end as decoding the whole again and again. */
+/* Decodes until stable, in one pass: escapes can't overlap, so reducing at the end of what is
+ * written whenever an escape is complete there reaches the same end as decoding the whole again and
+ * again. */
 static size_t decode_stable(struct eg_slice path, char *to)
 {
     size_t n = 0;
@@ -86,8 +88,8 @@ static bool is_dot_segment(struct eg_slice segment)
     return eg_slice_eq(segment, EG_SLICE(".")) || eg_slice_eq(segment, EG_SLICE(".."));
 }
 
-/* What is wrong with a fully decoded path. A slash or backslash that was an escape ends a segment here: an origin that decodes
- * before it normalises would climb out of "a%2F..%2Fb" as well. */
+/* What is wrong with a fully decoded path. A slash or backslash that was an escape ends a segment
+ * here: an origin that decodes before it normalises would climb out of "a%2F..%2Fb" as well. */
 static const char *decoded_fault(struct eg_slice path)
 {
     size_t start = 0;

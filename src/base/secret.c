@@ -1,8 +1,8 @@
 /* secret.c - the vault: one guarded, locked block, cut first-fit into secrets.
  *
- * Handles are ordinary memory and hold no secret byte; the block holds nothing else. The list is ordered by offset, so a gap
- * is the space between neighbours. A forked child does not have the block (MADV_DONTFORK): it must neither use nor free
- * a vault that it inherited. */
+ * Handles are ordinary memory and hold no secret byte; the block holds nothing else. The list is
+ * ordered by offset, so a gap is the space between neighbours. A forked child does not have the
+ * block (MADV_DONTFORK): it must neither use nor free a vault that it inherited. */
 #include "base/secret.h"
 
 #include <errno.h>
@@ -36,7 +36,8 @@ static size_t grains(size_t n)
     return (n + GRAIN - 1) / GRAIN * GRAIN;
 }
 
-/* The pages of the block. libsodium puts it against the guard page behind it, with a canary of 16 bytes before it. */
+/* The pages of the block. libsodium puts it against the guard page behind it, with a canary of 16
+ * bytes before it. */
 static void pages_of(const struct eg_vault *v, void **start, size_t *n)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);

@@ -1,6 +1,7 @@
 /* slice.c - the comparisons and cuts of borrowed bytes that are more than one line.
  *
- * ASCII only: the locale plays no part, bytes above 0x7f are equal to themselves and to nothing else. */
+ * ASCII only: the locale plays no part, bytes above 0x7f are equal to themselves and to nothing
+ * else. */
 #include "base/slice.h"
 
 #include <limits.h>

@@ -11,24 +11,28 @@ struct eg_slice {
     size_t n;
 };
 
-#define EG_SLICE_NONE ((struct eg_slice){NULL, 0})
+#define EG_SLICE_NONE ((struct eg_slice){ NULL, 0 })
 /* A slice of a string literal. */
-#define EG_SLICE(literal) ((struct eg_slice){"" literal, sizeof(literal) - 1})
+#define EG_SLICE(literal) ((struct eg_slice){ "" literal, sizeof(literal) - 1 })
 
-static inline struct eg_slice eg_slice(const void *p, size_t n) {
-    return (struct eg_slice){p, n};
+static inline struct eg_slice eg_slice(const void *p, size_t n)
+{
+    return (struct eg_slice){ p, n };
 }
 
-static inline struct eg_slice eg_slice_str(const char *s) {
-    return (struct eg_slice){s, s ? strlen(s) : 0};
+static inline struct eg_slice eg_slice_str(const char *s)
+{
+    return (struct eg_slice){ s, s ? strlen(s) : 0 };
 }
 
-static inline bool eg_slice_eq(struct eg_slice a, struct eg_slice b) {
+static inline bool eg_slice_eq(struct eg_slice a, struct eg_slice b)
+{
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
 /* ASCII lower case of one octet; locale plays no part. */
-static inline char eg_lower(char c) {
+static inline char eg_lower(char c)
+{
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
@@ -45,8 +49,8 @@ long eg_slice_index(struct eg_slice a, char c);
 struct eg_slice eg_slice_trim(struct eg_slice a);
 /* Decimal digits only, no sign, no space, no overflow, at least one digit; false otherwise. */
 bool eg_slice_u64(struct eg_slice a, unsigned long long *ret);
-/* Takes the next element of a comma-separated list (RFC 9110 section 5.6.1), trimmed, empty ones skipped;
- * advances *rest; false at its end. Quoted strings are not understood. */
+/* Takes the next element of a comma-separated list (RFC 9110 section 5.6.1), trimmed, empty ones
+ * skipped; advances *rest; false at its end. Quoted strings are not understood. */
 bool eg_slice_list_next(struct eg_slice *rest, struct eg_slice *ret);
 
 #endif

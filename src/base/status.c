@@ -1,7 +1,7 @@
 /* status.c - the rows of EG_STATUS_LIST as data, for look-up by number.
  *
- * Nothing is computed here: the list in egress/status.h is the only place where an outcome is described.
- * A number outside of the list is answered like EG_INTERNAL, with the name "invalid". */
+ * Nothing is computed here: the list in egress/status.h is the only place where an outcome is
+ * described. A number outside of the list is answered like EG_INTERNAL, with the name "invalid". */
 #include "egress/status.h"
 
 #include <stddef.h>

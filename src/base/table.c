@@ -1,7 +1,8 @@
 /* table.c - open addressing with linear probing over SipHash-2-4, keyed per table.
  *
- * Invariants: at most 3/4 of the slots are taken, so that a probe always ends; removal shifts back instead of leaving
- * tombstones, so that churn costs nothing. Entries are one allocation each and never move. */
+ * Invariants: at most 3/4 of the slots are taken, so that a probe always ends; removal shifts back
+ * instead of leaving tombstones, so that churn costs nothing. Entries are one allocation each and
+ * never move. */
 #include "base/table.h"
 
 #include <sodium.h>
@@ -131,7 +132,8 @@ enum eg_status eg_table_add(struct eg_table *t, struct eg_slice key, void *value
     return EG_OK;
 }
 
-/* Closes the gap at i: each entry of the run behind it whose home is not after the gap moves into it. */
+/* Closes the gap at i: each entry of the run behind it whose home is not after the gap moves into
+ * it. */
 static void shift_back(struct eg_table *t, size_t gap)
 {
     size_t mask = t->slot_count - 1;

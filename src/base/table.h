@@ -1,4 +1,5 @@
-/* table.h - a hash table with byte-string keys, keyed with a random SipHash key so that a peer can't choose collisions. */
+/* table.h - a hash table with byte-string keys, keyed with a random SipHash key so that a peer
+ * can't choose collisions. */
 #ifndef EG_BASE_TABLE_H
 #define EG_BASE_TABLE_H
 
@@ -20,7 +21,8 @@ enum eg_status eg_table_add(struct eg_table *t, struct eg_slice key, void *value
 /* Removes and returns the value; NULL when absent. */
 void *eg_table_take(struct eg_table *t, struct eg_slice key);
 size_t eg_table_count(const struct eg_table *t);
-/* Walks all entries in no order: start with *cursor = 0; false at the end. The table must not change meanwhile. */
+/* Walks all entries in no order: start with *cursor = 0; false at the end. The table must not
+ * change meanwhile. */
 bool eg_table_next(const struct eg_table *t, size_t *cursor, struct eg_slice *key, void **value);
 
 #endif

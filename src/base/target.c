@@ -1,7 +1,8 @@
 /* target.c - the four forms of a request-target (RFC 9112 section 3.2).
  *
- * It splits and checks, and borrows path and query from the text; the canonical path is path.c's work. Visible ASCII is the
- * outer limit for every form, so that whatever passes can stand in a request line again. */
+ * It splits and checks, and borrows path and query from the text; the canonical path is path.c's
+ * work. Visible ASCII is the outer limit for every form, so that whatever passes can stand in a
+ * request line again. */
 #include "base/uri.h"
 
 static const char layer[] = "target";

@@ -1,0 +1,206 @@
+/* launch.c - the launcher's side: clones the namespace's init, maps its ids, receives the listener, lets the command go, and speaks
+ * to init about signals and the terminal. Blocking until the command runs, with a deadline; never afterwards. */
+#include "launch/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct eg_launch {
+    pid_t pid; /* init's, as we see it */
+    int sock;
+    int listener;
+    int tty;
+    bool foreground; /* the command's group has the terminal */
+    bool gone;       /* waited for here, since it failed before it ran */
+    struct eg_sockaddr at;
+};
+
+static enum eg_status pair(int ends[2], struct eg_err *err) {
+    struct timeval deadline = {.tv_sec = EG_REPORT_DEADLINE_S};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return eg_err_set(err, EG_IO, "launch", errno, "no socket pair for the child");
+    if (setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline) < 0 ||
+        setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline) < 0) {
+        close(ends[0]);
+        close(ends[1]);
+        return eg_err_set(err, EG_IO, "launch", errno, "no deadline for the child");
+    }
+    return EG_OK;
+}
+
+/* Ends and reaps a child that never ran the command. */
+static void discard(struct eg_launch *l) {
+    if (l->pid > 0 && !l->gone) {
+        kill(l->pid, SIGKILL);
+        while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        l->gone = true;
+    }
+}
+
+static enum eg_status refused_report(const struct eg_report *r, enum eg_status status, struct eg_err *err) {
+    if (status == EG_OK && r->kind == EG_REPORT_FAILED && r->status > EG_OK && r->status < EG_STATUS_COUNT)
+        return eg_err_set(err, (enum eg_status)r->status, "launch", r->sys, "%s", r->text);
+    return eg_err_set(err, EG_IO, "launch", 0, "the child's first process gave no answer");
+}
+
+static enum eg_status receive_listener(struct eg_launch *l, const struct eg_who *who, bool enforce, struct eg_err *err) {
+    struct eg_report r = {0};
+    const char mapped = EG_ORDER_MAPPED;
+    enum eg_status status = enforce ? eg_namespace_map(l->pid, who, err) : EG_OK;
+    if (status != EG_OK)
+        return status;
+    status = eg_wire_write(l->sock, &mapped, 1);
+    if (status == EG_OK)
+        status = eg_wire_read_report(l->sock, &r, &l->listener);
+    if (status != EG_OK || r.kind != EG_REPORT_READY || l->listener < 0 || r.port == 0 || r.port > 65535)
+        return refused_report(&r, status, err);
+    l->at = (struct eg_sockaddr){.addr = {.family = 4, .b = {127, 0, 0, 1}}, .port = (uint16_t)r.port};
+    return EG_OK;
+}
+
+/* Are we the terminal's foreground job? Then the command becomes it. */
+static void find_terminal(struct eg_launch *l) {
+    l->tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    l->foreground = l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp();
+}
+
+enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_launch **ret, struct eg_err *err) {
+    struct eg_plan plan = {.argv = spec->argv, .enforce = spec->enforce};
+    int ends[2];
+    enum eg_status status = eg_who_find(spec, &plan.who, err);
+    if (status != EG_OK)
+        return status;
+    struct eg_launch *l = calloc(1, sizeof *l);
+    if (!l)
+        return EG_NOMEM;
+    l->sock = l->listener = l->tty = -1;
+    status = pair(ends, err);
+    if (status != EG_OK)
+        goto fail;
+    l->sock = ends[0];
+    find_terminal(l);
+    plan.sock = ends[1];
+    plan.tty = l->tty;
+    plan.foreground = l->foreground;
+    l->pid = eg_namespace_clone(spec->enforce);
+    if (l->pid == 0)
+        eg_init_main(&plan);
+    int sys = errno;
+    close(ends[1]);
+    if (l->pid < 0) {
+        status = eg_namespace_refused(sys, "a namespace for the child", err);
+        goto fail;
+    }
+    status = receive_listener(l, &plan.who, spec->enforce, err);
+    if (status != EG_OK)
+        goto fail;
+    *ret = l;
+    return EG_OK;
+fail:
+    eg_launch_free(l);
+    return status;
+}
+
+int eg_launch_listener(const struct eg_launch *l) {
+    return l->listener;
+}
+
+const struct eg_sockaddr *eg_launch_address(const struct eg_launch *l) {
+    return &l->at;
+}
+
+pid_t eg_launch_pid(const struct eg_launch *l) {
+    return l->pid;
+}
+
+static enum eg_status not_executed(int sys, struct eg_err *err) {
+    if (sys == ENOENT || sys == ENOTDIR)
+        return eg_err_set(err, EG_NOT_FOUND, "launch", sys, "the command was not found");
+    return eg_err_set(err, EG_PERMISSION, "launch", sys, "the command can't be executed");
+}
+
+enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment, const struct eg_launch_paths *paths,
+                            struct eg_err *err) {
+    struct eg_report r = {0};
+    int passed = -1;
+    enum eg_status status = eg_wire_send_go(l->sock, environment, paths, err);
+    if (status == EG_OK)
+        status = eg_wire_read_report(l->sock, &r, &passed);
+    if (passed >= 0)
+        close(passed);
+    if (status == EG_OK && r.kind == EG_REPORT_RUNNING)
+        return EG_OK;
+    discard(l);
+    if (status == EG_OK && r.kind == EG_REPORT_EXEC)
+        return not_executed(r.sys, err);
+    status = refused_report(&r, status, err);
+    /* 126 is for the command; what fails before it is ours. */
+    return status == EG_PERMISSION || status == EG_NOT_FOUND ? EG_IO : status;
+}
+
+void eg_launch_signal(struct eg_launch *l, int signal) {
+    if (!l->gone)
+        kill(l->pid, signal);
+}
+
+int eg_launch_events_fd(const struct eg_launch *l) {
+    return l->sock;
+}
+
+bool eg_launch_stopped(struct eg_launch *l) {
+    struct eg_report r;
+    ssize_t n = recv(l->sock, &r, sizeof r, MSG_DONTWAIT | MSG_PEEK);
+    if (n != (ssize_t)sizeof r || recv(l->sock, &r, sizeof r, MSG_DONTWAIT) != n || r.kind != EG_REPORT_STOPPED)
+        return false;
+    l->foreground = false; /* the shell takes the terminal when we stop too */
+    return l->tty >= 0;
+}
+
+void eg_launch_continue(struct eg_launch *l) {
+    l->foreground = l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp();
+    char order = l->foreground ? EG_ORDER_FOREGROUND : EG_ORDER_BACKGROUND;
+    if (eg_wire_write(l->sock, &order, 1) != EG_OK)
+        return; /* it ended meanwhile, and its status says so */
+}
+
+void eg_launch_take_terminal(struct eg_launch *l) {
+    sigset_t block, before;
+    if (!l->foreground)
+        return;
+    l->foreground = false;
+    sigemptyset(&block);
+    sigaddset(&block, SIGTTOU); /* the kernel lets who blocks it, and would stop us else */
+    sigprocmask(SIG_BLOCK, &block, &before);
+    tcsetpgrp(l->tty, getpgrp());
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
+void eg_launch_ended(struct eg_launch *l) {
+    l->gone = true;
+}
+
+void eg_launch_free(struct eg_launch *l) {
+    if (!l)
+        return;
+    discard(l);
+    eg_launch_take_terminal(l);
+    if (l->sock >= 0)
+        close(l->sock);
+    if (l->tty >= 0)
+        close(l->tty);
+    free(l);
+}
+
+int eg_launch_exit_code(int wait_status) {
+    if (WIFEXITED(wait_status))
+        return WEXITSTATUS(wait_status);
+    return WIFSIGNALED(wait_status) ? (128 + WTERMSIG(wait_status)) & 255 : 255;
+}

@@ -15,6 +15,8 @@ struct eg_tls_server_config {
     struct eg_slice cert_pem, key_pem; /* required */
     struct eg_slice client_ca_pem;     /* empty: no client certificate is asked for */
     bool require_client;
+    bool tickets;    /* clients may resume (off where we intercept, and by default: a ticket key is one more secret) */
+    bool only_tls12; /* for tests and peers that know no TLS 1.3 */
 };
 
 /* Once a process, before any context. */
@@ -25,6 +27,8 @@ void eg_tls_stop(void);
  * unless none is left. Contexts are reference counted; sessions hold one. */
 enum eg_status eg_tls_client_ctx(const struct eg_tls_client_config *config, struct eg_tls_ctx **ret, struct eg_err *err) EG_MUST_USE;
 enum eg_status eg_tls_server_ctx(const struct eg_tls_server_config *config, struct eg_tls_ctx **ret, struct eg_err *err) EG_MUST_USE;
+/* How many certificates of the CA bundles were loaded, and how many skipped (expired, or not to be parsed). */
+void eg_tls_ctx_cas(const struct eg_tls_ctx *c, unsigned *loaded, unsigned *skipped);
 void eg_tls_ctx_ref(struct eg_tls_ctx *c);
 void eg_tls_ctx_unref(struct eg_tls_ctx *c);
 

@@ -7,7 +7,8 @@
 
 struct eg_tls;
 
-/* The transport below. Both: EG_OK with *done > 0, EG_AGAIN, EG_EOF (recv), or a failure. */
+/* The transport below. Both: EG_OK with *done > 0, EG_AGAIN, EG_EOF (recv), or a failure. Where a call of this room returns the transport's
+ * failure it leaves err empty: the transport knows more. */
 struct eg_tls_transport {
     enum eg_status (*recv)(void *ctx, char *p, size_t n, size_t *done);
     enum eg_status (*send)(void *ctx, const char *p, size_t n, size_t *done);
@@ -33,10 +34,14 @@ bool eg_tls_pending(const struct eg_tls *s);
 unsigned eg_tls_want(const struct eg_tls *s);
 
 /* A resumable session, serialised (about 2 KB, holds secrets: keep it in our own memory only and wipe it). *n = 0: none yet (TLS 1.3 tickets come after the handshake, so ask when the connection is put
- * away or closed). EG_TOO_BIG when cap is too small. */
+ * away or closed). EG_TOO_BIG when cap is too small. Ask before
+ * eg_tls_shutdown: wolfSSL forgets the session once both sides have closed. It is bound to its host name and loads for that one only. */
 enum eg_status eg_tls_session_save(struct eg_tls *s, unsigned char *out, size_t cap, size_t *n) EG_MUST_USE;
 /* Before the handshake. A session that can't be used is not an error: a full handshake follows. */
 void eg_tls_session_load(struct eg_tls *s, const unsigned char *p, size_t n);
 bool eg_tls_resumed(const struct eg_tls *s);
+/* "TLSv1.3", "TLSv1.2"; and the suite's name. Static storage; "" before the handshake is complete. */
+const char *eg_tls_version(const struct eg_tls *s);
+const char *eg_tls_suite(const struct eg_tls *s);
 
 #endif

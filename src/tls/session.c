@@ -1,0 +1,386 @@
+/* session.c - one TLS connection over a transport of two callbacks: handshake, bytes, close_notify, resumption. It opens no
+ * socket and waits for nothing.
+ * Invariants: how a connection ended is remembered and wolfSSL is not asked again (after both close_notify it would begin a new
+ * handshake). wolfSSL is never told WANT_WRITE: what the transport does not take is kept in `out` and flushed by the next call,
+ * because 5.5.4 builds an alert anew each time that it is called again, and loses its place in a handshake. A call that leaves
+ * bytes in `out` is EG_AGAIN, so progress is exact. */
+#include "tls/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "tls/wolf.h"
+
+enum { RECORD_MAX = 16384, AHEAD = 4096, SAVED_MAX = 16384, OUT_MAX = 128 * 1024 };
+
+enum { TLS_IN = 1, TLS_OUT = 2 }; /* net/loop.h's EG_IN and EG_OUT: that room is of the same step */
+
+struct eg_tls {
+    WOLFSSL *ssl;
+    struct eg_tls_ctx *ctx;
+    struct eg_tls_transport transport;
+    struct eg_authority name; /* of a client */
+    bool ready;               /* wolfSSL's handshake is complete */
+    bool established;         /* and all of ours is out */
+    bool sent_notify;
+    bool cut;              /* the transport ended */
+    enum eg_status ended;  /* what every further read returns; EG_OK while open */
+    enum eg_status io;     /* how the transport failed to read; EG_OK */
+    enum eg_status broken; /* and to send */
+    unsigned want;         /* set by the callbacks that met EG_AGAIN */
+    struct eg_buf out;     /* records that the transport did not take yet */
+    size_t writing;        /* plain bytes of the record that wolfSSL has taken and not yet sent */
+    size_t ahead_off, ahead_len;
+    char ahead[AHEAD]; /* read ahead: wolfSSL asks for 5 bytes, then the rest, of each record */
+};
+
+/* ---- the transport, as wolfSSL calls it ---- */
+
+static int recv_failed(struct eg_tls *s, enum eg_status r)
+{
+    if (r == EG_AGAIN) {
+        s->want |= TLS_IN;
+        return WOLFSSL_CBIO_ERR_WANT_READ;
+    }
+    if (r == EG_EOF)
+        s->cut = true;
+    else
+        s->io = r;
+    return r == EG_EOF ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_GENERAL;
+}
+
+static int cb_recv(WOLFSSL *ssl, char *p, int n, void *ctx)
+{
+    struct eg_tls *s = ctx;
+    size_t done = 0;
+    (void)ssl;
+    if (s->ahead_len == 0) {
+        bool direct = (size_t)n >= sizeof s->ahead;
+        enum eg_status r = s->transport.recv(s->transport.ctx, direct ? p : s->ahead,
+                                             direct ? (size_t)n : sizeof s->ahead, &done);
+        if (r != EG_OK)
+            return recv_failed(s, r);
+        if (direct)
+            return (int)done;
+        s->ahead_off = 0;
+        s->ahead_len = done;
+    }
+    done = (size_t)n < s->ahead_len ? (size_t)n : s->ahead_len;
+    memcpy(p, s->ahead + s->ahead_off, done);
+    s->ahead_off += done;
+    s->ahead_len -= done;
+    return (int)done;
+}
+
+/* Sends what is left from before. EG_OK: nothing is; a transport that takes no more is remembered and not asked again. */
+static enum eg_status flush(struct eg_tls *s)
+{
+    while (s->out.len && s->broken == EG_OK) {
+        struct eg_slice rest = eg_buf_slice(&s->out);
+        size_t done = 0;
+        enum eg_status r = s->transport.send(s->transport.ctx, rest.p, rest.n, &done);
+        if (r == EG_AGAIN) {
+            s->want |= TLS_OUT;
+            return r;
+        }
+        if (r != EG_OK)
+            s->broken = r;
+        eg_buf_consume(&s->out, done);
+    }
+    eg_buf_done(&s->out); /* idle connections keep no buffer */
+    return s->broken;
+}
+
+/* Never a failure to wolfSSL: it would refuse to read what the peer said before it closed, an alert or an answer. */
+static int cb_send(WOLFSSL *ssl, char *p, int n, void *ctx)
+{
+    struct eg_tls *s = ctx;
+    size_t sent = 0;
+    (void)ssl;
+    if (s->out.len == 0 && s->broken == EG_OK) {
+        enum eg_status r = s->transport.send(s->transport.ctx, p, (size_t)n, &sent);
+        if (r != EG_OK && r != EG_AGAIN)
+            s->broken = r;
+    }
+    if (s->broken == EG_OK && sent < (size_t)n &&
+        eg_buf_append(&s->out, p + sent, (size_t)n - sent) != EG_OK)
+        s->broken = EG_NOMEM;
+    return n;
+}
+
+/* ---- making and freeing ---- */
+
+static enum eg_status tls_new(struct eg_tls_ctx *c, const struct eg_tls_transport *t,
+                              struct eg_tls **ret, struct eg_err *err)
+{
+    struct eg_tls *s = calloc(1, sizeof *s);
+    if (!s)
+        return eg_err_set(err, EG_NOMEM, "tls", 0, "out of memory");
+    s->ssl = wolfSSL_new(c->wolf);
+    if (!s->ssl) {
+        free(s);
+        return eg_err_set(err, EG_NOMEM, "tls", 0, "out of memory");
+    }
+    eg_tls_ctx_ref(c);
+    s->ctx = c;
+    s->transport = *t;
+    eg_buf_init(&s->out, OUT_MAX);
+    wolfSSL_SSLSetIORecv(s->ssl, cb_recv);
+    wolfSSL_SSLSetIOSend(s->ssl, cb_send);
+    wolfSSL_SetIOReadCtx(s->ssl, s);
+    wolfSSL_SetIOWriteCtx(s->ssl, s);
+    *ret = s;
+    return EG_OK;
+}
+
+enum eg_status eg_tls_connect(struct eg_tls_ctx *c, const struct eg_authority *name,
+                              const struct eg_tls_transport *t, struct eg_tls **ret,
+                              struct eg_err *err)
+{
+    struct eg_tls *s = NULL;
+    if (c->server)
+        return eg_err_set(err, EG_INVALID, "tls", 0, "a server's context can't connect");
+    enum eg_status r = tls_new(c, t, &s, err);
+    if (r != EG_OK)
+        return r;
+    s->name = *name;
+    r = eg_tls_verify_name(s->ssl, &s->name, err);
+    if (r == EG_OK && wolfSSL_UseKeyShare(s->ssl, WOLFSSL_ECC_X25519) != WOLFSSL_SUCCESS)
+        r = eg_err_set(err, EG_NOMEM, "tls", 0, "no key share");
+    if (r != EG_OK) {
+        eg_tls_free(s);
+        return r;
+    }
+    *ret = s;
+    return EG_OK;
+}
+
+enum eg_status eg_tls_accept(struct eg_tls_ctx *c, const struct eg_tls_transport *t,
+                             struct eg_tls **ret, struct eg_err *err)
+{
+    if (!c->server)
+        return eg_err_set(err, EG_INVALID, "tls", 0, "a client's context can't accept");
+    return tls_new(c, t, ret, err);
+}
+
+void eg_tls_free(struct eg_tls *s)
+{
+    if (!s)
+        return;
+    wolfSSL_free(s->ssl);
+    eg_tls_ctx_unref(s->ctx);
+    eg_buf_done(&s->out);
+    explicit_bzero(s->ahead, sizeof s->ahead);
+    free(s);
+}
+
+/* ---- running ---- */
+
+/* What a call of wolfSSL that did not succeed means. EG_AGAIN, or a failure. */
+static enum eg_status outcome(struct eg_tls *s, int ret, struct eg_err *err)
+{
+    int code = wolfSSL_get_error(s->ssl, ret);
+    if (code == WOLFSSL_ERROR_WANT_READ || code == WOLFSSL_ERROR_WANT_WRITE) {
+        if (!s->want) /* not from a callback */
+            s->want = code == WOLFSSL_ERROR_WANT_READ ? TLS_IN : TLS_OUT;
+        return EG_AGAIN;
+    }
+    if (s->io != EG_OK)
+        return s->io; /* err is the transport's to fill */
+    return eg_tls_verify_error(s->ssl, code, err);
+}
+
+/* After wolfSSL took or made bytes: EG_AGAIN while some are not out. */
+static enum eg_status finish(struct eg_tls *s)
+{
+    if (s->broken != EG_OK)
+        return s->broken;
+    if (s->out.len == 0)
+        return EG_OK;
+    s->want |= TLS_OUT;
+    return EG_AGAIN;
+}
+
+static enum eg_status handshake_step(struct eg_tls *s, struct eg_err *err)
+{
+    int ret = s->ctx->server ? wolfSSL_accept(s->ssl) : wolfSSL_connect(s->ssl);
+    if (ret == WOLFSSL_SUCCESS) {
+        s->ready = true;
+        return eg_tls_verify_done(s->ssl, s->ctx->server ? NULL : &s->name, err);
+    }
+    if (s->cut)
+        return eg_err_set(err, EG_TLS_FAILED, "tls", 0,
+                          "the peer closed the connection during the handshake");
+    return outcome(s, ret, err);
+}
+
+enum eg_status eg_tls_handshake(struct eg_tls *s, struct eg_err *err)
+{
+    if (s->established)
+        return EG_OK;
+    if (s->ended != EG_OK)
+        return eg_err_set(err, s->ended, "tls", 0, "the handshake failed before");
+    s->want = 0;
+    enum eg_status r = flush(s);
+    if (r != EG_AGAIN) /* also when nothing can be sent: the peer may have said why */
+        r = s->ready ? EG_OK : handshake_step(s, err);
+    if (r == EG_OK || (r == EG_AGAIN && s->broken != EG_OK))
+        r = finish(s);
+    else if (s->out.len)
+        s->want |= TLS_OUT;
+    if (r != EG_AGAIN)
+        s->ended = r;
+    s->established = r == EG_OK;
+    return r;
+}
+
+enum eg_status eg_tls_read(struct eg_tls *s, char *p, size_t n, size_t *done, struct eg_err *err)
+{
+    if (!s->established)
+        return eg_err_set(err, EG_INVALID, "tls", 0, "read before the handshake");
+    if (s->ended == EG_EOF)
+        return EG_EOF;
+    if (s->ended != EG_OK)
+        return eg_err_set(err, s->ended, "tls", 0, "the connection has failed before");
+    s->want = 0;
+    (void)flush(s); /* what can't go out does not keep us from reading */
+    int ret = wolfSSL_read(s->ssl, p, n > INT32_MAX ? INT32_MAX : (int)n);
+    if (ret > 0) {
+        *done = (size_t)ret;
+        return EG_OK;
+    }
+    enum eg_status r;
+    if (s->cut) /* asked for more and found the end: no close_notify came before it */
+        r = eg_err_set(err, EG_RESPONSE_TRUNCATED, "tls", 0,
+                       "the connection ended without close_notify");
+    else if (wolfSSL_get_error(s->ssl, ret) == WOLFSSL_ERROR_ZERO_RETURN)
+        r = EG_EOF;
+    else
+        r = outcome(s, ret, err);
+    if (r != EG_AGAIN)
+        s->ended = r;
+    else if (s->out.len)
+        s->want |= TLS_OUT;
+    return r;
+}
+
+enum eg_status eg_tls_write(struct eg_tls *s, const char *p, size_t n, size_t *done,
+                            struct eg_err *err)
+{
+    if (!s->established || s->sent_notify || n == 0 || n < s->writing)
+        return eg_err_set(
+            err, EG_INVALID, "tls", 0,
+            "write before the handshake, after the end, or of fewer bytes than before");
+    if (s->ended != EG_OK &&
+        s->ended != EG_EOF) /* the peer's end does not end our direction (RFC 8446 6.1) */
+        return eg_err_set(err, s->ended, "tls", 0, "the connection has failed before");
+    s->want = 0;
+    enum eg_status r = flush(s);
+    if (r != EG_OK)
+        return r;
+    /* One record a call: were a second one begun and left unsent, the caller would not know that its bytes are taken. */
+    if (s->writing == 0) {
+        size_t len = n < RECORD_MAX ? n : RECORD_MAX;
+        int ret = wolfSSL_write(s->ssl, p, (int)len);
+        if (ret <= 0) {
+            r = outcome(s, ret, err);
+            if (r != EG_AGAIN)
+                s->ended = r;
+            return r;
+        }
+        s->writing = (size_t)ret;
+    }
+    r = finish(s);
+    if (r == EG_OK) {
+        *done = s->writing;
+        s->writing = 0;
+    }
+    return r;
+}
+
+enum eg_status eg_tls_shutdown(struct eg_tls *s, struct eg_err *err)
+{
+    if (!s->established || (s->ended != EG_OK && s->ended != EG_EOF))
+        return eg_err_set(err, EG_CLOSED, "tls", 0, "there is no connection to end");
+    s->want = 0;
+    enum eg_status r = flush(s);
+    if (r != EG_OK || s->sent_notify)
+        return r;
+    int ret = wolfSSL_shutdown(s->ssl);
+    if (ret != WOLFSSL_SUCCESS && ret != WOLFSSL_SHUTDOWN_NOT_DONE)
+        return outcome(s, ret, err);
+    s->sent_notify = true;
+    return finish(s);
+}
+
+bool eg_tls_pending(const struct eg_tls *s)
+{
+    /* Read-ahead bytes are there only until the next read, which takes all that it can decrypt before it says EG_AGAIN. */
+    return s->ended == EG_OK &&
+           (s->ahead_len > 0 || (s->established && wolfSSL_pending(s->ssl) > 0));
+}
+
+unsigned eg_tls_want(const struct eg_tls *s)
+{
+    return s->want;
+}
+
+const char *eg_tls_version(const struct eg_tls *s)
+{
+    return s->established ? wolfSSL_get_version(s->ssl) : "";
+}
+
+const char *eg_tls_suite(const struct eg_tls *s)
+{
+    return s->established ? wolfSSL_get_cipher_name(s->ssl) : "";
+}
+
+/* ---- resumption ---- */
+
+/* Saved form: length of the host name, the name, wolfSSL's own serialisation. The name is there so that a session is never
+ * resumed for another host: a resumed handshake shows no certificate. */
+
+enum eg_status eg_tls_session_save(struct eg_tls *s, unsigned char *out, size_t cap, size_t *n)
+{
+    *n = 0;
+    if (!s->established || s->ctx->server || s->ended == EG_RESPONSE_TRUNCATED ||
+        (s->ended == EG_EOF && s->sent_notify))
+        return EG_OK;
+    WOLFSSL_SESSION *session = wolfSSL_get1_session(s->ssl);
+    if (!session)
+        return EG_OK;
+    enum eg_status r = EG_OK;
+    int len = wolfSSL_SESSION_is_resumable(session) ? wolfSSL_i2d_SSL_SESSION(session, NULL) : 0;
+    size_t head = 1 + (size_t)s->name.host_len;
+    if (len > 0 && head + (size_t)len > cap) {
+        r = EG_TOO_BIG;
+    } else if (len > 0) {
+        unsigned char *p = out + head;
+        out[0] = s->name.host_len;
+        memcpy(out + 1, s->name.host, s->name.host_len);
+        len = wolfSSL_i2d_SSL_SESSION(session, &p);
+        *n = len > 0 ? head + (size_t)len : 0;
+    }
+    wolfSSL_SESSION_free(session);
+    return r;
+}
+
+void eg_tls_session_load(struct eg_tls *s, const unsigned char *p, size_t n)
+{
+    size_t head = 1 + (size_t)s->name.host_len;
+    if (s->ctx->server || s->established || n <= head || n > SAVED_MAX ||
+        p[0] != s->name.host_len || memcmp(p + 1, s->name.host, s->name.host_len) != 0)
+        return;
+    const unsigned char *der = p + head;
+    WOLFSSL_SESSION *session = wolfSSL_d2i_SSL_SESSION(NULL, &der, (long)(n - head));
+    if (!session)
+        return;
+    (void)wolfSSL_set_session(s->ssl, session); /* expired: a full handshake follows */
+    wolfSSL_SESSION_free(session);
+}
+
+bool eg_tls_resumed(const struct eg_tls *s)
+{
+    return s->established && wolfSSL_session_reused(s->ssl);
+}

@@ -1,0 +1,156 @@
+/* verify.c - is the peer who it must be, was what we offered chosen, and what does a failure mean. It decides nothing by
+ * policy. Names are canonical already (base/uri), so there is no trailing dot or case to mend.
+ * Invariant: a handshake without a verified certificate for the very name, or a resumption of one, never succeeds. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tls/wolf.h"
+
+enum { SAN_IP_ADDRESS = 7 }; /* the tag of GeneralName.iPAddress, RFC 5280 section 4.2.1.6 */
+
+enum eg_status eg_tls_verify_name(WOLFSSL *ssl, const struct eg_authority *name, struct eg_err *err)
+{
+    if (name->host_len == 0 || memchr(name->host, '*', name->host_len))
+        return eg_err_set(err, EG_INVALID, "tls", 0, "no name to verify, or a pattern");
+    /* RFC 6066 section 3: literal addresses are not permitted in SNI. */
+    if (!name->literal &&
+        wolfSSL_UseSNI(ssl, WOLFSSL_SNI_HOST_NAME, name->host, name->host_len) != WOLFSSL_SUCCESS)
+        return eg_err_set(err, EG_NOMEM, "tls", 0, "no room for the server name");
+    /* For a literal wolfSSL compares with the certificate's IP addresses as text; verify_done does so in octets. */
+    if (!name->literal && wolfSSL_check_domain_name(ssl, name->host) != WOLFSSL_SUCCESS)
+        return eg_err_set(err, EG_NOMEM, "tls", 0, "no room for the server name");
+    return EG_OK;
+}
+
+static bool offered(const char *suite)
+{
+    size_t n = strlen(suite);
+    for (const char *p = eg_tls_suites; *p;) {
+        size_t len = strcspn(p, ":");
+        if (len == n && memcmp(p, suite, n) == 0)
+            return true;
+        p += len + (p[len] == ':');
+    }
+    return false;
+}
+
+/* Is the address one of the certificate's iPAddress names (RFC 5280 4.2.1.6: octets)? Names of other kinds do not count. */
+static bool certificate_has_address(WOLFSSL_X509 *cert, const struct eg_addr *addr)
+{
+    int n = addr->family == 4 ? 4 : 16;
+    bool found = false;
+    WOLFSSL_STACK *names = wolfSSL_X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    for (int i = 0; names && i < wolfSSL_sk_GENERAL_NAME_num(names); i++) {
+        WOLFSSL_GENERAL_NAME *g = wolfSSL_sk_GENERAL_NAME_value(names, i);
+        if (!g || g->type != SAN_IP_ADDRESS)
+            continue;
+        WOLFSSL_ASN1_STRING *ip = g->d.iPAddress;
+        if (ip && wolfSSL_ASN1_STRING_length(ip) == n &&
+            memcmp(wolfSSL_ASN1_STRING_data(ip), addr->b, (size_t)n) == 0)
+            found = true;
+    }
+    wolfSSL_sk_GENERAL_NAME_pop_free(names, wolfSSL_GENERAL_NAME_free);
+    return found;
+}
+
+enum eg_status eg_tls_verify_done(WOLFSSL *ssl, const struct eg_authority *name, struct eg_err *err)
+{
+    int version = wolfSSL_version(ssl);
+    const char *suite = wolfSSL_get_cipher_name(ssl);
+    if (version != TLS1_2_VERSION && version != TLS1_3_VERSION)
+        return eg_err_set(err, EG_TLS_FAILED, "tls", 0, "an old protocol version was negotiated");
+    if (!suite || !offered(suite))
+        return eg_err_set(err, EG_TLS_FAILED, "tls", 0,
+                          "a cipher suite was chosen that was not offered");
+    if (!name ||
+        wolfSSL_session_reused(
+            ssl)) /* a server; or verified when the session was made, which is bound to the name */
+        return EG_OK;
+    WOLFSSL_X509 *cert = wolfSSL_get_peer_certificate(ssl);
+    if (!cert)
+        return eg_err_set(err, EG_TLS_UNTRUSTED, "tls", 0, "the peer showed no certificate");
+    bool good = !name->literal || certificate_has_address(cert, &name->addr);
+    wolfSSL_X509_free(cert);
+    if (!good)
+        return eg_err_set(err, EG_TLS_NAME, "tls", 0, "the certificate is not for the address %s",
+                          name->host);
+    return EG_OK;
+}
+
+static const char *alert_name(int code)
+{
+    switch (code) {
+    case 20:
+        return "bad_record_mac";
+    case 40:
+        return "handshake_failure";
+    case 42:
+        return "bad_certificate";
+    case 43:
+        return "unsupported_certificate";
+    case 44:
+        return "certificate_revoked";
+    case 45:
+        return "certificate_expired";
+    case 46:
+        return "certificate_unknown";
+    case 47:
+        return "illegal_parameter";
+    case 48:
+        return "unknown_ca";
+    case 49:
+        return "access_denied";
+    case 50:
+        return "decode_error";
+    case 70:
+        return "protocol_version";
+    case 80:
+        return "internal_error";
+    case 109:
+        return "missing_extension";
+    case 112:
+        return "unrecognized_name";
+    case 116:
+        return "certificate_required";
+    case 120:
+        return "no_application_protocol";
+    default:
+        return "other";
+    }
+}
+
+enum eg_status eg_tls_verify_error(WOLFSSL *ssl, int code, struct eg_err *err)
+{
+    switch (code) {
+    case ASN_NO_SIGNER_E:
+    case ASN_SELF_SIGNED_E:
+        return eg_err_set(err, EG_TLS_UNTRUSTED, "tls", 0, "no trusted CA signed the certificate");
+    case ASN_SIG_CONFIRM_E:
+        return eg_err_set(err, EG_TLS_UNTRUSTED, "tls", 0,
+                          "a signature in the certificate chain is wrong");
+    case ASN_PATHLEN_INV_E:
+    case ASN_PATHLEN_SIZE_E:
+    case KEYUSAGE_E:
+    case EXTKEYUSAGE_E:
+    case ASN_CRIT_EXT_E:
+    case VERIFY_CERT_ERROR:
+        return eg_err_set(err, EG_TLS_UNTRUSTED, "tls", 0,
+                          "the certificate chain is not valid for a server (%d)", code);
+    case DOMAIN_NAME_MISMATCH:
+    case IPADDR_MISMATCH:
+        return eg_err_set(err, EG_TLS_NAME, "tls", 0, "the certificate is for another name");
+    case ASN_AFTER_DATE_E:
+        return eg_err_set(err, EG_TLS_EXPIRED, "tls", 0, "the certificate has expired");
+    case ASN_BEFORE_DATE_E:
+        return eg_err_set(err, EG_TLS_EXPIRED, "tls", 0, "the certificate is not valid yet");
+    case NO_PEER_CERT:
+        return eg_err_set(err, EG_TLS_FAILED, "tls", 0, "the peer showed no certificate");
+    default:
+        break;
+    }
+    WOLFSSL_ALERT_HISTORY alerts;
+    if (wolfSSL_get_alert_history(ssl, &alerts) == WOLFSSL_SUCCESS && alerts.last_rx.code > 0)
+        return eg_err_set(err, EG_TLS_FAILED, "tls", 0, "the peer sent the TLS alert %s (%d)",
+                          alert_name(alerts.last_rx.code), alerts.last_rx.code);
+    return eg_err_set(err, EG_TLS_FAILED, "tls", 0, "TLS failed (%d)", code);
+}

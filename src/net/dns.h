@@ -12,9 +12,9 @@ struct eg_dns;
 struct eg_dns_query;
 
 struct eg_dns_config {
-    const struct eg_sockaddr *servers; /* NULL: the system's resolv.conf */
+    const struct eg_sockaddr *servers; /* server_count 0: every question is EG_DNS_FAILED */
     unsigned server_count;
-    bool hosts_file;     /* look into /etc/hosts first (read at start) */
+    struct eg_slice hosts_text; /* the text of /etc/hosts (workers read no file): looked into first; parsed and copied by eg_dns_new, with a ceiling; may be empty */
     uint32_t timeout_ms; /* for the whole question */
     uint32_t channels;   /* 1..16 */
     uint32_t second_family_ms; /* how long the second family may take after the first has answered: 50 */
@@ -26,7 +26,7 @@ struct eg_dns_answer {
     struct eg_addr addrs[EG_DNS_MAX_ADDRS]; /* in the order to try (RFC 8305 section 4: families alternate, IPv6 first) */
 };
 
-/* Reads the configuration files now: called before privileges are dropped. */
+/* Reads no file: servers and hosts_text are what it knows. */
 enum eg_status eg_dns_new(struct eg_loop *loop, const struct eg_dns_config *config, struct eg_dns **ret, struct eg_err *err) EG_MUST_USE;
 /* Cancels all questions without calling back. */
 void eg_dns_free(struct eg_dns *d);

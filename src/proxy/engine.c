@@ -1,0 +1,242 @@
+/* engine.c - the data path of one worker, put together: listeners accept, sessions are known, snapshots change, flows drain. */
+#include "proxy/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/flow.h"
+#include "proxy/pool.h"
+
+static void drain_over(struct eg_timer *t);
+
+enum eg_status eg_engine_new(const struct eg_engine_config *config, struct eg_engine **ret,
+                             struct eg_err *err)
+{
+    struct eg_engine *e = calloc(1, sizeof *e);
+    if (!e)
+        return eg_err_set(err, EG_NOMEM, "engine", 0, "out of memory");
+    e->loop = config->loop;
+    e->vault = config->vault;
+    e->splice = config->splice;
+    e->warn = config->warn;
+    e->warn_ctx = config->ctx;
+    e->gate.trail = config->trail;
+    e->drain_timer.fire = drain_over;
+    e->drain_timer.ctx = e;
+    e->scratch = malloc(EG_SCRATCH);
+    enum eg_status status = e->scratch ? eg_creds_new(e->vault, &e->creds) : EG_NOMEM;
+    if (status == EG_OK)
+        status = eg_sessions_new(&e->sessions);
+    if (status == EG_OK)
+        status = eg_pool_new(e, &e->pool);
+    if (status != EG_OK) {
+        eg_engine_free(e);
+        return eg_err_set(err, status, "engine", 0, "out of memory");
+    }
+    e->gate.creds = e->creds;
+    *ret = e;
+    return EG_OK;
+}
+
+static void close_listeners(struct eg_engine *e)
+{
+    while (e->ingresses) {
+        struct eg_ingress *i = e->ingresses;
+        e->ingresses = i->next;
+        eg_listener_stop(&i->listener);
+        close(i->fd);
+        i->fd = -1;
+        i->next = e->closed;
+        e->closed = i; /* flows still point to it */
+    }
+}
+
+void eg_engine_free(struct eg_engine *e)
+{
+    if (!e)
+        return;
+    close_listeners(e);
+    while (e->flows)
+        eg_flow_kill(e->flows, EG_SHUTTING_DOWN);
+    eg_pool_free(e->pool);
+    eg_timer_clear(e->loop, &e->drain_timer);
+    eg_snapshot_unref(e->pending);
+    eg_snapshot_unref(e->current);
+    eg_sessions_free(e->sessions);
+    eg_creds_free(e->creds);
+    while (e->pipe_count > 0) {
+        e->pipe_count--;
+        close(e->pipes[e->pipe_count].fd[0]);
+        close(e->pipes[e->pipe_count].fd[1]);
+    }
+    while (e->closed) {
+        struct eg_ingress *i = e->closed;
+        e->closed = i->next;
+        eg_tls_ctx_unref(i->tls);
+        free(i);
+    }
+    free(e->scratch);
+    free(e);
+}
+
+/* ---- policy ---- */
+
+enum eg_status eg_engine_prepare(struct eg_engine *e, const void *block, size_t n,
+                                 const struct eg_facts *facts, void (*release)(void *ctx),
+                                 void *ctx, struct eg_err *err)
+{
+    eg_engine_abandon(e);
+    return eg_snapshot_new(e->loop, block, n, facts, release, ctx, &e->pending, err);
+}
+
+void eg_engine_abandon(struct eg_engine *e)
+{
+    eg_snapshot_unref(e->pending);
+    e->pending = NULL;
+}
+
+/* Tunnels and exchanges under way are judged by the new policy; what it denies is cut. */
+static void judge_again(struct eg_engine *e)
+{
+    struct eg_flow *next;
+    for (struct eg_flow *f = e->flows; f; f = next) {
+        next = f->next;
+        const struct eg_sockaddr *peer = f->peer.addr.family ? &f->peer : NULL;
+        if (f->ticket.open && !eg_gate_still_allowed(&e->gate, &f->ticket, e->current, peer))
+            eg_flow_kill(f, EG_POLICY_CUT);
+    }
+}
+
+void eg_engine_switch(struct eg_engine *e)
+{
+    if (!e->pending)
+        return;
+    struct eg_snapshot *old = e->current;
+    e->current = e->pending;
+    e->pending = NULL;
+    e->gate.trail.destinations = (enum eg_destinations)e->current->settings->audit_destinations;
+    e->gate.trail.strict = e->current->settings->audit_strict;
+    eg_pool_clear(e->pool);
+    if (old)
+        judge_again(e);
+    eg_snapshot_unref(old);
+}
+
+/* ---- listeners ---- */
+
+static void accepted(struct eg_listener *l, int fd, const struct eg_sockaddr *peer)
+{
+    (void)peer; /* who it is, its token tells */
+    eg_flow_start(l->ctx, fd);
+}
+
+static void starved(struct eg_listener *l, int error)
+{
+    const struct eg_ingress *i = l->ctx;
+    (void)error;
+    if (i->engine->warn)
+        i->engine->warn(i->engine->warn_ctx,
+                        "no descriptor is left: accepting pauses (raise the limit of open files)");
+}
+
+enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_sockaddr *self,
+                                bool auth_none, struct eg_slice cert_pem, struct eg_slice key_pem,
+                                struct eg_err *err)
+{
+    struct eg_ingress *i = e->gate.own_count < sizeof e->gate.own / sizeof e->gate.own[0]
+                               ? calloc(1, sizeof *i)
+                               : NULL;
+    if (!i) {
+        close(fd);
+        return eg_err_set(err, EG_TOO_BIG, "engine", 0, "too many listeners");
+    }
+    i->engine = e;
+    i->fd = fd;
+    i->self = *self;
+    i->auth_none = auth_none;
+    i->listener.accepted = accepted;
+    i->listener.starved = starved;
+    i->listener.ctx = i;
+    enum eg_status status = EG_OK;
+    struct eg_tls_server_config tls = { .cert_pem = cert_pem, .key_pem = key_pem };
+    if (cert_pem.n > 0)
+        status = eg_tls_server_ctx(&tls, &i->tls, err);
+    if (status == EG_OK)
+        status = eg_listener_start(&i->listener, e->loop, fd, true, err);
+    if (status != EG_OK) {
+        close(fd);
+        eg_tls_ctx_unref(i->tls);
+        free(i);
+        return status;
+    }
+    e->gate.own[e->gate.own_count++] = *self;
+    i->next = e->ingresses;
+    e->ingresses = i;
+    return EG_OK;
+}
+
+/* ---- sessions and credentials ---- */
+
+enum eg_status eg_engine_session_put(struct eg_engine *e, const struct eg_session_spec *spec,
+                                     struct eg_err *err)
+{
+    return eg_sessions_put(e->sessions, spec, err);
+}
+
+void eg_engine_session_revoke(struct eg_engine *e, const char *id)
+{
+    struct eg_flow *next;
+    if (!eg_sessions_revoke(e->sessions, id))
+        return;
+    eg_pool_clear_session(e->pool, id);
+    for (struct eg_flow *f = e->flows; f; f = next) {
+        next = f->next;
+        if (f->session && strcmp(f->session->id, id) == 0)
+            eg_flow_kill(f, EG_TOKEN_REVOKED);
+    }
+}
+
+struct eg_creds *eg_engine_creds(struct eg_engine *e)
+{
+    return e->creds;
+}
+
+/* ---- the end ---- */
+
+static void drain_over(struct eg_timer *t)
+{
+    struct eg_engine *e = t->ctx;
+    while (e->flows)
+        eg_flow_kill(e->flows, EG_SHUTTING_DOWN);
+}
+
+void eg_engine_drain(struct eg_engine *e)
+{
+    struct eg_flow *next;
+    uint64_t patience = e->current ? e->current->limits->drain_timeout : 0;
+    if (e->draining)
+        return;
+    e->draining = true;
+    close_listeners(e);
+    eg_pool_clear(e->pool);
+    for (struct eg_flow *f = e->flows; f; f = next) {
+        next = f->next;
+        if (f->phase == EG_PHASE_HEAD && eg_msg_begun(f->request) == 0)
+            eg_flow_kill(f, EG_OK);
+    }
+    if (eg_timer_set(e->loop, &e->drain_timer, eg_loop_now(e->loop) + patience) != EG_OK)
+        drain_over(&e->drain_timer);
+}
+
+bool eg_engine_idle(const struct eg_engine *e)
+{
+    return e->flows == NULL;
+}
+
+void eg_engine_stats(const struct eg_engine *e, struct eg_engine_stats *ret)
+{
+    *ret = e->stats;
+    ret->pooled = eg_pool_count(e->pool);
+    ret->sessions = eg_sessions_count(e->sessions);
+}

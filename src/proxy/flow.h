@@ -1,0 +1,198 @@
+/* flow.h - one client connection and everything that hangs on it; the room's shared state. Internal to proxy.
+ *
+ * A flow is a phase of one table (flow.c), two sides, and the parts that its phase needs (an upstream being opened, an HTTP exchange, a relay). A callback only marks it runnable; eg_flow_run steps it
+ * until it has to wait, then recomputes what it waits for. One function moves between phases. */
+#ifndef EG_PROXY_FLOW_H
+#define EG_PROXY_FLOW_H
+
+#include "http/message.h"
+#include "http/refusal.h"
+#include "net/listen.h"
+#include "proxy/gate.h"
+#include "stream/stream.h"
+
+struct eg_flow;
+struct eg_pool;
+
+enum {
+    EG_SCRATCH = 65536,     /* the engine's one read buffer: flows at rest hold none */
+    EG_OUT_HIGH = 65536,    /* queued bytes above which the other side is not read */
+    EG_OUT_MAX = 262144,    /* ceiling of a side's out buffer */
+    EG_IN_MAX = 262144,     /* ceiling of a side's in buffer */
+    EG_WATCHES = 4,         /* descriptors that one side waits for at most: four while addresses are raced */
+    EG_INTERIM_MAX = 16,    /* 1xx responses passed on for one request */
+    EG_LINGER_MAX = 65536,  /* bytes read and dropped before a refused connection is closed */
+    EG_LINGER_MS = 2000,
+};
+
+/* ---- sides ---- */
+struct eg_side { /* the client's or the origin's end */
+    struct eg_stream *stream;
+    struct eg_watch watch[EG_WATCHES];
+    unsigned intent; /* EG_IN | EG_OUT: what the last step waits for */
+    struct eg_buf in;  /* read, not yet used */
+    struct eg_buf out; /* to be sent */
+    bool eof;          /* its stream ended in order */
+    bool shut;         /* we ended ours */
+    bool secret_out;   /* out holds a credential: wipe it when it is sent */
+};
+
+/* ---- phases ---- */
+#define EG_PHASES(X)                                                                                                     \
+    X(ACCEPT, "accept")     /* the client's TLS handshake */                                                             \
+    X(HEAD, "head")         /* reading a request head, or idle between two */                                            \
+    X(RESOLVE, "resolve")   /* asking for addresses */                                                                   \
+    X(CONNECT, "connect")   /* tcp and proxy hops */                                                                     \
+    X(SECURE, "secure")     /* TLS with the origin */                                                                    \
+    X(ANSWER, "answer")     /* sending 200 to CONNECT */                                                                 \
+    X(HELLO, "hello")       /* reading and judging the first flight */                                                   \
+    X(RELAY, "relay")       /* bytes both ways */                                                                        \
+    X(EXCHANGE, "exchange") /* an HTTP request and its response */                                                       \
+    X(REFUSE, "refuse")     /* sending a refusal; the connection may stay */                                             \
+    X(LINGER, "linger")     /* sent all, waiting for the client to close so that it can read what we sent */             \
+    X(DEAD, "dead")
+enum eg_phase {
+#define EG_PHASE_ENUM(name, text) EG_PHASE_##name,
+    EG_PHASES(EG_PHASE_ENUM)
+#undef EG_PHASE_ENUM
+    EG_PHASE_COUNT
+};
+
+enum eg_step { EG_STEP_MORE, EG_STEP_WAIT }; /* run the (maybe new) phase's step again now, or wait for readiness */
+
+enum eg_want { EG_WANT_NOTHING, EG_WANT_TUNNEL, EG_WANT_FORWARD, EG_WANT_ROUTE };
+
+struct eg_ingress { /* a listener and how clients are met there */
+    struct eg_engine *engine;
+    struct eg_ingress *next;
+    struct eg_listener listener;
+    int fd; /* owned */
+    struct eg_sockaddr self;
+    bool auth_none;
+    struct eg_tls_ctx *tls; /* NULL: plain */
+};
+
+struct eg_upstream; /* being opened: upstream.c */
+struct eg_exchange; /* exchange.c */
+struct eg_relay;    /* relay.c */
+
+struct eg_flow {
+    struct eg_engine *engine;
+    const struct eg_ingress *ingress;
+    struct eg_flow *prev, *next; /* the engine's list */
+    struct eg_task task;
+    struct eg_timer timer;
+    struct eg_dead dead;
+    uint64_t deadline;      /* eg_clock_ms of the phase's end; the timer may fire earlier and is moved then */
+    uint64_t born_ms;
+    enum eg_phase phase;
+    enum eg_want want;
+    enum eg_status timeout; /* reason when the deadline passes */
+    struct eg_side client, origin;
+    struct eg_snapshot *snapshot; /* of the current exchange or tunnel */
+    struct eg_session *session;
+    struct eg_msg *request, *response;
+    struct eg_ticket ticket;
+    bool inner;                /* HTTP inside a CONNECT tunnel: every request's Host must be ... */
+    struct eg_authority inner_to; /* ... this */
+    bool close_after;          /* no further request on this connection */
+    bool mid_request;          /* a request head was read and its answer is not out */
+    struct eg_upstream *up;
+    struct eg_exchange *exchange;
+    struct eg_relay *relay;
+    struct eg_sockaddr peer;   /* the origin's address, port 0: none */
+    uint64_t bytes_up, bytes_down;
+    uint64_t lingered;
+};
+
+struct eg_engine {
+    struct eg_loop *loop;
+    struct eg_gate gate;
+    struct eg_vault *vault;
+    struct eg_creds *creds;
+    struct eg_sessions *sessions;
+    struct eg_snapshot *current, *pending;
+    struct eg_ingress *ingresses, *closed; /* closed ones are kept: flows point to them */
+    struct eg_flow *flows;
+    struct eg_pool *pool;
+    bool splice, draining;
+    struct eg_timer drain_timer;
+    void (*warn)(void *ctx, const char *text);
+    void *warn_ctx;
+    struct eg_engine_stats stats;
+    struct { /* pipes for splice, kept for the next relay */
+        int fd[2];
+    } pipes[32];
+    unsigned pipe_count;
+    char *scratch; /* EG_SCRATCH bytes */
+};
+
+/* ---- flow.c ---- */
+/* Takes the accepted descriptor, whatever happens. */
+void eg_flow_start(const struct eg_ingress *ingress, int fd);
+/* The one function that moves between phases: checks the edge, sets the deadline (ms from now; 0: none but the total one) and its reason. */
+void eg_flow_move(struct eg_flow *f, enum eg_phase to, uint64_t deadline_ms, enum eg_status timeout);
+/* Pushes the deadline of the current phase: something moved. */
+void eg_flow_touch(struct eg_flow *f, uint64_t deadline_ms);
+void eg_flow_wake(struct eg_flow *f);
+/* Ends it now: end event, descriptors closed, freed at the end of the tick. A peer's stream is reset where cutting it in order would make a truncated message look whole. */
+void eg_flow_kill(struct eg_flow *f, enum eg_status reason);
+/* The next request of the same connection may come, or the connection ends. */
+enum eg_step eg_flow_next(struct eg_flow *f);
+/* Session and ticket of a new exchange. */
+void eg_flow_begin(struct eg_flow *f, enum egress_event_via via);
+
+/* ---- side.c: non-blocking moves of bytes. EG_OK: progress or nothing to do; EG_AGAIN; else the failure. ---- */
+void eg_side_init(struct eg_side *s, struct eg_flow *f);
+/* Sends what is queued. EG_OK when all is out. */
+enum eg_status eg_side_flush(struct eg_side *s, struct eg_err *err) EG_MUST_USE;
+/* Reads into the engine's scratch. EG_OK with *n >= 1, EG_AGAIN, EG_EOF (and s->eof). */
+enum eg_status eg_side_read(struct eg_side *s, char *scratch, size_t cap, size_t *n, struct eg_err *err) EG_MUST_USE;
+/* Sends at once what the stream takes and queues the rest. */
+enum eg_status eg_side_send(struct eg_side *s, struct eg_slice data, struct eg_err *err) EG_MUST_USE;
+/* Registers for what the intent needs. *now: call again at once. *wake_ms: see eg_pollset. */
+void eg_side_sync(struct eg_loop *l, struct eg_side *s, bool *now, uint64_t *wake_ms);
+/* Drops watches, stream and buffers. abort: reset the connection (SO_LINGER 0) so that it can't look whole. */
+void eg_side_close(struct eg_loop *l, struct eg_side *s, bool abort);
+
+/* ---- request.c ---- */
+enum eg_step eg_request_step(struct eg_flow *f); /* PHASE_HEAD */
+
+/* ---- refuse.c ---- */
+/* Records and answers in the client's protocol. keep: the connection may stay (the request had no body or it was read). Returns EG_STEP_MORE. detail: our own sentence or NULL. */
+enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, const char *detail);
+enum eg_step eg_refuse_step(struct eg_flow *f);
+enum eg_step eg_linger_step(struct eg_flow *f);
+
+/* ---- upstream.c: from a judged name to a connected stack of hops in f->origin ---- */
+enum eg_step eg_upstream_open(struct eg_flow *f); /* moves to RESOLVE, CONNECT, or refuses */
+enum eg_step eg_resolve_step(struct eg_flow *f);
+enum eg_step eg_connect_step(struct eg_flow *f);
+enum eg_step eg_secure_step(struct eg_flow *f);
+void eg_upstream_drop(struct eg_flow *f);
+/* Does a plain-http request to there go to the upstream proxy in absolute-form? */
+bool eg_upstream_absolute(const struct eg_flow *f);
+
+/* ---- tunnel.c ---- */
+enum eg_step eg_tunnel_start(struct eg_flow *f, const struct eg_authority *to);
+enum eg_step eg_tunnel_connected(struct eg_flow *f);
+enum eg_step eg_answer_step(struct eg_flow *f);
+enum eg_step eg_hello_step(struct eg_flow *f);
+
+/* ---- relay.c ---- */
+enum eg_step eg_relay_start(struct eg_flow *f);
+enum eg_step eg_relay_step(struct eg_flow *f);
+void eg_relay_drop(struct eg_flow *f);
+
+/* ---- forward.c, route.c: what is special of each before and after the exchange ---- */
+enum eg_step eg_forward_start(struct eg_flow *f, const struct eg_target *target);
+enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target);
+
+/* ---- exchange.c ---- */
+enum eg_status eg_exchange_new(struct eg_flow *f) EG_MUST_USE;
+/* A connected origin, new or pooled: writes the request head and begins. */
+enum eg_step eg_exchange_begin(struct eg_flow *f, bool pooled);
+enum eg_step eg_exchange_step(struct eg_flow *f);
+void eg_exchange_drop(struct eg_flow *f);
+
+#endif

@@ -1,0 +1,181 @@
+/* forward.c - plain http:// in absolute-form, or inside a tunnel of scheme http: judged request by request, its head written anew for the origin (or for the upstream proxy). */
+#include "http/hygiene.h"
+#include "http/write.h"
+#include "proxy/pool.h"
+#include "proxy/upstream.h"
+
+enum eg_status eg_exchange_canary(const struct eg_flow *f, struct eg_slice accepted)
+{
+    const struct eg_head *head = eg_msg_head_get(f->request);
+    const struct eg_session *s = f->session;
+    if (!s)
+        return EG_OK;
+    for (int i = -1; i < (int)s->phantom_count; i++) {
+        struct eg_slice needle = eg_slice_str(i < 0 ? s->token : s->phantoms[i].phantom);
+        bool own = eg_slice_eq(needle, accepted); /* its slots were checked one by one */
+        if (eg_canary_in(head->target, needle))
+            return EG_CANARY;
+        for (uint32_t k = 0; k < head->field_count; k++) {
+            if (i < 0 && eg_slice_caseeq(head->fields[k].name, EG_SLICE("Proxy-Authorization")))
+                continue;
+            if (own && eg_hygiene_classify(head, k) == EG_FIELD_CREDENTIAL)
+                continue;
+            if (eg_canary_in(head->fields[k].value, needle) ||
+                eg_canary_in(head->fields[k].name, needle))
+                return EG_CANARY;
+        }
+    }
+    return EG_OK;
+}
+
+/* The canonical path and the query, once: judged, sent and recorded alike (invariant 4). */
+enum eg_status eg_exchange_path(struct eg_flow *f, struct eg_slice path,
+                                struct eg_path_flags *flags, struct eg_err *err)
+{
+    return eg_path_canon(path, &f->exchange->path, flags, err);
+}
+
+enum eg_status eg_exchange_query(struct eg_flow *f, const struct eg_target *target)
+{
+    struct eg_buf *out = &f->exchange->path;
+    if (!target->has_query)
+        return EG_OK;
+    enum eg_status status = eg_buf_put(out, EG_SLICE("?"));
+    return status == EG_OK ? eg_buf_put(out, target->query) : status;
+}
+
+enum eg_step eg_exchange_open(struct eg_flow *f)
+{
+    f->exchange->body_max = f->ticket.verdict.max_request_body;
+    const struct eg_head *head = eg_msg_head_get(f->request);
+    if (f->exchange->body_max != 0 && head->framing == EG_BODY_LENGTH &&
+        head->length > f->exchange->body_max)
+        return eg_refuse(f, EG_BODY_TOO_LARGE, true, NULL);
+    if (!eg_pool_take(f))
+        return eg_upstream_open(f);
+    enum eg_status status = f->peer.addr.family
+                                ? eg_gate_pooled(&f->engine->gate, &f->ticket, &f->peer)
+                                : eg_gate_remote(&f->engine->gate, &f->ticket);
+    return status == EG_OK ? eg_exchange_begin(f, true) : eg_refuse(f, status, true, NULL);
+}
+
+enum eg_step eg_forward_start(struct eg_flow *f, const struct eg_target *target)
+{
+    struct eg_path_flags flags = { 0 };
+    struct eg_err err = { 0 };
+    f->want = EG_WANT_FORWARD;
+    enum eg_status status = eg_exchange_new(f);
+    if (status == EG_OK)
+        status = eg_exchange_path(f, target->path, &flags, &err);
+    if (status == EG_OK)
+        status = eg_exchange_canary(f, EG_SLICE_NONE);
+    if (status != EG_OK)
+        return eg_refuse(f, status, true, err.text[0] ? err.text : NULL);
+    const struct eg_head *head = eg_msg_head_get(f->request);
+    status = eg_gate_http(&f->engine->gate, &f->ticket, &target->authority, head->method,
+                          eg_buf_slice(&f->exchange->path), flags);
+    if (status == EG_OK)
+        status = eg_exchange_query(f, target);
+    return status == EG_OK ? eg_exchange_open(f) : eg_refuse(f, status, true, NULL);
+}
+
+/* ---- the head as it is sent; shared with routes ---- */
+
+enum eg_status eg_exchange_fields(struct eg_flow *f, bool (*drop)(const struct eg_flow *f,
+                                                                  const struct eg_field *field,
+                                                                  enum eg_field_class class))
+{
+    const struct eg_head *head = eg_msg_head_get(f->request);
+    struct eg_buf *out = &f->origin.out;
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        enum eg_field_class class = eg_hygiene_classify(head, i);
+        if ((class != EG_FIELD_PASS && class != EG_FIELD_CREDENTIAL) ||
+            eg_slice_caseeq(head->fields[i].name, EG_SLICE("Expect")) ||
+            drop(f, &head->fields[i], class))
+            continue;
+        enum eg_status status = eg_write_field(out, head->fields[i].name, head->fields[i].value);
+        if (status != EG_OK)
+            return status;
+    }
+    if (head->expect_continue && head->framing != EG_BODY_NONE)
+        return eg_write_field(out, EG_SLICE("Expect"), EG_SLICE("100-continue"));
+    return EG_OK;
+}
+
+static enum eg_status write_host(struct eg_flow *f, uint16_t default_port)
+{
+    char text[EG_AUTHORITY_TEXT];
+    return eg_write_field(
+        &f->origin.out, EG_SLICE("Host"),
+        eg_slice_str(eg_authority_format(&f->ticket.to, default_port, text, sizeof text)));
+}
+
+/* A method that usually has a body says so when it has none (RFC 9110 section 8.6). */
+enum eg_status eg_exchange_framing(struct eg_flow *f)
+{
+    const struct eg_head *head = eg_msg_head_get(f->request);
+    struct eg_slice m = head->method;
+    bool expected = eg_slice_eq(m, EG_SLICE("POST")) || eg_slice_eq(m, EG_SLICE("PUT")) ||
+                    eg_slice_eq(m, EG_SLICE("PATCH"));
+    enum eg_status status = head->framing == EG_BODY_NONE && expected
+                                ? eg_write_framing(&f->origin.out, EG_BODY_LENGTH, 0)
+                                : eg_write_framing(&f->origin.out, head->framing, head->length);
+    if (status == EG_OK && f->snapshot->settings->via)
+        status = eg_write_field(&f->origin.out, EG_SLICE("Via"),
+                                head->minor ? EG_SLICE("1.1 egress") : EG_SLICE("1.0 egress"));
+    return status;
+}
+
+static enum eg_status request_line(struct eg_flow *f)
+{
+    const struct eg_head *head = eg_msg_head_get(f->request);
+    struct eg_slice path = eg_buf_slice(&f->exchange->path);
+    char authority[EG_AUTHORITY_TEXT];
+    struct eg_buf absolute;
+    if (!eg_upstream_absolute(f))
+        return eg_write_request_line(&f->origin.out, head->method, path);
+    eg_buf_init(&absolute, path.n + EG_AUTHORITY_TEXT + 16);
+    enum eg_status status =
+        eg_buf_printf(&absolute, "http://%s",
+                      eg_authority_format(&f->ticket.to, 80, authority, sizeof authority));
+    if (status == EG_OK)
+        status = eg_buf_put(&absolute, path);
+    if (status == EG_OK)
+        status = eg_write_request_line(&f->origin.out, head->method, eg_buf_slice(&absolute));
+    eg_buf_done(&absolute);
+    return status;
+}
+
+enum eg_status eg_exchange_start_head(struct eg_flow *f, uint16_t default_port)
+{
+    enum eg_status status = request_line(f);
+    if (status == EG_OK)
+        status = write_host(f, default_port);
+    const struct eg_secret *authorization = eg_upstream_authorization(f);
+    if (status == EG_OK && authorization && eg_upstream_absolute(f)) {
+        f->origin.secret_out = true;
+        status = eg_inject_field(&f->origin.out, EG_SLICE("Proxy-Authorization"), EG_SLICE_NONE,
+                                 EG_SLICE_NONE, authorization);
+    }
+    return status;
+}
+
+static bool drop_nothing(const struct eg_flow *f, const struct eg_field *field,
+                         enum eg_field_class class)
+{
+    (void)f;
+    (void)field;
+    (void)class;
+    return false;
+}
+
+enum eg_status eg_forward_head(struct eg_flow *f, struct eg_err *err)
+{
+    (void)err;
+    enum eg_status status = eg_exchange_start_head(f, 80);
+    if (status == EG_OK)
+        status = eg_exchange_fields(f, drop_nothing);
+    if (status == EG_OK)
+        status = eg_exchange_framing(f);
+    return status == EG_OK ? eg_write_end(&f->origin.out) : status;
+}

@@ -1,0 +1,294 @@
+/* gate.c - the security argument in one file.
+ *
+ * 1. Nothing is dialled but what eg_gate_addresses put into `out`: it judges the canonical name first (before any DNS question), then every resolved address, and one bad one refuses.
+ * 2. Nothing flows before the allow is in the audit: record() is called first, and where a strict audit file does not take the event, the exchange is refused.
+ * 3. A credential is lent only for a ticket whose allow is recorded, only for the service that was judged, and only to a host that the credential is bound to.
+ * 4. Our own listeners are never a destination, whatever the policy says: a proxy that reaches itself can be used to get round its own session check.
+ * 5. Under scheme https the tunnel carries a TLS ClientHello for the very name that was judged, or nothing.
+ * The functions here decide and record; they read no socket and know no flow. */
+#include "proxy/gate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+static void set_text(struct eg_ticket *t, char *member, size_t size, struct eg_slice text)
+{
+    eg_event_text(&t->event, member, size, text);
+}
+#define SET(t, member, text) set_text((t), (t)->event.member, sizeof(t)->event.member, (text))
+
+void eg_gate_begin(struct eg_gate *g, struct eg_ticket *t, const struct eg_snapshot *snapshot,
+                   const struct eg_session *session, enum egress_event_via via)
+{
+    memset(t, 0, sizeof *t);
+    t->snapshot = snapshot;
+    t->started_ns = eg_clock_ns();
+    t->event.id = egress_ring_next_id(g->trail.ring);
+    t->event.via = (uint8_t)via;
+    if (session)
+        SET(t, session, eg_slice_str(session->label[0] ? session->label : session->id));
+}
+
+/* Writes the decision event; the sequence number of the last one names the refusal to the client. */
+static enum eg_status record(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
+                             enum egress_event_stage stage)
+{
+    t->event.kind = EGRESS_EVENT_DECISION;
+    t->event.stage = (uint8_t)stage;
+    t->event.reason = (uint16_t)reason;
+    t->event.allowed = reason == EG_OK;
+    t->event.wall_us = 0;
+    SET(t, rule, t->verdict.rule);
+    enum eg_status status = eg_trail_write(&g->trail, &t->event);
+    t->decision_seq = t->event.seq;
+    if (reason != EG_OK)
+        return reason;
+    if (status == EG_OK)
+        t->open = true;
+    return status;
+}
+
+static void set_destination(struct eg_ticket *t, const struct eg_authority *to)
+{
+    t->to = *to;
+    t->event.port = to->port;
+    SET(t, host, eg_authority_host(to));
+}
+
+/* The verdict by name: a deny is recorded at once, an allow waits for the addresses. */
+static enum eg_status by_name(struct eg_gate *g, struct eg_ticket *t)
+{
+    if (t->verdict.status == EG_OK)
+        return EG_OK;
+    SET(t, detail, t->verdict.detail);
+    return record(g, t, t->verdict.status, EGRESS_STAGE_REQUEST);
+}
+
+enum eg_status eg_gate_tunnel(struct eg_gate *g, struct eg_ticket *t, const struct eg_authority *to)
+{
+    set_destination(t, to);
+    SET(t, method, EG_SLICE("CONNECT"));
+    eg_policy_judge_tunnel(t->snapshot->policy, to, &t->verdict);
+    return by_name(g, t);
+}
+
+enum eg_status eg_gate_http(struct eg_gate *g, struct eg_ticket *t, const struct eg_authority *to,
+                            struct eg_slice method, struct eg_slice path,
+                            struct eg_path_flags flags)
+{
+    set_destination(t, to);
+    SET(t, method, method);
+    SET(t, path, path);
+    eg_policy_judge_http(t->snapshot->policy, to, method, path, flags, &t->verdict);
+    return by_name(g, t);
+}
+
+enum eg_status eg_gate_route(struct eg_gate *g, struct eg_ticket *t, unsigned index,
+                             const struct eg_service *service, struct eg_slice method,
+                             struct eg_slice path, struct eg_path_flags flags)
+{
+    set_destination(t, &service->upstream);
+    SET(t, method, method);
+    SET(t, path, path);
+    SET(t, service, service->name);
+    SET(t, credential, service->credential);
+    eg_policy_judge_route(t->snapshot->policy, index, method, path, flags, &t->verdict);
+    struct eg_err err = { 0 };
+    if (t->verdict.status == EG_OK && service->credential.n > 0 &&
+        !eg_creds_get(g->creds, service->credential, &err)) {
+        t->verdict.status = EG_CREDENTIAL_UNAVAILABLE;
+        t->verdict.detail = EG_SLICE("its source failed: the proxy's own log says why");
+    }
+    return by_name(g, t);
+}
+
+static bool is_own_listener(const struct eg_gate *g, const struct eg_addr *addr, uint16_t port)
+{
+    for (unsigned i = 0; i < g->own_count; i++)
+        if (g->own[i].port == port && eg_addr_eq(&g->own[i].addr, addr))
+            return true;
+    return false;
+}
+
+/* One address by the policy and by point 4; the ticket's verdict becomes the refusal where it is one. */
+static enum eg_status judge_address(const struct eg_gate *g, struct eg_ticket *t,
+                                    const struct eg_addr *addr)
+{
+    struct eg_verdict verdict;
+    if (is_own_listener(g, addr, t->to.port)) {
+        t->verdict.status = EG_ADDRESS_DENIED;
+        t->verdict.detail =
+            EG_SLICE("this is the proxy itself: set NO_PROXY=127.0.0.1,localhost,::1");
+        return EG_ADDRESS_DENIED;
+    }
+    eg_policy_judge_address(t->snapshot->policy, &t->verdict, addr, t->to.port, &verdict);
+    if (verdict.status == EG_OK)
+        return EG_OK;
+    t->verdict.status = verdict.status;
+    t->verdict.detail = verdict.detail;
+    if (verdict.rule.n > 0)
+        t->verdict.rule = verdict.rule;
+    return verdict.status;
+}
+
+static void set_address(struct eg_ticket *t, const struct eg_addr *addr)
+{
+    char text[EG_ADDR_TEXT];
+    SET(t, address, eg_slice_str(eg_addr_format(addr, text, sizeof text)));
+}
+
+enum eg_status eg_gate_addresses(struct eg_gate *g, struct eg_ticket *t,
+                                 const struct eg_addr *addrs, unsigned count,
+                                 struct eg_sockaddr *out, unsigned *out_count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (judge_address(g, t, &addrs[i]) == EG_OK)
+            continue;
+        set_address(t, &addrs[i]);
+        SET(t, detail, t->verdict.detail);
+        return record(g, t, t->verdict.status, EGRESS_STAGE_ADDRESS);
+    }
+    if (count == 0)
+        return EG_INTERNAL;
+    set_address(t, &addrs[0]);
+    enum eg_status status = record(g, t, EG_OK, EGRESS_STAGE_REQUEST);
+    if (status != EG_OK)
+        return status;
+    for (unsigned i = 0; i < count; i++)
+        out[i] = (struct eg_sockaddr){ addrs[i], t->to.port };
+    *out_count = count;
+    return EG_OK;
+}
+
+enum eg_status eg_gate_pooled(struct eg_gate *g, struct eg_ticket *t,
+                              const struct eg_sockaddr *peer)
+{
+    struct eg_sockaddr out;
+    unsigned count;
+    return eg_gate_addresses(g, t, &peer->addr, 1, &out, &count);
+}
+
+enum eg_status eg_gate_remote(struct eg_gate *g, struct eg_ticket *t)
+{
+    if (t->to.literal)
+        return EG_INTERNAL;
+    return record(g, t, EG_OK, EGRESS_STAGE_REQUEST);
+}
+
+enum eg_status eg_gate_inner(struct eg_gate *g, struct eg_ticket *t)
+{
+    return t->verdict.scheme == EG_SCHEME_HTTP ? record(g, t, EG_OK, EGRESS_STAGE_REQUEST)
+                                               : EG_INTERNAL;
+}
+
+enum eg_status eg_gate_hello(struct eg_gate *g, struct eg_ticket *t, const struct eg_hello *hello)
+{
+    enum eg_status status = EG_OK;
+    if (hello->kind != EG_HELLO_TLS)
+        status = EG_NOT_TLS;
+    else if (hello->has_sni)
+        status = hello->sni_valid &&
+                         eg_slice_eq(eg_authority_host(&hello->sni), eg_authority_host(&t->to))
+                     ? EG_OK
+                     : EG_SNI_MISMATCH;
+    else if (!t->verdict.sni_optional)
+        status = EG_SNI_MISMATCH;
+    if (status == EG_OK)
+        return EG_OK;
+    if (hello->sni_valid)
+        SET(t, detail, eg_authority_host(&hello->sni));
+    return record(g, t, status, EGRESS_STAGE_HELLO);
+}
+
+enum eg_status eg_gate_credential(struct eg_gate *g, struct eg_ticket *t,
+                                  const struct eg_service *service, const struct eg_secret **ret,
+                                  struct eg_err *err)
+{
+    if (!t->open || !eg_slice_eq(eg_slice_str(t->event.service), service->name) ||
+        !eg_authority_eq(&t->to, &service->upstream) ||
+        !eg_policy_credential_host(t->snapshot->policy, service->credential,
+                                   eg_authority_host(&t->to)))
+        return eg_err_set(err, EG_INTERNAL, "gate", 0, "a credential was asked for out of order");
+    const struct eg_secret *secret = eg_creds_get(g->creds, service->credential, err);
+    if (!secret)
+        return EG_CREDENTIAL_UNAVAILABLE;
+    *ret = secret;
+    return EG_OK;
+}
+
+enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticket *t,
+                                        const struct eg_secret **ret, struct eg_err *err)
+{
+    if (!t->open)
+        return eg_err_set(err, EG_INTERNAL, "gate", 0, "a credential was asked for out of order");
+    const struct eg_secret *secret =
+        eg_creds_get(g->creds, t->snapshot->settings->proxy_credential, err);
+    if (!secret)
+        return EG_CREDENTIAL_UNAVAILABLE;
+    *ret = secret;
+    return EG_OK;
+}
+
+void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
+                     const char *detail)
+{
+    SET(t, detail, eg_slice_str(detail));
+    if (t->open) /* allowed, then it failed: the end event tells */
+        return;
+    enum egress_event_kind kind = reason == EG_CANARY ? EGRESS_EVENT_CANARY : EGRESS_EVENT_DECISION;
+    (void)record(g, t, reason, EGRESS_STAGE_REQUEST);
+    if (kind == EGRESS_EVENT_CANARY) {
+        t->event.kind = EGRESS_EVENT_CANARY;
+        t->event.wall_us = 0;
+        enum eg_status ignored = eg_trail_write(&g->trail, &t->event); /* it is refused already */
+        (void)ignored;
+    }
+}
+
+void eg_gate_end(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
+                 uint16_t http_status, uint64_t bytes_up, uint64_t bytes_down)
+{
+    if (!t->open)
+        return;
+    t->open = false;
+    t->event.kind = EGRESS_EVENT_END;
+    t->event.reason = (uint16_t)reason;
+    t->event.http_status = http_status;
+    t->event.bytes_up = bytes_up;
+    t->event.bytes_down = bytes_down;
+    t->event.duration_us = (eg_clock_ns() - t->started_ns) / 1000;
+    t->event.wall_us = 0;
+    enum eg_status ignored = eg_trail_write(
+        &g->trail, &t->event); /* what flowed can't be taken back; the trail counts it */
+    (void)ignored;
+}
+
+bool eg_gate_still_allowed(const struct eg_gate *g, const struct eg_ticket *t,
+                           const struct eg_snapshot *snapshot, const struct eg_sockaddr *peer)
+{
+    struct eg_ticket now = *t;
+    struct eg_path_flags flags = { 0 };
+    struct eg_slice method = eg_slice_str(t->event.method), path = eg_slice_str(t->event.path);
+    now.snapshot = snapshot;
+    if (t->event.via == EGRESS_VIA_ROUTE) {
+        for (unsigned i = 0; i < eg_policy_service_count(snapshot->policy); i++) {
+            struct eg_service service;
+            eg_policy_service(snapshot->policy, i, &service);
+            if (eg_slice_eq(service.name, eg_slice_str(t->event.service)) &&
+                eg_authority_eq(&service.upstream, &t->to)) {
+                eg_policy_judge_route(snapshot->policy, i, method, path, flags, &now.verdict);
+                return now.verdict.status == EG_OK &&
+                       (!peer || judge_address(g, &now, &peer->addr) == EG_OK);
+            }
+        }
+        return false;
+    }
+    if (t->event.via == EGRESS_VIA_FORWARD)
+        eg_policy_judge_http(snapshot->policy, &t->to, method, path, flags, &now.verdict);
+    else
+        eg_policy_judge_tunnel(snapshot->policy, &t->to, &now.verdict);
+    return now.verdict.status == EG_OK && now.verdict.scheme == t->verdict.scheme &&
+           (!peer || judge_address(g, &now, &peer->addr) == EG_OK);
+}

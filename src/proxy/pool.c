@@ -1,0 +1,268 @@
+/* pool.c - idle origin connections and resumable TLS sessions.
+ *
+ * An idle connection that becomes readable is closed: its origin ended it, or said something that nobody asked for. Sessions are kept serialised (2 KB), not live (37 KB), in our
+ * own memory, and are wiped when they are replaced. */
+#include "proxy/pool.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/table.h"
+#include "proxy/exchange.h"
+
+enum { KEY_MAX = 768 };
+
+struct idle {
+    struct eg_pool *pool;
+    struct origin *origin;
+    struct idle *next;
+    struct eg_stream *stream;
+    struct eg_watch watch;
+    struct eg_timer timer;
+    struct eg_sockaddr peer;
+};
+
+struct origin { /* everything known of one key */
+    struct idle *idle;
+    unsigned count;
+    unsigned char *ticket;
+    size_t ticket_size;
+    char session[48];
+};
+
+struct eg_pool {
+    struct eg_engine *engine;
+    struct eg_table *origins; /* key -> struct origin */
+    unsigned count;
+};
+
+enum eg_status eg_pool_new(struct eg_engine *e, struct eg_pool **ret)
+{
+    struct eg_pool *p = calloc(1, sizeof *p);
+    if (!p)
+        return EG_NOMEM;
+    p->engine = e;
+    enum eg_status status = eg_table_new(&p->origins, EG_POOL_TICKETS);
+    if (status != EG_OK) {
+        free(p);
+        return status;
+    }
+    *ret = p;
+    return EG_OK;
+}
+
+static void forget_ticket(struct origin *o)
+{
+    if (o->ticket)
+        sodium_memzero(o->ticket, o->ticket_size);
+    free(o->ticket);
+    o->ticket = NULL;
+    o->ticket_size = 0;
+}
+
+static void unlink_idle(struct idle *i)
+{
+    struct idle **at = &i->origin->idle;
+    while (*at != i)
+        at = &(*at)->next;
+    *at = i->next;
+    i->origin->count--;
+    i->pool->count--;
+    eg_watch_drop(i->pool->engine->loop, &i->watch);
+    eg_timer_clear(i->pool->engine->loop, &i->timer);
+}
+
+static void close_idle(struct idle *i)
+{
+    unlink_idle(i);
+    eg_stream_free(i->stream);
+    free(i);
+}
+
+static void drop_origin(void *value)
+{
+    struct origin *o = value;
+    while (o->idle)
+        close_idle(o->idle);
+    forget_ticket(o);
+    free(o);
+}
+
+void eg_pool_free(struct eg_pool *p)
+{
+    if (!p)
+        return;
+    eg_table_free(p->origins, drop_origin);
+    free(p);
+}
+
+static void clear_origin(struct origin *o)
+{
+    while (o->idle)
+        close_idle(o->idle);
+    forget_ticket(o);
+}
+
+void eg_pool_clear(struct eg_pool *p)
+{
+    size_t cursor = 0;
+    void *value;
+    while (eg_table_next(p->origins, &cursor, NULL, &value))
+        clear_origin(value);
+}
+
+void eg_pool_clear_session(struct eg_pool *p, const char *session_id)
+{
+    size_t cursor = 0;
+    void *value;
+    while (eg_table_next(p->origins, &cursor, NULL, &value))
+        if (strcmp(((struct origin *)value)->session, session_id) == 0)
+            clear_origin(value);
+}
+
+unsigned eg_pool_count(const struct eg_pool *p)
+{
+    return p->count;
+}
+
+/* Session, hops, origin, TLS identity and credential, as one text; false: this exchange shares no connection. */
+static bool key_of(const struct eg_flow *f, char key[KEY_MAX], struct eg_slice *ret)
+{
+    char authority[EG_AUTHORITY_TEXT];
+    const struct eg_service *s = f->want == EG_WANT_ROUTE ? &f->exchange->service : NULL;
+    if (eg_upstream_absolute(
+            f)) /* the upstream proxy's connection carries its own credential in each head */
+        return false;
+    int n = snprintf(
+        key, KEY_MAX, "%s|%d|%s|%.*s|%.*s", f->session ? f->session->id : "", s && s->tls,
+        eg_authority_format(&f->ticket.to, 0, authority, sizeof authority), s ? (int)s->name.n : 0,
+        s ? s->name.p : "", s ? (int)s->credential.n : 0, s ? s->credential.p : "");
+    if (n <= 0 || n >= KEY_MAX)
+        return false;
+    *ret = eg_slice(key, (size_t)n);
+    return true;
+}
+
+static struct origin *origin_of(struct eg_flow *f, bool make)
+{
+    char key[KEY_MAX];
+    struct eg_slice text;
+    struct eg_pool *p = f->engine->pool;
+    if (!key_of(f, key, &text))
+        return NULL;
+    struct origin *o = eg_table_get(p->origins, text);
+    if (o || !make)
+        return o;
+    o = calloc(1, sizeof *o);
+    if (!o)
+        return NULL;
+    if (f->session)
+        memcpy(o->session, f->session->id, sizeof o->session);
+    if (eg_table_add(p->origins, text, o) == EG_OK)
+        return o;
+    free(o); /* the table is full: connections to further origins are not kept */
+    return NULL;
+}
+
+bool eg_pool_take(struct eg_flow *f)
+{
+    struct origin *o = origin_of(f, false);
+    if (!o || !o->idle)
+        return false;
+    struct idle *i = o->idle;
+    unlink_idle(i);
+    f->origin.stream = i->stream;
+    f->peer = i->peer;
+    free(i);
+    return true;
+}
+
+static void idle_ready(struct eg_watch *w, unsigned events)
+{
+    (void)events;
+    struct idle *i = w->ctx;
+    char byte;
+    size_t n = 0;
+    /* TLS 1.3 tickets and key updates are no data: reading tells */
+    if (eg_stream_recv(i->stream, &byte, 1, &n, NULL) != EG_AGAIN)
+        close_idle(i);
+}
+
+static void idle_expired(struct eg_timer *t)
+{
+    close_idle(t->ctx);
+}
+
+void eg_pool_keep_ticket(struct eg_flow *f)
+{
+    unsigned char ticket[EG_TICKET_MAX];
+    size_t n = 0;
+    struct origin *o = f->origin.stream && f->want == EG_WANT_ROUTE ? origin_of(f, true) : NULL;
+    if (!o || eg_stream_tls_save(f->origin.stream, ticket, sizeof ticket, &n) != EG_OK || n == 0)
+        return;
+    forget_ticket(o);
+    o->ticket = malloc(n);
+    if (o->ticket) {
+        memcpy(o->ticket, ticket, n);
+        o->ticket_size = n;
+    }
+    sodium_memzero(ticket, n);
+}
+
+struct eg_slice eg_pool_ticket(struct eg_flow *f)
+{
+    struct origin *o = origin_of(f, false);
+    return o && o->ticket ? eg_slice(o->ticket, o->ticket_size) : EG_SLICE_NONE;
+}
+
+/* Takes the stream. */
+static bool keep_idle(struct eg_flow *f, struct origin *o, int fd, uint32_t tag)
+{
+    struct eg_pool *p = f->engine->pool;
+    struct idle *i = calloc(1, sizeof *i);
+    if (!i)
+        return false;
+    i->pool = p;
+    i->origin = o;
+    i->stream = f->origin.stream;
+    i->peer = f->peer;
+    i->watch.ready = idle_ready;
+    i->watch.ctx = i;
+    i->timer.fire = idle_expired;
+    i->timer.ctx = i;
+    if (eg_watch_set(p->engine->loop, &i->watch, fd, tag, EG_IN) != EG_OK ||
+        eg_timer_set(p->engine->loop, &i->timer, eg_loop_now(p->engine->loop) + EG_POOL_IDLE_MS) !=
+            EG_OK) {
+        eg_watch_drop(p->engine->loop, &i->watch);
+        free(i);
+        return false;
+    }
+    i->next = o->idle;
+    o->idle = i;
+    o->count++;
+    p->count++;
+    return true;
+}
+
+void eg_pool_put(struct eg_flow *f)
+{
+    struct eg_pollset set = { 0 };
+    struct origin *o = origin_of(f, true);
+    eg_stream_want(f->origin.stream, EG_IN, &set);
+    bool room = o && o->count < EG_POOL_PER_KEY && f->engine->pool->count < EG_POOL_MAX &&
+                f->snapshot == f->engine->current;
+    if (o && !o->ticket)
+        eg_pool_keep_ticket(f);
+    for (unsigned i = 0; i < EG_WATCHES; i++)
+        eg_watch_drop(f->engine->loop, &f->origin.watch[i]);
+    if (room && !set.now && set.count == 1 && keep_idle(f, o, set.fds[0].fd, set.fds[0].tag))
+        f->origin.stream = NULL; /* the pool has it */
+    eg_side_close(f->engine->loop, &f->origin, false);
+}
+
+bool eg_pool_resumed(const struct eg_flow *f)
+{
+    return eg_stream_tls_resumed(f->origin.stream);
+}

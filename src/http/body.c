@@ -37,11 +37,10 @@ static enum eg_status chunk_byte(struct eg_msg *m, const char *p, struct eg_err 
         return eg_msg_refuse(m, EG_TOO_MANY_FIELDS, "the trailers are larger than the limit", err);
     }
     enum llhttp_errno e = llhttp_execute(&m->parser, p, 1);
-    if (e == HPE_OK || (e == HPE_PAUSED_UPGRADE && m->end_seen)) {
-        return EG_OK;
+    if (m->trailers > m->limits.fields) {
+        return eg_msg_refuse(m, EG_TOO_MANY_FIELDS, "more trailers than the limit of fields", err);
     }
-    return e == HPE_USER ? eg_msg_refuse(m, EG_TOO_MANY_FIELDS, "more trailers than the limit of fields", err)
-                         : eg_msg_refuse(m, EG_BAD_REQUEST, eg_msg_why(m), err);
+    return e == HPE_OK ? EG_OK : eg_msg_refuse(m, EG_BAD_REQUEST, eg_msg_why(m), err);
 }
 
 static enum eg_status body_chunked(struct eg_msg *m, const char *p, size_t n, size_t *used, struct eg_slice *data,

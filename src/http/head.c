@@ -59,6 +59,7 @@ static enum eg_status from_llhttp(enum llhttp_errno e)
 {
     switch (e) {
     case HPE_INVALID_METHOD:
+    case HPE_INVALID_CONSTANT: /* a method of another protocol that llhttp speaks */
         return EG_NOT_SUPPORTED;
     case HPE_INVALID_URL:
         return EG_BAD_TARGET;

@@ -22,7 +22,8 @@ static int on_field(llhttp_t *parser, const char *at, size_t n)
 static int on_value(llhttp_t *parser, const char *at, size_t n)
 {
     struct eg_msg *m = parser->data;
-    if (m->phase == EG_PHASE_FIELDS) { /* one line may come in several spans */
+    /* One line may come in several spans; that of an empty value comes with the next line, which it must not touch. */
+    if (m->phase == EG_PHASE_FIELDS && n > 0) {
         const char *from = m->value.p != NULL ? m->value.p : at;
         m->value = eg_slice(from, (size_t)(at + n - from));
     }
@@ -32,8 +33,8 @@ static int on_value(llhttp_t *parser, const char *at, size_t n)
 static int on_field_complete(llhttp_t *parser)
 {
     struct eg_msg *m = parser->data;
-    if (m->phase == EG_PHASE_BODY && ++m->trailers > m->limits.fields) {
-        return HPE_USER;
+    if (m->phase == EG_PHASE_BODY) {
+        m->trailers++;
     }
     return 0;
 }
@@ -162,7 +163,7 @@ enum eg_status eg_msg_finish(struct eg_msg *m, struct eg_err *err)
         return eg_err_set(err, m->dead, "http", 0, "the message was refused before");
     default:
         return eg_msg_refuse(m, m->kind == EG_MSG_REQUEST ? EG_BAD_REQUEST : EG_RESPONSE_TRUNCATED,
-                      "the peer ended in the middle of a message", err);
+                             "the peer ended in the middle of a message", err);
     }
 }
 

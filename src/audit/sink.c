@@ -141,7 +141,8 @@ static enum eg_status end_last_line(int fd, struct eg_err *err)
 enum eg_status eg_trail_open_file(const char *path, int *fd, struct eg_err *err)
 {
     /* O_NONBLOCK: a FIFO must not hang us; it means nothing to a regular file. */
-    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    const int flags =
+        O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     int made = open(path, flags, 0600);
     if (made < 0 && errno == ELOOP)
         return eg_err_set(err, EG_PERMISSION, layer, 0, "audit.file is a symbolic link");

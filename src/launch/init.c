@@ -96,12 +96,18 @@ static void take_terminal(const struct eg_plan *plan) {
         tcsetpgrp(plan->tty, getpid()); /* every signal is blocked here, SIGTTOU too */
 }
 
+/* As a shell starts a command; what nohup and `&` had ignored stays ignored. */
 static void default_signals(void) {
-    struct sigaction plain = {.sa_handler = SIG_DFL};
+    const struct sigaction plain = {.sa_handler = SIG_DFL};
+    struct sigaction now;
     sigset_t none;
-    for (int s = 1; s < NSIG; s++)
+    for (int s = 1; s < NSIG; s++) {
+        bool asked = s == SIGHUP || s == SIGINT || s == SIGQUIT;
+        if (asked && sigaction(s, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+            continue;
         if (s != SIGKILL && s != SIGSTOP)
             sigaction(s, &plain, NULL);
+    }
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }

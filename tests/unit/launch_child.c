@@ -82,6 +82,13 @@ Test(launch, command_runs_with_its_environment_and_status) {
     cr_assert(strncmp(r.out, "hello\n", 6) == 0, "%s", r.out);
 }
 
+Test(launch, signals_that_nohup_ignores_stay_ignored_and_no_other) {
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    RUN("grep -E '^Sig(Blk|Ign)' /proc/self/status | tr -s '\\t' ' '");
+    cr_assert_str_eq(r.out, "SigBlk: 0000000000000000\nSigIgn: 0000000000000001\n", "%s", r.out);
+}
+
 Test(launch, death_by_signal_is_128_and_its_number) {
     RUN("kill -KILL $$");
     cr_assert_eq(r.code, 137);

@@ -75,8 +75,7 @@ enum eg_target_form {
 struct eg_target { /* RFC 9112 section 3.2; slices borrow from the text that was parsed */
     enum eg_target_form form;
     struct eg_authority authority; /* absolute and authority form */
-    struct eg_slice
-        path; /* origin and absolute form: begins with '/', raw; "/" where absolute has none */
+    struct eg_slice path;  /* origin and absolute form: '/' first, raw; "/" where it has none */
     struct eg_slice query; /* without '?', raw */
     bool has_query;
 };

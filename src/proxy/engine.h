@@ -12,9 +12,9 @@
 struct eg_engine;
 
 struct eg_engine_config {
-    struct eg_loop *loop;        /* borrowed */
-    struct eg_trail trail;       /* copied; ring and file are borrowed */
-    struct eg_vault *vault;      /* borrowed; credentials go into it */
+    struct eg_loop *loop;   /* borrowed */
+    struct eg_trail trail;  /* copied; ring and file are borrowed */
+    struct eg_vault *vault; /* borrowed; credentials go into it */
     bool splice;
     void (*warn)(void *ctx, const char *text); /* for the operator; may be NULL */
     void *ctx;
@@ -22,31 +22,34 @@ struct eg_engine_config {
 
 /* What the supervisor knows of the machine (workers read no file). Slices live as long as the snapshot. */
 struct eg_facts {
-    struct eg_slice system_ca_pem; /* the system's CA bundle; may be empty */
-    struct eg_slice hosts_text;    /* /etc/hosts */
+    struct eg_slice system_ca_pem;     /* the system's CA bundle; may be empty */
+    struct eg_slice hosts_text;        /* /etc/hosts */
     struct eg_sockaddr dns_servers[4]; /* of resolv.conf; used unless the policy names its own */
     unsigned dns_count;
 };
 
-enum eg_status eg_engine_new(const struct eg_engine_config *config, struct eg_engine **ret, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_engine_new(const struct eg_engine_config *config, struct eg_engine **ret,
+                             struct eg_err *err) EG_MUST_USE;
 /* Cuts every flow, writes their `end` events, frees everything. */
 void eg_engine_free(struct eg_engine *e);
 
 /* A new policy in two steps, so that all workers switch or none. prepare builds the snapshot (TLS contexts, resolver) beside the current one; release(ctx) is called once the last flow
  * that uses the block is gone (or when prepare fails). switch makes it current: new exchanges use it; live tunnels and pooled connections are judged again and what it denies is cut. */
-enum eg_status eg_engine_prepare(struct eg_engine *e, const void *block, size_t n, const struct eg_facts *facts,
-                                 void (*release)(void *ctx), void *ctx, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_engine_prepare(struct eg_engine *e, const void *block, size_t n,
+                                 const struct eg_facts *facts, void (*release)(void *ctx),
+                                 void *ctx, struct eg_err *err) EG_MUST_USE;
 void eg_engine_switch(struct eg_engine *e);
 void eg_engine_abandon(struct eg_engine *e);
 
 /* Takes the listening descriptor. self is its address as clients see it (routes answer to it only). auth_none as in the policy. */
-enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_sockaddr *self, bool auth_none, struct eg_slice cert_pem,
-                                struct eg_slice key_pem, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_sockaddr *self,
+                                bool auth_none, struct eg_slice cert_pem, struct eg_slice key_pem,
+                                struct eg_err *err) EG_MUST_USE;
 
 struct eg_session_spec {
-    const char *id;    /* unique, [a-z0-9-], at most 47 */
-    const char *label; /* for people; shown in the audit as session */
-    const char *token; /* 64 hex digits */
+    const char *id;           /* unique, [a-z0-9-], at most 47 */
+    const char *label;        /* for people; shown in the audit as session */
+    const char *token;        /* 64 hex digits */
     uint64_t expires_wall_us; /* 0: never */
     struct eg_session_phantom {
         const char *service;
@@ -55,7 +58,8 @@ struct eg_session_spec {
     unsigned phantom_count;
 };
 /* Adds, or replaces the one with that id (its flows go on). EG_EXISTS when token or phantom is another session's. */
-enum eg_status eg_engine_session_put(struct eg_engine *e, const struct eg_session_spec *spec, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_engine_session_put(struct eg_engine *e, const struct eg_session_spec *spec,
+                                     struct eg_err *err) EG_MUST_USE;
 /* Revokes: its token answers token_revoked from now on, its flows are cut. */
 void eg_engine_session_revoke(struct eg_engine *e, const char *id);
 

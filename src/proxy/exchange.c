@@ -41,7 +41,7 @@ enum eg_step eg_exchange_begin(struct eg_flow *f, bool pooled)
     const struct eg_head *head = eg_msg_head_get(f->request);
     struct eg_err err = { 0 };
     x->pooled = pooled;
-    x->request_done = head->framing == EG_BODY_NONE;
+    x->request_done = head->framing == EG_BODY_NONE || eg_msg_complete(f->request);
     eg_msg_reset(f->response, head->method);
     enum eg_status status =
         f->want == EG_WANT_ROUTE ? eg_route_head(f, &err) : eg_forward_head(f, &err);
@@ -132,7 +132,7 @@ static enum eg_status watch_client(struct eg_flow *f)
 static enum eg_status pump_request(struct eg_flow *f, bool *moved, struct eg_err *err)
 {
     struct eg_exchange *x = f->exchange;
-    for (;;) {
+    for (unsigned round = 0; round < EG_ROUNDS; round++) {
         enum eg_status status = eg_side_flush(&f->origin, err);
         if (status == EG_AGAIN) {
             f->origin.intent |= EG_OUT;
@@ -145,6 +145,8 @@ static enum eg_status pump_request(struct eg_flow *f, bool *moved, struct eg_err
             return status;
         *moved = true;
     }
+    eg_flow_wake(f); /* fairness: others first */
+    return EG_AGAIN;
 }
 
 /* ---- the end of it ---- */

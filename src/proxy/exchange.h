@@ -8,18 +8,19 @@
 struct eg_exchange {
     struct eg_service service; /* routes only */
     unsigned service_index;
-    struct eg_buf path;        /* canonical path and query as they are sent */
-    bool pooled;               /* on a connection that served before: a clean death before any answer may be retried */
+    struct eg_buf path; /* canonical path and query as they are sent */
+    bool
+        pooled; /* on a connection that served before: a clean death before any answer may be retried */
     bool retried;
-    bool request_done;         /* the whole request is queued for the origin */
-    bool head_read;            /* the final response head was read */
-    bool answered;             /* bytes of a response are queued for the client */
+    bool request_done; /* the whole request is queued for the origin */
+    bool head_read;    /* the final response head was read */
+    bool answered;     /* bytes of a response are queued for the client */
     bool response_done;
-    bool rechunk;              /* the response body is chunked by us */
-    bool until_close;          /* ... or delimited by closing the client's connection */
-    bool origin_keep;          /* the origin's connection may serve another request */
-    unsigned interim;          /* 1xx responses so far */
-    uint64_t body_max;         /* 0: no ceiling */
+    bool rechunk;      /* the response body is chunked by us */
+    bool until_close;  /* ... or delimited by closing the client's connection */
+    bool origin_keep;  /* the origin's connection may serve another request */
+    unsigned interim;  /* 1xx responses so far */
+    uint64_t body_max; /* 0: no ceiling */
 };
 
 static inline const struct eg_service *eg_exchange_service(const struct eg_flow *f)
@@ -30,23 +31,33 @@ static inline unsigned eg_exchange_service_index(const struct eg_flow *f)
 {
     return f->exchange->service_index;
 }
+/* The field that a slot is in. */
+static inline struct eg_slice eg_slot_field(const struct eg_slot *slot)
+{
+    return slot->kind == EG_SLOT_HEADER ? slot->name : EG_SLICE("Authorization");
+}
 static inline bool eg_exchange_answered(const struct eg_flow *f)
 {
     return f->phase == EG_PHASE_EXCHANGE && f->exchange && f->exchange->answered;
 }
 
 /* ---- forward.c: parts that routes share ---- */
-/* The session's token or a phantom anywhere in the head but where it belongs: EG_CANARY. accepted: the phantom whose slots were checked. */
-enum eg_status eg_exchange_canary(const struct eg_flow *f, struct eg_slice accepted) EG_MUST_USE;
+/* The session's token or a phantom anywhere in the head but where it belongs: EG_CANARY. service: whose slots were checked one by one already; NULL: none. */
+enum eg_status eg_exchange_canary(const struct eg_flow *f,
+                                  const struct eg_service *service) EG_MUST_USE;
 /* Appends the canonical path / "?query" to the exchange's path. */
-enum eg_status eg_exchange_path(struct eg_flow *f, struct eg_slice path, struct eg_path_flags *flags, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_exchange_path(struct eg_flow *f, struct eg_slice path,
+                                struct eg_path_flags *flags, struct eg_err *err) EG_MUST_USE;
 enum eg_status eg_exchange_query(struct eg_flow *f, const struct eg_target *target) EG_MUST_USE;
 /* The ticket was allowed by name: on a pooled connection, or on a new one. */
 enum eg_step eg_exchange_open(struct eg_flow *f);
 /* Request line, Host and, for an upstream proxy in absolute-form, its authorization. */
 enum eg_status eg_exchange_start_head(struct eg_flow *f, uint16_t default_port) EG_MUST_USE;
 /* The client's end-to-end fields but those that drop() names. */
-enum eg_status eg_exchange_fields(struct eg_flow *f, bool (*drop)(const struct eg_flow *f, const struct eg_field *field, enum eg_field_class class)) EG_MUST_USE;
+enum eg_status eg_exchange_fields(struct eg_flow *f,
+                                  bool (*drop)(const struct eg_flow *f,
+                                               const struct eg_field *field,
+                                               enum eg_field_class class)) EG_MUST_USE;
 enum eg_status eg_exchange_framing(struct eg_flow *f) EG_MUST_USE;
 
 /* forward.c, route.c: the whole request head into f->origin.out. EG_OK or the refusal, err tells. */

@@ -257,10 +257,6 @@ enum eg_step eg_flow_next(struct eg_flow *f)
         eg_session_unref(f->session);
         f->session = NULL;
     }
-    if (f->snapshot != f->engine->current) {
-        eg_snapshot_unref(f->snapshot);
-        f->snapshot = eg_snapshot_ref(f->engine->current);
-    }
     eg_msg_reset(f->request, EG_SLICE_NONE);
     /* between two requests the idle time counts; once a byte of a head is there, the head's */
     bool begun = f->client.in.len > 0;

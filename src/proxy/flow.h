@@ -15,21 +15,23 @@ struct eg_flow;
 struct eg_pool;
 
 enum {
-    EG_SCRATCH = 65536,     /* the engine's one read buffer: flows at rest hold none */
-    EG_OUT_HIGH = 65536,    /* queued bytes above which the other side is not read */
-    EG_OUT_MAX = 262144,    /* ceiling of a side's out buffer */
-    EG_IN_MAX = 262144,     /* ceiling of a side's in buffer */
-    EG_WATCHES = 4,         /* descriptors that one side waits for at most: four while addresses are raced */
-    EG_INTERIM_MAX = 16,    /* 1xx responses passed on for one request */
-    EG_LINGER_MAX = 65536,  /* bytes read and dropped before a refused connection is closed */
+    EG_SCRATCH = 65536,  /* the engine's one read buffer: flows at rest hold none */
+    EG_OUT_HIGH = 65536, /* queued bytes above which the other side is not read */
+    EG_OUT_MAX = 262144, /* ceiling of a side's out buffer */
+    EG_IN_MAX = 262144,  /* ceiling of a side's in buffer */
+    EG_WATCHES =
+        4, /* descriptors that one side waits for at most: four while addresses are raced */
+    EG_INTERIM_MAX = 16,   /* 1xx responses passed on for one request */
+    EG_LINGER_MAX = 65536, /* bytes read and dropped before a refused connection is closed */
     EG_LINGER_MS = 2000,
+    EG_ROUNDS = 16, /* reads of one direction in a tick: nobody starves the others */
 };
 
 /* ---- sides ---- */
 struct eg_side { /* the client's or the origin's end */
     struct eg_stream *stream;
     struct eg_watch watch[EG_WATCHES];
-    unsigned intent; /* EG_IN | EG_OUT: what the last step waits for */
+    unsigned intent;   /* EG_IN | EG_OUT: what the last step waits for */
     struct eg_buf in;  /* read, not yet used */
     struct eg_buf out; /* to be sent */
     bool eof;          /* its stream ended in order */
@@ -38,27 +40,31 @@ struct eg_side { /* the client's or the origin's end */
 };
 
 /* ---- phases ---- */
-#define EG_PHASES(X)                                                                                                     \
-    X(ACCEPT, "accept")     /* the client's TLS handshake */                                                             \
-    X(HEAD, "head")         /* reading a request head, or idle between two */                                            \
-    X(RESOLVE, "resolve")   /* asking for addresses */                                                                   \
-    X(CONNECT, "connect")   /* tcp and proxy hops */                                                                     \
-    X(SECURE, "secure")     /* TLS with the origin */                                                                    \
-    X(ANSWER, "answer")     /* sending 200 to CONNECT */                                                                 \
-    X(HELLO, "hello")       /* reading and judging the first flight */                                                   \
-    X(RELAY, "relay")       /* bytes both ways */                                                                        \
-    X(EXCHANGE, "exchange") /* an HTTP request and its response */                                                       \
-    X(REFUSE, "refuse")     /* sending a refusal; the connection may stay */                                             \
-    X(LINGER, "linger")     /* sent all, waiting for the client to close so that it can read what we sent */             \
+#define EG_PHASES(X)                                                                               \
+    X(ACCEPT, "accept")     /* the client's TLS handshake */                                       \
+    X(HEAD, "head")         /* reading a request head, or idle between two */                      \
+    X(RESOLVE, "resolve")   /* asking for addresses */                                             \
+    X(CONNECT, "connect")   /* tcp and proxy hops */                                               \
+    X(SECURE, "secure")     /* TLS with the origin */                                              \
+    X(ANSWER, "answer")     /* sending 200 to CONNECT */                                           \
+    X(HELLO, "hello")       /* reading and judging the first flight */                             \
+    X(RELAY, "relay")       /* bytes both ways */                                                  \
+    X(EXCHANGE, "exchange") /* an HTTP request and its response */                                 \
+    X(REFUSE, "refuse")     /* sending a refusal; the connection may stay */                       \
+    X(LINGER,                                                                                      \
+      "linger") /* sent all, waiting for the client to close so that it can read what we sent */   \
     X(DEAD, "dead")
 enum eg_phase {
 #define EG_PHASE_ENUM(name, text) EG_PHASE_##name,
     EG_PHASES(EG_PHASE_ENUM)
 #undef EG_PHASE_ENUM
-    EG_PHASE_COUNT
+        EG_PHASE_COUNT
 };
 
-enum eg_step { EG_STEP_MORE, EG_STEP_WAIT }; /* run the (maybe new) phase's step again now, or wait for readiness */
+enum eg_step {
+    EG_STEP_MORE,
+    EG_STEP_WAIT
+}; /* run the (maybe new) phase's step again now, or wait for readiness */
 
 enum eg_want { EG_WANT_NOTHING, EG_WANT_TUNNEL, EG_WANT_FORWARD, EG_WANT_ROUTE };
 
@@ -83,7 +89,8 @@ struct eg_flow {
     struct eg_task task;
     struct eg_timer timer;
     struct eg_dead dead;
-    uint64_t deadline;      /* eg_clock_ms of the phase's end; the timer may fire earlier and is moved then */
+    uint64_t
+        deadline; /* eg_clock_ms of the phase's end; the timer may fire earlier and is moved then */
     uint64_t born_ms;
     enum eg_phase phase;
     enum eg_want want;
@@ -93,14 +100,14 @@ struct eg_flow {
     struct eg_session *session;
     struct eg_msg *request, *response;
     struct eg_ticket ticket;
-    bool inner;                /* HTTP inside a CONNECT tunnel: every request's Host must be ... */
+    bool inner; /* HTTP inside a CONNECT tunnel: every request's Host must be ... */
     struct eg_authority inner_to; /* ... this */
-    bool close_after;          /* no further request on this connection */
-    bool mid_request;          /* a request head was read and its answer is not out */
+    bool close_after;             /* no further request on this connection */
+    bool mid_request;             /* a request head was read and its answer is not out */
     struct eg_upstream *up;
     struct eg_exchange *exchange;
     struct eg_relay *relay;
-    struct eg_sockaddr peer;   /* the origin's address, port 0: none */
+    struct eg_sockaddr peer; /* the origin's address, port 0: none */
     uint64_t bytes_up, bytes_down;
     uint64_t lingered;
 };
@@ -131,7 +138,8 @@ struct eg_engine {
 /* Takes the accepted descriptor, whatever happens. */
 void eg_flow_start(const struct eg_ingress *ingress, int fd);
 /* The one function that moves between phases: checks the edge, sets the deadline (ms from now; 0: none but the total one) and its reason. */
-void eg_flow_move(struct eg_flow *f, enum eg_phase to, uint64_t deadline_ms, enum eg_status timeout);
+void eg_flow_move(struct eg_flow *f, enum eg_phase to, uint64_t deadline_ms,
+                  enum eg_status timeout);
 /* Pushes the deadline of the current phase: something moved. */
 void eg_flow_touch(struct eg_flow *f, uint64_t deadline_ms);
 void eg_flow_wake(struct eg_flow *f);
@@ -147,9 +155,11 @@ void eg_side_init(struct eg_side *s, struct eg_flow *f);
 /* Sends what is queued. EG_OK when all is out. */
 enum eg_status eg_side_flush(struct eg_side *s, struct eg_err *err) EG_MUST_USE;
 /* Reads into the engine's scratch. EG_OK with *n >= 1, EG_AGAIN, EG_EOF (and s->eof). */
-enum eg_status eg_side_read(struct eg_side *s, char *scratch, size_t cap, size_t *n, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_side_read(struct eg_side *s, char *scratch, size_t cap, size_t *n,
+                            struct eg_err *err) EG_MUST_USE;
 /* Sends at once what the stream takes and queues the rest. */
-enum eg_status eg_side_send(struct eg_side *s, struct eg_slice data, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_side_send(struct eg_side *s, struct eg_slice data,
+                            struct eg_err *err) EG_MUST_USE;
 /* Registers for what the intent needs. *now: call again at once. *wake_ms: see eg_pollset. */
 void eg_side_sync(struct eg_loop *l, struct eg_side *s, bool *now, uint64_t *wake_ms);
 /* Drops watches, stream and buffers. abort: reset the connection (SO_LINGER 0) so that it can't look whole. */

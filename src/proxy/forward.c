@@ -4,24 +4,32 @@
 #include "proxy/pool.h"
 #include "proxy/upstream.h"
 
-enum eg_status eg_exchange_canary(const struct eg_flow *f, struct eg_slice accepted)
+/* A place that holds this secret rightly: the session's token in Proxy-Authorization, the service's own phantom in its slots. */
+static bool belongs(const struct eg_field *field, bool token, bool own,
+                    const struct eg_service *service)
+{
+    if (token)
+        return eg_slice_caseeq(field->name, EG_SLICE("Proxy-Authorization"));
+    for (unsigned i = 0; own && i < service->accept_count; i++)
+        if (eg_slice_caseeq(field->name, eg_slot_field(&service->accept[i])))
+            return true;
+    return false;
+}
+
+enum eg_status eg_exchange_canary(const struct eg_flow *f, const struct eg_service *service)
 {
     const struct eg_head *head = eg_msg_head_get(f->request);
     const struct eg_session *s = f->session;
-    if (!s)
-        return EG_OK;
-    for (int i = -1; i < (int)s->phantom_count; i++) {
+    for (int i = -1; s && i < (int)s->phantom_count; i++) {
         struct eg_slice needle = eg_slice_str(i < 0 ? s->token : s->phantoms[i].phantom);
-        bool own = eg_slice_eq(needle, accepted); /* its slots were checked one by one */
+        bool own =
+            i >= 0 && service && eg_slice_eq(eg_slice_str(s->phantoms[i].service), service->name);
         if (eg_canary_in(head->target, needle))
             return EG_CANARY;
         for (uint32_t k = 0; k < head->field_count; k++) {
-            if (i < 0 && eg_slice_caseeq(head->fields[k].name, EG_SLICE("Proxy-Authorization")))
-                continue;
-            if (own && eg_hygiene_classify(head, k) == EG_FIELD_CREDENTIAL)
-                continue;
-            if (eg_canary_in(head->fields[k].value, needle) ||
-                eg_canary_in(head->fields[k].name, needle))
+            const struct eg_field *field = &head->fields[k];
+            if (!belongs(field, i < 0, own, service) &&
+                (eg_canary_in(field->value, needle) || eg_canary_in(field->name, needle)))
                 return EG_CANARY;
         }
     }
@@ -68,7 +76,7 @@ enum eg_step eg_forward_start(struct eg_flow *f, const struct eg_target *target)
     if (status == EG_OK)
         status = eg_exchange_path(f, target->path, &flags, &err);
     if (status == EG_OK)
-        status = eg_exchange_canary(f, EG_SLICE_NONE);
+        status = eg_exchange_canary(f, NULL);
     if (status != EG_OK)
         return eg_refuse(f, status, true, err.text[0] ? err.text : NULL);
     const struct eg_head *head = eg_msg_head_get(f->request);

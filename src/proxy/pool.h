@@ -4,7 +4,13 @@
 
 #include "proxy/flow.h"
 
-enum { EG_POOL_IDLE_MS = 60000, EG_POOL_PER_KEY = 8, EG_POOL_MAX = 256, EG_POOL_TICKETS = 256, EG_TICKET_MAX = 8192 };
+enum {
+    EG_POOL_IDLE_MS = 60000,
+    EG_POOL_PER_KEY = 8,
+    EG_POOL_MAX = 256,
+    EG_POOL_TICKETS = 256,
+    EG_TICKET_MAX = 8192
+};
 
 enum eg_status eg_pool_new(struct eg_engine *e, struct eg_pool **ret) EG_MUST_USE;
 void eg_pool_free(struct eg_pool *p);

@@ -67,7 +67,7 @@ enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, cons
         f->ticket.verdict.status == reason ? f->ticket.verdict.detail : EG_SLICE_NONE;
     if (detail)
         text = eg_slice_str(detail);
-    if (f->ticket.event.reason != (uint16_t)reason || f->ticket.open) {
+    if (f->ticket.event.reason != (uint16_t)reason) { /* not recorded by the gate itself */
         snprintf(own, sizeof own, "%.*s", (int)text.n, text.n ? text.p : "");
         eg_gate_refused(&f->engine->gate, &f->ticket, reason, own);
     }
@@ -85,8 +85,8 @@ enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, cons
         eg_flow_kill(f, status);
         return EG_STEP_WAIT;
     }
-    eg_gate_end(&f->engine->gate, &f->ticket, reason, (uint16_t)egress_status_http(reason),
-                f->bytes_up, f->bytes_down);
+    uint16_t shown = in_tunnel ? 200 : (uint16_t)egress_status_http(reason);
+    eg_gate_end(&f->engine->gate, &f->ticket, reason, shown, f->bytes_up, f->bytes_down);
     if (in_tunnel)
         f->engine->stats.open_tunnels--;
     f->close_after = !keep;

@@ -9,7 +9,7 @@
 
 #include "proxy/flow.h"
 
-enum { PIPE_BYTES = 1 << 20, ROUNDS = 16 };
+enum { PIPE_BYTES = 1 << 20 };
 
 struct direction {
     struct eg_side *from, *to;
@@ -185,7 +185,7 @@ enum eg_step eg_relay_step(struct eg_flow *f)
     uint64_t before = f->bytes_up + f->bytes_down;
     enum eg_status up = EG_OK, down = EG_OK;
     f->client.intent = f->origin.intent = 0;
-    for (unsigned i = 0; i < ROUNDS && (up == EG_OK || down == EG_OK); i++) {
+    for (unsigned i = 0; i < EG_ROUNDS && (up == EG_OK || down == EG_OK); i++) {
         if (up == EG_OK)
             up = pump(f, &r->up);
         if (down == EG_OK)

@@ -109,6 +109,10 @@ static enum eg_step dispatch(struct eg_flow *f)
     struct eg_target target;
     struct eg_err err = { 0 };
     f->mid_request = true;
+    if (f->snapshot != f->engine->current) { /* it changed while the connection was idle */
+        eg_snapshot_unref(f->snapshot);
+        f->snapshot = eg_snapshot_ref(f->engine->current);
+    }
     f->close_after = !head->keep_alive;
     enum eg_status status = eg_target_parse(head->target, connect, &target, &err);
     if (status != EG_OK)
@@ -154,7 +158,7 @@ enum eg_step eg_request_step(struct eg_flow *f)
 {
     size_t used = 0, n = 0;
     bool more = true;
-    if (f->engine->stats.open_flows > f->snapshot->limits->connections && !f->inner)
+    if (f->ticket.event.id == 0 && f->engine->stats.open_flows > f->snapshot->limits->connections)
         return refuse_unread(f, EG_TOO_MANY_CONNECTIONS, NULL);
     if (f->client.in.len > 0) { /* pipelined, or what followed a body */
         struct eg_slice in = eg_buf_slice(&f->client.in);

@@ -83,7 +83,7 @@ static enum eg_status write_head(struct eg_flow *f, const struct eg_head *head)
         status = write_connection(f);
     if (status == EG_OK)
         status = eg_write_end(out);
-    if (status == EG_OK && head->framing == EG_BODY_NONE)
+    if (status == EG_OK && (head->framing == EG_BODY_NONE || eg_msg_complete(f->response)))
         x->response_done = true;
     return status;
 }
@@ -162,7 +162,7 @@ static enum eg_status origin_ended(struct eg_flow *f, struct eg_err *err)
 
 enum eg_status eg_response_pump(struct eg_flow *f, bool *moved, struct eg_err *err)
 {
-    for (;;) {
+    for (unsigned round = 0; round < EG_ROUNDS; round++) {
         enum eg_status status = eg_side_flush(&f->client, NULL);
         if (status == EG_AGAIN)
             f->client.intent |= EG_OUT;
@@ -184,4 +184,6 @@ enum eg_status eg_response_pump(struct eg_flow *f, bool *moved, struct eg_err *e
             return status;
         *moved = true;
     }
+    eg_flow_wake(f); /* fairness: others first */
+    return EG_AGAIN;
 }

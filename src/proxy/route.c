@@ -31,11 +31,6 @@ static enum eg_status read_slot(const struct eg_slot *slot, const struct eg_fiel
     return EG_PHANTOM_INVALID;
 }
 
-static struct eg_slice slot_field(const struct eg_slot *slot)
-{
-    return slot->kind == EG_SLOT_HEADER ? slot->name : EG_SLICE("Authorization");
-}
-
 /* Does this field's value hold the service's phantom in any of the slots of that field? */
 static enum eg_status check_field(struct eg_flow *f, const struct eg_service *service,
                                   const struct eg_field *field, struct eg_session **session)
@@ -45,7 +40,7 @@ static enum eg_status check_field(struct eg_flow *f, const struct eg_service *se
     for (unsigned i = 0; i < service->accept_count && status != EG_OK; i++) {
         const struct eg_slot *slot = &service->accept[i];
         struct eg_slice phantom;
-        if (!eg_slice_caseeq(field->name, slot_field(slot)))
+        if (!eg_slice_caseeq(field->name, eg_slot_field(slot)))
             continue;
         status = read_slot(slot, field, scratch, sizeof scratch, &phantom);
         if (status == EG_OK)
@@ -74,14 +69,6 @@ static enum eg_status find_phantom(struct eg_flow *f, const struct eg_service *s
     }
     *ret = found;
     return found ? EG_OK : EG_PHANTOM_MISSING;
-}
-
-static struct eg_slice phantom_of(const struct eg_session *s, struct eg_slice service)
-{
-    for (unsigned i = 0; i < s->phantom_count; i++)
-        if (eg_slice_eq(eg_slice_str(s->phantoms[i].service), service))
-            return eg_slice_str(s->phantoms[i].phantom);
-    return EG_SLICE_NONE;
 }
 
 /* A Proxy-Authorization beside the phantom must be valid, and of the same session. */
@@ -117,8 +104,7 @@ static enum eg_status authenticate(struct eg_flow *f, const struct eg_service *s
     }
     status = check_beside(f);
     if (status == EG_OK)
-        status = eg_exchange_canary(f, f->session ? phantom_of(f->session, service->name)
-                                                  : EG_SLICE_NONE);
+        status = eg_exchange_canary(f, service);
     return status;
 }
 
@@ -206,7 +192,7 @@ static bool drop_for_service(const struct eg_flow *f, const struct eg_field *fie
     if (class == EG_FIELD_CREDENTIAL)
         return true;
     for (unsigned i = 0; i < service->accept_count; i++)
-        if (eg_slice_caseeq(field->name, slot_field(&service->accept[i])))
+        if (eg_slice_caseeq(field->name, eg_slot_field(&service->accept[i])))
             return true;
     for (unsigned i = 0; i < service->write_count; i++)
         if (eg_slice_caseeq(field->name, service->write[i].name))

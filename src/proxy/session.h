@@ -15,7 +15,7 @@ struct eg_session { /* reference counted: the table holds one, each flow one */
     unsigned phantom_count;
     struct eg_session_known {
         char *service, *phantom;
-    } *phantoms;
+    } * phantoms;
 };
 
 struct eg_sessions;
@@ -23,16 +23,18 @@ struct eg_sessions;
 enum eg_status eg_sessions_new(struct eg_sessions **ret) EG_MUST_USE;
 void eg_sessions_free(struct eg_sessions *s);
 /* As eg_engine_session_put. */
-enum eg_status eg_sessions_put(struct eg_sessions *s, const struct eg_session_spec *spec, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_sessions_put(struct eg_sessions *s, const struct eg_session_spec *spec,
+                               struct eg_err *err) EG_MUST_USE;
 /* Marks it revoked; returns it (borrowed) or NULL. */
 struct eg_session *eg_sessions_revoke(struct eg_sessions *s, const char *id);
 unsigned eg_sessions_count(const struct eg_sessions *s);
 
 /* The session of the value of a Proxy-Authorization field. EG_OK, or EG_TOKEN_INVALID, _MISSING, _EXPIRED, _REVOKED. Constant time in the token: the table is keyed with a secret hash. *ret is borrowed. */
-enum eg_status eg_sessions_by_authorization(const struct eg_sessions *s, struct eg_slice value, struct eg_session **ret) EG_MUST_USE;
+enum eg_status eg_sessions_by_authorization(const struct eg_sessions *s, struct eg_slice value,
+                                            struct eg_session **ret) EG_MUST_USE;
 /* The session whose phantom for that service this is. EG_OK, EG_PHANTOM_INVALID, or the session's EG_TOKEN_EXPIRED, _REVOKED. */
-enum eg_status eg_sessions_by_phantom(const struct eg_sessions *s, struct eg_slice phantom, struct eg_slice service,
-                                      struct eg_session **ret) EG_MUST_USE;
+enum eg_status eg_sessions_by_phantom(const struct eg_sessions *s, struct eg_slice phantom,
+                                      struct eg_slice service, struct eg_session **ret) EG_MUST_USE;
 
 struct eg_session *eg_session_ref(struct eg_session *s);
 void eg_session_unref(struct eg_session *s);

@@ -9,23 +9,27 @@
 struct eg_snapshot { /* reference counted */
     unsigned refs;
     struct eg_policy *policy;
-    const struct eg_limits *limits;      /* of the policy */
-    const struct eg_settings *settings;  /* of the policy */
+    const struct eg_limits *limits;     /* of the policy */
+    const struct eg_settings *settings; /* of the policy */
     struct eg_dns *dns;
     struct eg_slice system_ca_pem;
-    struct eg_tls_ctx *origin_tls;       /* the default trust, made at first use: loading the system's CAs takes 10 to 20 ms */
-    struct eg_tls_ctx **service_tls;     /* per service with a CA or certificate of its own, else NULL */
+    struct eg_tls_ctx *
+        origin_tls; /* the default trust, made at first use: loading the system's CAs takes 10 to 20 ms */
+    struct eg_tls_ctx *
+        *service_tls; /* per service with a CA or certificate of its own, else NULL */
     unsigned service_count;
     void (*release)(void *ctx);
     void *ctx;
 };
 
 /* As eg_engine_prepare. On failure release was called. */
-enum eg_status eg_snapshot_new(struct eg_loop *loop, const void *block, size_t n, const struct eg_facts *facts, void (*release)(void *ctx),
-                               void *ctx, struct eg_snapshot **ret, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_snapshot_new(struct eg_loop *loop, const void *block, size_t n,
+                               const struct eg_facts *facts, void (*release)(void *ctx), void *ctx,
+                               struct eg_snapshot **ret, struct eg_err *err) EG_MUST_USE;
 struct eg_snapshot *eg_snapshot_ref(struct eg_snapshot *s);
 void eg_snapshot_unref(struct eg_snapshot *s);
 /* The client context for that service; borrowed, lives with the snapshot. */
-enum eg_status eg_snapshot_tls(struct eg_snapshot *s, unsigned service, struct eg_tls_ctx **ret, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_snapshot_tls(struct eg_snapshot *s, unsigned service, struct eg_tls_ctx **ret,
+                               struct eg_err *err) EG_MUST_USE;
 
 #endif

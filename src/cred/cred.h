@@ -92,9 +92,8 @@ enum eg_status eg_token_parse(struct eg_slice value, char *scratch, size_t cap,
 /* ---- injection ---- */
 
 /* Appends "NAME: " before + secret + after "\r\n" to out. The bytes of out hold the credential
- * afterwards: wipe it once sent. Growth here wipes the memory that it leaves; growth by later
- * appends does not, so write the credential's fields last or reserve first. EG_INVALID for a
- * name that is no token or for control bytes; EG_TOO_BIG, EG_NOMEM: out keeps what it had. */
+ * afterwards: wipe it once sent. EG_INVALID for a name that is no token or for control bytes;
+ * EG_TOO_BIG, EG_NOMEM: out keeps what it had. */
 enum eg_status eg_inject_field(struct eg_buf *out, struct eg_slice name, struct eg_slice before,
                                struct eg_slice after, const struct eg_secret *secret) EG_MUST_USE;
 /* "Basic base64(user:secret)" for proxy hops: password is "user:password", or a password with

@@ -1,8 +1,8 @@
 /* inject.c - writes a credential where the origin expects it.
  *
- * The only code that copies a secret out of the vault on the data path. A copy goes to its
- * final place in one step: where the buffer has to grow, the old memory is wiped before it is
- * freed. Nothing that could end a field early gets in, whatever its source. */
+ * The only code that copies a secret out of the vault on the data path: straight to its final
+ * place, and every temporary is wiped. Nothing that could end a field early gets in, whatever its
+ * source. */
 #include "cred/cred.h"
 
 #include <sodium.h>
@@ -31,31 +31,6 @@ static bool field_name(struct eg_slice s)
     return s.n > 0;
 }
 
-/* Room for n more bytes. eg_buf_reserve may move the bytes and leave a copy of earlier
- * credentials behind. */
-static enum eg_status grow_wiped(struct eg_buf *b, size_t n)
-{
-    if (n > eg_buf_room(b))
-        return EG_TOO_BIG;
-    if (b->cap - b->off - b->len >= n)
-        return EG_OK;
-    struct eg_buf larger;
-    char *unused = NULL;
-    eg_buf_init(&larger, b->max);
-    enum eg_status s = eg_buf_reserve(&larger, b->len + n, &unused);
-    if (s == EG_OK)
-        s = eg_buf_put(&larger, eg_buf_slice(b));
-    if (s != EG_OK) {
-        eg_buf_wipe(&larger);
-        eg_buf_done(&larger);
-        return s;
-    }
-    eg_buf_wipe(b);
-    eg_buf_done(b);
-    *b = larger;
-    return EG_OK;
-}
-
 struct field {
     struct eg_buf *out;
     struct eg_slice name, before, after;
@@ -72,7 +47,9 @@ static enum eg_status write_field(void *ctx, const unsigned char *p, size_t n)
     size_t total = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         total += parts[i].n;
-    enum eg_status s = grow_wiped(f->out, total);
+    char *unused = NULL;
+    /* All at once: out is whole or as it was. eg_buf wipes what it leaves when it grows. */
+    enum eg_status s = eg_buf_reserve(f->out, total, &unused);
     for (size_t i = 0; s == EG_OK && i < sizeof parts / sizeof *parts; i++)
         s = eg_buf_put(f->out, parts[i]);
     return s;

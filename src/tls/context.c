@@ -8,6 +8,8 @@
 
 #include "tls/wolf.h"
 
+#include <wolfssl/openssl/evp.h>
+
 /* Forward secrecy and AEAD only. Debian's builds know NULL, RC4 and anonymous suites: none may be offered.
  * ChaCha20 first: AES without AES-NI runs at a third of its rate in these builds. */
 const char eg_tls_suites[] =
@@ -130,6 +132,41 @@ static void load_anchors(struct eg_tls_ctx *c, struct eg_slice pem)
     }
 }
 
+/* Does what key signs verify with the certificate's key? */
+static bool signs_for(WOLFSSL_EVP_PKEY *key, WOLFSSL_X509 *cert)
+{
+    unsigned char sig[256];
+    size_t n = sizeof sig;
+    WOLFSSL_EVP_PKEY *pub = wolfSSL_X509_get_pubkey(cert);
+    WOLFSSL_EVP_MD_CTX *sign = wolfSSL_EVP_MD_CTX_new();
+    WOLFSSL_EVP_MD_CTX *verify = wolfSSL_EVP_MD_CTX_new();
+    bool good = pub && sign && verify &&
+                wolfSSL_EVP_DigestSignInit(sign, NULL, wolfSSL_EVP_sha256(), NULL, key) ==
+                    WOLFSSL_SUCCESS &&
+                wolfSSL_EVP_DigestSignUpdate(sign, "?", 1) == WOLFSSL_SUCCESS &&
+                wolfSSL_EVP_DigestSignFinal(sign, sig, &n) == WOLFSSL_SUCCESS &&
+                wolfSSL_EVP_DigestVerifyInit(verify, NULL, wolfSSL_EVP_sha256(), NULL, pub) ==
+                    WOLFSSL_SUCCESS &&
+                wolfSSL_EVP_DigestVerifyUpdate(verify, "?", 1) == WOLFSSL_SUCCESS &&
+                wolfSSL_EVP_DigestVerifyFinal(verify, sig, n) == WOLFSSL_SUCCESS;
+    wolfSSL_EVP_MD_CTX_free(sign);
+    wolfSSL_EVP_MD_CTX_free(verify);
+    wolfSSL_EVP_PKEY_free(pub);
+    return good;
+}
+
+/* wolfSSL 5.5.4 compares RSA keys only: any two EC keys are a pair to it. */
+static bool key_is_certificates(WOLFSSL_CTX *wolf)
+{
+    if (wolfSSL_CTX_check_private_key(wolf) != WOLFSSL_SUCCESS)
+        return false;
+    WOLFSSL_X509 *cert = wolfSSL_CTX_get0_certificate(wolf);
+    WOLFSSL_EVP_PKEY *key = wolfSSL_CTX_get0_privatekey(wolf);
+    if (!cert || !key)
+        return false;
+    return wolfSSL_EVP_PKEY_base_id(key) != EVP_PKEY_EC || signs_for(key, cert);
+}
+
 static enum eg_status load_own(struct eg_tls_ctx *c, struct eg_slice cert, struct eg_slice key,
                                struct eg_err *err)
 {
@@ -141,7 +178,7 @@ static enum eg_status load_own(struct eg_tls_ctx *c, struct eg_slice cert, struc
                                           WOLFSSL_FILETYPE_PEM) != WOLFSSL_SUCCESS)
         return eg_err_set(err, EG_INVALID, "tls", 0,
                           "the private key can't be read: PEM without a pass phrase is expected");
-    if (wolfSSL_CTX_check_private_key(c->wolf) != WOLFSSL_SUCCESS)
+    if (!key_is_certificates(c->wolf))
         return eg_err_set(err, EG_INVALID, "tls", 0, "the private key is not the certificate's");
     return EG_OK;
 }
@@ -183,6 +220,9 @@ fail:
 static enum eg_status server_policy(struct eg_tls_ctx *c, const struct eg_tls_server_config *config,
                                     struct eg_err *err)
 {
+    if (config->only_tls12 &&
+        wolfSSL_CTX_set_max_proto_version(c->wolf, TLS1_2_VERSION) != WOLFSSL_SUCCESS)
+        return eg_err_set(err, EG_INTERNAL, "tls", 0, "TLS 1.3 can't be left out");
     if (config->tickets) {
         wolfSSL_CTX_set_session_cache_mode(c->wolf, WOLFSSL_SESS_CACHE_SERVER);
     } else {
@@ -213,8 +253,7 @@ enum eg_status eg_tls_server_ctx(const struct eg_tls_server_config *config, stru
                                  struct eg_err *err)
 {
     struct eg_tls_ctx *c = NULL;
-    enum eg_status r = ctx_new(
-        config->only_tls12 ? wolfTLSv1_2_server_method() : wolfTLS_server_method(), true, &c, err);
+    enum eg_status r = ctx_new(wolfTLS_server_method(), true, &c, err);
     if (r != EG_OK)
         return r;
     r = load_own(c, config->cert_pem, config->key_pem, err);

@@ -6,7 +6,7 @@
 
 #include "tls/wolf.h"
 
-enum { SAN_IP_ADDRESS = 7 }; /* the tag of GeneralName.iPAddress, RFC 5280 section 4.2.1.6 */
+enum { SAN_DNS = 2, SAN_IP_ADDRESS = 7 }; /* tags of GeneralName, RFC 5280 section 4.2.1.6 */
 
 enum eg_status eg_tls_verify_name(WOLFSSL *ssl, const struct eg_authority *name, struct eg_err *err)
 {
@@ -16,7 +16,7 @@ enum eg_status eg_tls_verify_name(WOLFSSL *ssl, const struct eg_authority *name,
     if (!name->literal &&
         wolfSSL_UseSNI(ssl, WOLFSSL_SNI_HOST_NAME, name->host, name->host_len) != WOLFSSL_SUCCESS)
         return eg_err_set(err, EG_NOMEM, "tls", 0, "no room for the server name");
-    /* For a literal wolfSSL compares with the certificate's IP addresses as text; verify_done does so in octets. */
+    /* For a literal wolfSSL would compare text; verify_done compares octets. */
     if (!name->literal && wolfSSL_check_domain_name(ssl, name->host) != WOLFSSL_SUCCESS)
         return eg_err_set(err, EG_NOMEM, "tls", 0, "no room for the server name");
     return EG_OK;
@@ -34,20 +34,43 @@ static bool offered(const char *suite)
     return false;
 }
 
-/* Is the address one of the certificate's iPAddress names (RFC 5280 4.2.1.6: octets)? Names of other kinds do not count. */
-static bool certificate_has_address(WOLFSSL_X509 *cert, const struct eg_addr *addr)
+/* Exact, or `*.` for exactly one label, above at least two others (RFC 9525 section 6.3). */
+static bool dns_matches(struct eg_slice pattern, struct eg_slice host)
 {
-    int n = addr->family == 4 ? 4 : 16;
+    if (eg_slice_caseeq(pattern, host))
+        return true;
+    if (!eg_slice_starts(pattern, EG_SLICE("*.")))
+        return false;
+    struct eg_slice parent = eg_slice_from(pattern, 1);
+    long dot = eg_slice_index(host, '.');
+    return dot > 0 && eg_slice_index(eg_slice_from(parent, 1), '.') > 0 &&
+           eg_slice_caseeq(parent, eg_slice_from(host, (size_t)dot));
+}
+
+static bool name_matches(const WOLFSSL_GENERAL_NAME *g, const struct eg_authority *name)
+{
+    WOLFSSL_ASN1_STRING *text = NULL;
+    if (g->type == (name->literal ? SAN_IP_ADDRESS : SAN_DNS))
+        text = name->literal ? g->d.iPAddress : g->d.dNSName;
+    if (!text)
+        return false;
+    struct eg_slice value =
+        eg_slice(wolfSSL_ASN1_STRING_data(text), (size_t)wolfSSL_ASN1_STRING_length(text));
+    if (!name->literal)
+        return dns_matches(value, eg_authority_host(name));
+    /* RFC 5280 4.2.1.6: octets, not text */
+    return eg_slice_eq(value, eg_slice(name->addr.b, name->addr.family == 4 ? 4 : 16));
+}
+
+/* Is the certificate for that name? wolfSSL has looked at DNS names already; this second look takes no common name, no
+ * partial wildcard and no text for an address. */
+static bool certificate_is_for(WOLFSSL_X509 *cert, const struct eg_authority *name)
+{
     bool found = false;
     WOLFSSL_STACK *names = wolfSSL_X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-    for (int i = 0; names && i < wolfSSL_sk_GENERAL_NAME_num(names); i++) {
-        WOLFSSL_GENERAL_NAME *g = wolfSSL_sk_GENERAL_NAME_value(names, i);
-        if (!g || g->type != SAN_IP_ADDRESS)
-            continue;
-        WOLFSSL_ASN1_STRING *ip = g->d.iPAddress;
-        if (ip && wolfSSL_ASN1_STRING_length(ip) == n &&
-            memcmp(wolfSSL_ASN1_STRING_data(ip), addr->b, (size_t)n) == 0)
-            found = true;
+    for (int i = 0; names && !found && i < wolfSSL_sk_GENERAL_NAME_num(names); i++) {
+        const WOLFSSL_GENERAL_NAME *g = wolfSSL_sk_GENERAL_NAME_value(names, i);
+        found = g && name_matches(g, name);
     }
     wolfSSL_sk_GENERAL_NAME_pop_free(names, wolfSSL_GENERAL_NAME_free);
     return found;
@@ -69,11 +92,10 @@ enum eg_status eg_tls_verify_done(WOLFSSL *ssl, const struct eg_authority *name,
     WOLFSSL_X509 *cert = wolfSSL_get_peer_certificate(ssl);
     if (!cert)
         return eg_err_set(err, EG_TLS_UNTRUSTED, "tls", 0, "the peer showed no certificate");
-    bool good = !name->literal || certificate_has_address(cert, &name->addr);
+    bool good = certificate_is_for(cert, name);
     wolfSSL_X509_free(cert);
     if (!good)
-        return eg_err_set(err, EG_TLS_NAME, "tls", 0, "the certificate is not for the address %s",
-                          name->host);
+        return eg_err_set(err, EG_TLS_NAME, "tls", 0, "the certificate is for another name");
     return EG_OK;
 }
 
@@ -132,10 +154,12 @@ enum eg_status eg_tls_verify_error(WOLFSSL *ssl, int code, struct eg_err *err)
     case ASN_PATHLEN_SIZE_E:
     case KEYUSAGE_E:
     case EXTKEYUSAGE_E:
+    case EXTKEYUSE_AUTH_E:
+    case KEYUSE_SIGNATURE_E:
     case ASN_CRIT_EXT_E:
     case VERIFY_CERT_ERROR:
         return eg_err_set(err, EG_TLS_UNTRUSTED, "tls", 0,
-                          "the certificate chain is not valid for a server (%d)", code);
+                          "the certificate chain is not valid for this use (%d)", code);
     case DOMAIN_NAME_MISMATCH:
     case IPADDR_MISMATCH:
         return eg_err_set(err, EG_TLS_NAME, "tls", 0, "the certificate is for another name");

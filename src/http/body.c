@@ -15,7 +15,7 @@ static enum eg_status body_plain(struct eg_msg *m, const char *p, size_t n, size
     if (counted) {
         m->left -= take;
         if (m->left == 0) {
-            m->phase = EG_PHASE_DONE;
+            m->phase = EG_AT_DONE;
             return EG_EOF;
         }
     }
@@ -53,7 +53,7 @@ static enum eg_status body_chunked(struct eg_msg *m, const char *p, size_t n, si
             return status;
         }
         if (m->end_seen) {
-            m->phase = EG_PHASE_DONE;
+            m->phase = EG_AT_DONE;
             *used = i;
             *data = EG_SLICE_NONE;
             return EG_EOF;
@@ -73,13 +73,13 @@ static enum eg_status body_chunked(struct eg_msg *m, const char *p, size_t n, si
 
 enum eg_status eg_msg_body(struct eg_msg *m, const char *p, size_t n, size_t *used, struct eg_slice *data, struct eg_err *err)
 {
-    if (m->phase == EG_PHASE_DONE) {
+    if (m->phase == EG_AT_DONE) {
         *used = 0;
         *data = EG_SLICE_NONE;
         return EG_EOF;
     }
-    if (m->phase != EG_PHASE_BODY) {
-        enum eg_status status = m->phase == EG_PHASE_DEAD ? m->dead : EG_INVALID;
+    if (m->phase != EG_AT_BODY) {
+        enum eg_status status = m->phase == EG_AT_DEAD ? m->dead : EG_INVALID;
         return eg_err_set(err, status, "http", 0, "there is no body to read");
     }
     return m->head.framing == EG_BODY_CHUNKED ? body_chunked(m, p, n, used, data, err)

@@ -85,7 +85,7 @@ static enum eg_status feed_line(struct eg_msg *m, struct eg_err *err)
 
 static enum eg_status too_large(struct eg_msg *m, struct eg_err *err)
 {
-    bool target = m->phase == EG_PHASE_START && m->target_at > 0;
+    bool target = m->phase == EG_AT_START && m->target_at > 0;
     return target ? eg_msg_refuse(m, EG_TARGET_TOO_LONG, "the request-target is longer than the limit", err)
                   : eg_msg_refuse(m, EG_HEAD_TOO_LARGE, "the head is larger than the limit", err);
 }
@@ -101,7 +101,7 @@ static enum eg_status end_start_line(struct eg_msg *m, struct eg_slice line, str
     if (m->head.target.n > m->limits.target_bytes) {
         return too_large(m, err);
     }
-    m->phase = EG_PHASE_FIELDS;
+    m->phase = EG_AT_FIELDS;
     return feed_line(m, err);
 }
 
@@ -146,8 +146,8 @@ static enum eg_status end_head(struct eg_msg *m, struct eg_err *err)
     }
     m->left = m->head.framing == EG_BODY_LENGTH ? m->head.length : 0;
     m->phase = m->head.framing == EG_BODY_NONE || (m->head.framing == EG_BODY_LENGTH && m->left == 0)
-                   ? EG_PHASE_DONE
-                   : EG_PHASE_BODY;
+                   ? EG_AT_DONE
+                   : EG_AT_BODY;
     return EG_OK;
 }
 
@@ -156,7 +156,7 @@ static enum eg_status end_line(struct eg_msg *m, struct eg_err *err)
 {
     struct eg_slice line = eg_slice(m->text + m->line, m->text_len - m->line - 2);
     enum eg_status status;
-    if (m->phase == EG_PHASE_START) {
+    if (m->phase == EG_AT_START) {
         status = end_start_line(m, line, err);
     } else if (line.n == 0) {
         return end_head(m, err);
@@ -170,7 +170,7 @@ static enum eg_status end_line(struct eg_msg *m, struct eg_err *err)
 /* Where a byte that no head holds stands decides what it is called. */
 static enum eg_status misplaced(struct eg_msg *m, const char *why, struct eg_err *err)
 {
-    bool target = m->phase == EG_PHASE_START && m->target_at > 0 && !m->target_ended;
+    bool target = m->phase == EG_AT_START && m->target_at > 0 && !m->target_ended;
     return eg_msg_refuse(m, target ? EG_BAD_TARGET : EG_BAD_REQUEST, why, err);
 }
 
@@ -184,7 +184,7 @@ static enum eg_status check_byte(struct eg_msg *m, unsigned char c, struct eg_er
     if (c == '\r' || c == '\n' || (c >= 0x20 && c < 0x7f)) {
         return EG_OK;
     }
-    bool text = m->phase == EG_PHASE_FIELDS || m->kind == EG_MSG_RESPONSE; /* a value or a reason phrase */
+    bool text = m->phase == EG_AT_FIELDS || m->kind == EG_MSG_RESPONSE; /* a value or a reason phrase */
     if ((c == '\t' && text) || (c >= 0x80 && m->kind == EG_MSG_RESPONSE)) {
         return EG_OK;
     }
@@ -222,8 +222,27 @@ static enum eg_status take_byte(struct eg_msg *m, char c, struct eg_err *err)
     if (c == '\n') {
         return end_line(m, err);
     }
-    status = m->phase == EG_PHASE_START ? watch_target(m, (unsigned char)c, err) : EG_OK;
+    status = m->phase == EG_AT_START ? watch_target(m, (unsigned char)c, err) : EG_OK;
     return status == EG_OK ? EG_AGAIN : status;
+}
+
+/* The plain bytes at the front of p, taken at once: none of them ends a line or is refused, so take_byte would say EG_AGAIN to
+ * each. Only inside field lines, and never right after a CR. Returns how many; what it can't take is take_byte's. */
+static size_t take_run(struct eg_msg *m, const char *p, size_t n)
+{
+    size_t room = m->limits.head_bytes - m->text_len;
+    size_t run = 0;
+    if (m->phase != EG_AT_FIELDS || m->text[m->text_len - 1] == '\r') {
+        return 0;
+    }
+    room = room < m->text_cap - m->text_len ? room : m->text_cap - m->text_len;
+    n = n < room ? n : room;
+    while (run < n && p[run] >= 0x20 && p[run] < 0x7f) {
+        run++;
+    }
+    memcpy(m->text + m->text_len, p, run);
+    m->text_len += (uint32_t)run;
+    return run;
 }
 
 /* RFC 9112 2.2: one CRLF that an old client leaves behind its last body. */
@@ -240,15 +259,15 @@ enum eg_status eg_msg_head(struct eg_msg *m, const char *p, size_t n, size_t *us
 {
     enum eg_status status = EG_AGAIN;
     size_t i = 0;
-    if (m->phase == EG_PHASE_DEAD) {
+    if (m->phase == EG_AT_DEAD) {
         return eg_err_set(err, m->dead, "http", 0, "the message was refused before");
     }
-    if (m->phase == EG_PHASE_BODY || m->phase == EG_PHASE_DONE) {
+    if (m->phase == EG_AT_BODY || m->phase == EG_AT_DONE) {
         *used = 0;
         return EG_OK;
     }
     while (i < n && status == EG_AGAIN) {
-        if (m->phase == EG_PHASE_BLANK) {
+        if (m->phase == EG_AT_BLANK) {
             if (skip_blank(m, p[i])) {
                 i++;
                 continue;
@@ -256,9 +275,12 @@ enum eg_status eg_msg_head(struct eg_msg *m, const char *p, size_t n, size_t *us
             if (m->blank == 1) {
                 return eg_msg_refuse(m, EG_BAD_REQUEST, "a CR without its LF", err);
             }
-            m->phase = EG_PHASE_START;
+            m->phase = EG_AT_START;
         }
-        status = take_byte(m, p[i++], err);
+        i += take_run(m, p + i, n - i);
+        if (i < n) {
+            status = take_byte(m, p[i++], err);
+        }
     }
     if (status == EG_OK || status == EG_AGAIN) {
         *used = i;

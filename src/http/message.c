@@ -13,7 +13,7 @@
 static int on_field(llhttp_t *parser, const char *at, size_t n)
 {
     struct eg_msg *m = parser->data;
-    if (m->phase == EG_PHASE_FIELDS) {
+    if (m->phase == EG_AT_FIELDS) {
         m->name = eg_slice(at, n);
     }
     return 0;
@@ -23,7 +23,7 @@ static int on_value(llhttp_t *parser, const char *at, size_t n)
 {
     struct eg_msg *m = parser->data;
     /* One line may come in several spans; that of an empty value comes with the next line, which it must not touch. */
-    if (m->phase == EG_PHASE_FIELDS && n > 0) {
+    if (m->phase == EG_AT_FIELDS && n > 0) {
         const char *from = m->value.p != NULL ? m->value.p : at;
         m->value = eg_slice(from, (size_t)(at + n - from));
     }
@@ -33,7 +33,7 @@ static int on_value(llhttp_t *parser, const char *at, size_t n)
 static int on_field_complete(llhttp_t *parser)
 {
     struct eg_msg *m = parser->data;
-    if (m->phase == EG_PHASE_BODY) {
+    if (m->phase == EG_AT_BODY) {
         m->trailers++;
     }
     return 0;
@@ -102,7 +102,7 @@ void eg_msg_reset(struct eg_msg *m, struct eg_slice request_method)
     }
     llhttp_init(&m->parser, m->kind == EG_MSG_REQUEST ? HTTP_REQUEST : HTTP_RESPONSE, &callbacks);
     m->parser.data = m;
-    m->phase = EG_PHASE_BLANK;
+    m->phase = EG_AT_BLANK;
     m->dead = EG_OK;
     m->head = (struct eg_head){ 0 };
     m->text_len = m->line = m->target_at = 0;
@@ -128,8 +128,9 @@ enum eg_status eg_msg_refuse(struct eg_msg *m, enum eg_status status, const char
     if (m->kind == EG_MSG_RESPONSE && status != EG_NOMEM && status != EG_RESPONSE_TRUNCATED) {
         status = EG_BAD_RESPONSE;
     }
-    m->phase = EG_PHASE_DEAD;
+    m->phase = EG_AT_DEAD;
     m->dead = status;
+    m->head.keep_alive = false; /* whoever asks the head of a refused message must not go on with its connection */
     return eg_err_set(err, status, "http", 0, "%s", why);
 }
 
@@ -151,15 +152,15 @@ size_t eg_msg_begun(const struct eg_msg *m)
 
 enum eg_status eg_msg_finish(struct eg_msg *m, struct eg_err *err)
 {
-    if (m->phase == EG_PHASE_BODY && m->head.framing == EG_BODY_UNTIL_CLOSE) {
-        m->phase = EG_PHASE_DONE;
+    if (m->phase == EG_AT_BODY && m->head.framing == EG_BODY_UNTIL_CLOSE) {
+        m->phase = EG_AT_DONE;
     }
     switch (m->phase) {
-    case EG_PHASE_DONE:
+    case EG_AT_DONE:
         return EG_EOF;
-    case EG_PHASE_BLANK:
+    case EG_AT_BLANK:
         return EG_CLOSED;
-    case EG_PHASE_DEAD:
+    case EG_AT_DEAD:
         return eg_err_set(err, m->dead, "http", 0, "the message was refused before");
     default:
         return eg_msg_refuse(m, m->kind == EG_MSG_REQUEST ? EG_BAD_REQUEST : EG_RESPONSE_TRUNCATED,
@@ -169,7 +170,7 @@ enum eg_status eg_msg_finish(struct eg_msg *m, struct eg_err *err)
 
 bool eg_msg_complete(const struct eg_msg *m)
 {
-    return m->phase == EG_PHASE_DONE;
+    return m->phase == EG_AT_DONE;
 }
 
 const struct eg_field *eg_head_find(const struct eg_head *h, struct eg_slice name, const struct eg_field *prev)

@@ -58,7 +58,7 @@ void eg_msg_release(struct eg_msg *m);
  * EG_TARGET_TOO_LONG, EG_BAD_HOST, EG_TRACE, EG_EXPECTATION_FAILED, EG_NOT_SUPPORTED; for responses EG_BAD_RESPONSE) and the message is dead.
  * EG_NOMEM too. Empty lines before a request line: at most 1 CRLF is skipped. A 1xx response is a complete message with EG_BODY_NONE. */
 enum eg_status eg_msg_head(struct eg_msg *m, const char *p, size_t n, size_t *used, struct eg_err *err) EG_MUST_USE;
-/* Valid after EG_OK of eg_msg_head. */
+/* Valid after EG_OK of eg_msg_head. After a refusal it holds what was read until then, and keep_alive is false. */
 const struct eg_head *eg_msg_head_get(const struct eg_msg *m);
 /* How many bytes of a head were taken so far: 0 means that the message has not begun. */
 size_t eg_msg_begun(const struct eg_msg *m);

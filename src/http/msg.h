@@ -7,19 +7,19 @@
 #include "http/message.h"
 
 enum eg_msg_phase {
-    EG_PHASE_BLANK,  /* nothing yet; requests: one CRLF may be skipped */
-    EG_PHASE_START,  /* in the start line */
-    EG_PHASE_FIELDS, /* in a field line */
-    EG_PHASE_BODY,
-    EG_PHASE_DONE,
-    EG_PHASE_DEAD,
+    EG_AT_BLANK,  /* nothing yet; requests: one CRLF may be skipped */
+    EG_AT_START,  /* in the start line */
+    EG_AT_FIELDS, /* in a field line */
+    EG_AT_BODY,
+    EG_AT_DONE,
+    EG_AT_DEAD,
 };
 
 struct eg_msg {
     llhttp_t parser;
     enum eg_msg_kind kind;
     enum eg_msg_phase phase;
-    enum eg_status dead; /* why, in EG_PHASE_DEAD */
+    enum eg_status dead; /* why, in EG_AT_DEAD */
     struct eg_msg_limits limits;
     char asked[8]; /* responses: the request's method; empty for longer ones, which frame like GET */
     struct eg_head head;

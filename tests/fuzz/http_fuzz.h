@@ -94,16 +94,19 @@ static inline void read_message(struct eg_msg *m, struct eg_slice asked, struct 
     a->end = eg_msg_finish(m, NULL);
 }
 
-/* A call that takes nothing more, or a piece that ends exactly, leaves OK where another split leaves AGAIN. */
+/* A piece that ends exactly leaves OK where another split leaves AGAIN. Where a refusal stands in a piece is not told. */
 static inline bool same_account(const struct account *a, const struct account *b)
 {
     enum eg_status x = a->body == EG_OK ? EG_AGAIN : a->body;
     enum eg_status y = b->body == EG_OK ? EG_AGAIN : b->body;
-    bool refused = a->head != EG_OK && a->head != EG_AGAIN;
-    if (a->head != b->head || a->end != b->end || (refused ? false : a->head_bytes != b->head_bytes)) {
-        return a->head == b->head && a->end == b->end && refused;
+    if (a->head != b->head || a->end != b->end) {
+        return false;
     }
-    return refused || (x == y && a->data == b->data && a->data_n == b->data_n && (x != EG_EOF || a->taken == b->taken));
+    if (a->head != EG_OK && a->head != EG_AGAIN) {
+        return true;
+    }
+    return a->head_bytes == b->head_bytes && x == y && a->data == b->data && a->data_n == b->data_n &&
+           (x != EG_EOF || a->taken == b->taken);
 }
 
 static inline bool same_fields(const struct eg_head *a, const struct eg_head *b)

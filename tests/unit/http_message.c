@@ -143,10 +143,24 @@ Test(http, message_stays_dead)
     cr_expect_eq(eg_msg_body(m, "x", 1, &used, &data, NULL), EG_TRACE);
     cr_expect_eq(eg_msg_finish(m, NULL), EG_TRACE);
     cr_expect_not(eg_msg_complete(m));
+    cr_expect_not(eg_msg_head_get(m)->keep_alive);
     cr_expect_eq(used, 99);
     cr_expect_eq(data.n, 1);
     eg_msg_reset(m, EG_SLICE_NONE);
     cr_expect_eq(eg_msg_head(m, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, &used, NULL), EG_OK);
+    eg_msg_free(m);
+}
+
+/* A body that is refused after a good head takes the connection's future with it. */
+Test(http, message_refused_in_its_body_keeps_nothing_alive)
+{
+    struct eg_msg *m = fresh(EG_MSG_REQUEST);
+    size_t used = 0;
+    struct eg_slice data;
+    cr_assert_eq(head_of(m, "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &used), EG_OK);
+    cr_expect(eg_msg_head_get(m)->keep_alive);
+    cr_expect_eq(eg_msg_body(m, "x", 1, &used, &data, NULL), EG_BAD_REQUEST);
+    cr_expect_not(eg_msg_head_get(m)->keep_alive);
     eg_msg_free(m);
 }
 

@@ -45,6 +45,8 @@ static enum eg_status parse_basic(struct eg_slice text, char *scratch, size_t ca
 {
     size_t n = 0;
     const char *end = NULL;
+    if (text.n == 0)
+        return EG_TOKEN_INVALID;
     if (sodium_base642bin((unsigned char *)scratch, cap, text.p, text.n, NULL, &n, &end,
                           sodium_base64_VARIANT_ORIGINAL) != 0 ||
         end != text.p + text.n)

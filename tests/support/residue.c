@@ -33,7 +33,8 @@ static unsigned count_in(const unsigned char *p, size_t n, const struct residue 
 {
     unsigned found = 0;
     const unsigned char *end = p + n, *at = p;
-    while ((at = memchr(at, r->masked[0] ^ MASK, (size_t)(end - at))) && (size_t)(end - at) >= r->n) {
+    while ((at = memchr(at, r->masked[0] ^ MASK, (size_t)(end - at))) &&
+           (size_t)(end - at) >= r->n) {
         size_t k = 1;
         while (k < r->n && (at[k] ^ MASK) == r->masked[k])
             k++;

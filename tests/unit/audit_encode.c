@@ -91,7 +91,8 @@ Test(audit, json_of_a_system_event_decides_nothing)
                           "\"detail\":\"signal 9\",\"worker\":0}");
 }
 
-/* What a child may put into a path or a label must not forge a line, a key or a terminal's escape. */
+/* What a child may put into a path or a label must not forge a line, a key or a terminal's
+ * escape. */
 Test(audit, json_escapes_every_byte_that_is_not_printable_ascii)
 {
     char out[EGRESS_EVENT_JSON_MAX];

@@ -1,5 +1,6 @@
-/* audit_ring.c - the shared ring: numbers, overwriting, several writers, killed writers, hostile memory. The layout of the
- * memory is known here on purpose: a writer that dies in the middle, or a hostile one, is made by hand. */
+/* audit_ring.c - the shared ring: numbers, overwriting, several writers, killed writers,
+ * hostile memory. The layout of the memory is known here on purpose: a writer that dies in the
+ * middle, or a hostile one, is made by hand. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -490,7 +491,10 @@ Test(audit, ring_survives_any_bytes_in_its_memory)
     unsigned seed = 20261121;
     for (unsigned round = 0; round < 200; round++) {
         for (size_t i = 0; i + 4 <= v.size; i += 4) {
-            uint32_t w = round == 0 ? UINT32_MAX : round == 1 ? 0 : (uint32_t)rand_r(&seed) << 16 ^ (uint32_t)rand_r(&seed);
+            uint32_t w = (uint32_t)rand_r(&seed) << 16;
+            w ^= (uint32_t)rand_r(&seed);
+            if (round < 2)
+                w = round ? 0 : UINT32_MAX;
             memcpy(v.at + i, &w, 4);
         }
         if (round % 3)
@@ -510,7 +514,8 @@ Test(audit, ring_survives_any_bytes_in_its_memory)
     egress_ring_free(r);
 }
 
-/* Two writers in processes of their own; the reader is a third. Returns what it read; *lost what it was told of. */
+/* Two writers in processes of their own; the reader is a third. Returns what it read; *lost
+ * what it was told of. */
 static uint64_t race(struct egress_ring *r, uint64_t each, uint64_t *lost, uint64_t in_order[3])
 {
     pid_t writers[2];
@@ -593,7 +598,8 @@ Test(audit, ring_writer_killed_at_any_point_costs_one_event)
     unsigned seed = 7;
     for (unsigned round = 0; round < ROUNDS; round++) {
         egress_ring_stats(r, &newest, NULL, NULL);
-        uint64_t until = newest + 100 + (uint64_t)rand_r(&seed) % 2000, deadline = eg_clock_ms() + 20000;
+        uint64_t until = newest + 100 + (uint64_t)rand_r(&seed) % 2000;
+        uint64_t deadline = eg_clock_ms() + 20000;
         pid_t writer = fork();
         cr_assert_geq(writer, 0);
         if (writer == 0)

@@ -198,7 +198,8 @@ Test(audit, sink_full_disk_is_counted_when_not_strict, .init = enter, .fini = le
     done(&t);
 }
 
-/* The file may grow to a size in the middle of a line: that line is torn, and the next begins on its own. */
+/* The file may grow to a size in the middle of a line: that line is torn, and the next begins
+ * on its own. */
 static void limited(size_t at, bool strict, unsigned good_before)
 {
     struct eg_trail t = trail(open_file(), strict);
@@ -240,7 +241,7 @@ Test(audit, sink_file_limit_tears_one_line_only, .init = enter, .fini = leave)
     unlink("a.jsonl");
     limited(line + 5, true, 1);
     limited(line + 5, false, 1);
-    limited(2 * line - 1, true, 2); /* all but the newline: a whole event, whose end comes with the next */
+    limited(2 * line - 1, true, 2); /* all but the newline, which comes with the next */
     limited(2 * line, true, 2);     /* at a border: nothing is torn */
     limited(1, true, 0);
 }

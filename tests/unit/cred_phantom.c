@@ -1,4 +1,5 @@
-/* cred_phantom.c - phantoms: what they depend on, their shape, and that they can't be taken for a live key. */
+/* cred_phantom.c - phantoms: what they depend on, their shape, and that they can't be taken for
+ * a live key. */
 #include <criterion/criterion.h>
 #include <sodium.h>
 #include <stdint.h>
@@ -6,6 +7,8 @@
 #include <string.h>
 
 #include "cred/cred.h"
+
+static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 static struct eg_vault *vault;
 static struct eg_secret *key, *other;
@@ -55,7 +58,6 @@ PHANTOM(has_not_changed)
     crypto_generichash(block, 64, message, sizeof message,
                        (const unsigned char *)"0123456789abcdef0123456789abcdef", 32);
     make(key, "openai", "sk-", 0, a);
-    static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     for (size_t i = 0, at = 0; i < 18; at++) { /* up to the character that is kept from being low */
         if (block[at] >= 248)
             continue;
@@ -73,7 +75,8 @@ PHANTOM(has_prefix_length_and_alphabet)
     } rows[] = {
         { "sk-", 51, 51 },  { "sk-ant-api03-", 108, 108 },  { "ghp_", 40, 40 }, { "", 0, 24 },
         { "", 24, 24 },     { "", 25, 25 },                 { "xoxb-", 10, 29 }, { "sk-", 27, 27 },
-        { "sk-", 26, 27 },  { "", 512, 512 },               { "", 513, 512 },    { "sk-", SIZE_MAX, 512 },
+        { "sk-", 26, 27 },  { "", 512, 512 },               { "", 513, 512 },
+        { "sk-", SIZE_MAX, 512 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         memset(p, 0x7f, sizeof p);
@@ -81,8 +84,7 @@ PHANTOM(has_prefix_length_and_alphabet)
         cr_expect_eq(strlen(p), rows[i].want, "row %zu", i);
         size_t n = strlen(rows[i].prefix);
         cr_expect_eq(strncmp(p, rows[i].prefix, n), 0);
-        cr_expect_eq(strspn(p + n, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"),
-                     rows[i].want - n);
+        cr_expect_eq(strspn(p + n, base62), rows[i].want - n);
     }
 }
 
@@ -165,7 +167,7 @@ PHANTOM(characters_are_even)
         for (size_t k = 0; k < 500; k++)
             seen[(unsigned char)p[k]]++;
     }
-    for (const char *c = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"; *c; c++)
+    for (const char *c = base62; *c; c++)
         cr_expect(seen[(unsigned char)*c] > 1400 && seen[(unsigned char)*c] < 1830,
                   "%c: %u of 1613 (40 a deviation)", *c, seen[(unsigned char)*c]);
 }

@@ -227,7 +227,8 @@ SOURCE(file_larger_than_the_callers_buffer)
     cr_expect_eq(out.len, 7);
 }
 
-/* /proc/self/mem reads as EIO at 0: a regular file by its mode, of ours, that fails in the middle. */
+/* /proc/self/mem reads as EIO at 0: a regular file by its mode, of ours, that fails in the
+ * middle. */
 SOURCE(file_that_can_not_be_read)
 {
     cr_expect_eq(read_key("/proc/self/mem"), EG_IO);

@@ -1,12 +1,14 @@
 /* body.c - takes a body apart: by length, by chunks, until the end of the stream.
  *
- * It copies nothing: the data that it lends lie in the caller's bytes. Chunk lines and trailers go to llhttp byte by byte,
- * chunk data in runs that end with the chunk, so what is refused and where doesn't depend on the split. What chunk lines and
- * trailers may cost is bounded here, since llhttp counts nothing. Trailers are dropped. */
+ * It copies nothing: the data that it lends lie in the caller's bytes. Chunk lines and trailers go
+ * to llhttp byte by byte, chunk data in runs that end with the chunk, so what is refused and where
+ * doesn't depend on the split. What chunk lines and trailers may cost is bounded here, since
+ * llhttp counts nothing. Trailers are dropped. */
 #include "http/msg.h"
 #include "http/strict.h"
 
-static enum eg_status body_plain(struct eg_msg *m, const char *p, size_t n, size_t *used, struct eg_slice *data)
+static enum eg_status body_plain(struct eg_msg *m, const char *p, size_t n, size_t *used,
+                                 struct eg_slice *data)
 {
     bool counted = m->head.framing == EG_BODY_LENGTH;
     size_t take = counted && m->left < n ? (size_t)m->left : n;
@@ -31,7 +33,8 @@ static enum eg_status chunk_byte(struct eg_msg *m, const char *p, struct eg_err 
         m->debt++;
     }
     if (m->debt > EG_CHUNK_DEBT_MAX + EG_CHUNK_LINE_FREE) {
-        return eg_msg_refuse(m, EG_BAD_REQUEST, "chunk lines are longer than their data justifies", err);
+        return eg_msg_refuse(m, EG_BAD_REQUEST, "chunk lines are longer than their data justifies",
+                             err);
     }
     if (m->trailer_bytes > m->limits.head_bytes) {
         return eg_msg_refuse(m, EG_TOO_MANY_FIELDS, "the trailers are larger than the limit", err);
@@ -43,8 +46,8 @@ static enum eg_status chunk_byte(struct eg_msg *m, const char *p, struct eg_err 
     return e == HPE_OK ? EG_OK : eg_msg_refuse(m, EG_BAD_REQUEST, eg_msg_why(m), err);
 }
 
-static enum eg_status body_chunked(struct eg_msg *m, const char *p, size_t n, size_t *used, struct eg_slice *data,
-                                   struct eg_err *err)
+static enum eg_status body_chunked(struct eg_msg *m, const char *p, size_t n, size_t *used,
+                                   struct eg_slice *data, struct eg_err *err)
 {
     size_t i = 0;
     while (i < n && m->left == 0) {
@@ -71,7 +74,8 @@ static enum eg_status body_chunked(struct eg_msg *m, const char *p, size_t n, si
     return take > 0 ? EG_OK : EG_AGAIN;
 }
 
-enum eg_status eg_msg_body(struct eg_msg *m, const char *p, size_t n, size_t *used, struct eg_slice *data, struct eg_err *err)
+enum eg_status eg_msg_body(struct eg_msg *m, const char *p, size_t n, size_t *used,
+                           struct eg_slice *data, struct eg_err *err)
 {
     if (m->phase == EG_AT_DONE) {
         *used = 0;

@@ -1,8 +1,9 @@
 /* head.c - collects a head byte by byte and judges it line by line.
  *
- * A byte that no head holds is refused where it stands, a line when its CRLF is there, framing at the empty line. The text
- * and the fields are one allocation each that grows and is kept from message to message; slices point into the text and
- * are moved with it. Nothing here depends on how the peer's bytes were cut. */
+ * A byte that no head holds is refused where it stands, a line when its CRLF is there, framing at
+ * the empty line. The text and the fields are one allocation each that grows and is kept from
+ * message to message; slices point into the text and are moved with it. Nothing here depends on
+ * how the peer's bytes were cut. */
 #include <stdlib.h>
 
 #include "http/msg.h"
@@ -19,7 +20,9 @@ static void rebase(struct eg_slice *s, const char *from, const char *to)
 
 static enum eg_status grow_text(struct eg_msg *m)
 {
-    uint32_t cap = m->text_cap == 0 ? TEXT_FIRST : m->text_cap > UINT32_MAX / 2 ? UINT32_MAX : m->text_cap * 2;
+    uint32_t cap = m->text_cap == 0               ? TEXT_FIRST
+                   : m->text_cap > UINT32_MAX / 2 ? UINT32_MAX
+                                                  : m->text_cap * 2;
     char *text = malloc(cap);
     if (text == NULL) {
         return EG_NOMEM;
@@ -53,8 +56,8 @@ static enum eg_status grow_fields(struct eg_msg *m)
     return EG_OK;
 }
 
-/* What llhttp's refusal is called here. The start line was judged on raw bytes before, so of its errors only an unknown
- * method and a target that is none remain. */
+/* What llhttp's refusal is called here. The start line was judged on raw bytes before, so of its
+ * errors only an unknown method and a target that is none remain. */
 static enum eg_status from_llhttp(enum llhttp_errno e)
 {
     switch (e) {
@@ -86,7 +89,8 @@ static enum eg_status feed_line(struct eg_msg *m, struct eg_err *err)
 static enum eg_status too_large(struct eg_msg *m, struct eg_err *err)
 {
     bool target = m->phase == EG_AT_START && m->target_at > 0;
-    return target ? eg_msg_refuse(m, EG_TARGET_TOO_LONG, "the request-target is longer than the limit", err)
+    return target ? eg_msg_refuse(m, EG_TARGET_TOO_LONG,
+                                  "the request-target is longer than the limit", err)
                   : eg_msg_refuse(m, EG_HEAD_TOO_LARGE, "the head is larger than the limit", err);
 }
 
@@ -127,7 +131,8 @@ static enum eg_status end_field_line(struct eg_msg *m, struct eg_slice line, str
     return status;
 }
 
-/* The empty line: the framing is decided before llhttp sees it, and llhttp is told what was decided. */
+/* The empty line: the framing is decided before llhttp sees it, and llhttp is told what was
+ * decided. */
 static enum eg_status end_head(struct eg_msg *m, struct eg_err *err)
 {
     const char *why = "malformed head";
@@ -145,9 +150,10 @@ static enum eg_status end_head(struct eg_msg *m, struct eg_err *err)
         return eg_msg_refuse(m, EG_BAD_REQUEST, "the head does not end where it seems to", err);
     }
     m->left = m->head.framing == EG_BODY_LENGTH ? m->head.length : 0;
-    m->phase = m->head.framing == EG_BODY_NONE || (m->head.framing == EG_BODY_LENGTH && m->left == 0)
-                   ? EG_AT_DONE
-                   : EG_AT_BODY;
+    m->phase =
+        m->head.framing == EG_BODY_NONE || (m->head.framing == EG_BODY_LENGTH && m->left == 0)
+            ? EG_AT_DONE
+            : EG_AT_BODY;
     return EG_OK;
 }
 
@@ -174,24 +180,28 @@ static enum eg_status misplaced(struct eg_msg *m, const char *why, struct eg_err
     return eg_msg_refuse(m, target ? EG_BAD_TARGET : EG_BAD_REQUEST, why, err);
 }
 
-/* May c follow what was read of this line? Bare CR, bare LF and control bytes never do; bytes from 0x80 only in responses. */
+/* May c follow what was read of this line? Bare CR, bare LF and control bytes never do; bytes from
+ * 0x80 only in responses. */
 static enum eg_status check_byte(struct eg_msg *m, unsigned char c, struct eg_err *err)
 {
     bool after_cr = m->text_len > m->line && m->text[m->text_len - 1] == '\r';
     if (after_cr != (c == '\n')) {
-        return eg_msg_refuse(m, EG_BAD_REQUEST, after_cr ? "a CR without its LF" : "a LF without its CR", err);
+        return eg_msg_refuse(m, EG_BAD_REQUEST,
+                             after_cr ? "a CR without its LF" : "a LF without its CR", err);
     }
     if (c == '\r' || c == '\n' || (c >= 0x20 && c < 0x7f)) {
         return EG_OK;
     }
-    bool text = m->phase == EG_AT_FIELDS || m->kind == EG_MSG_RESPONSE; /* a value or a reason phrase */
+    bool text =
+        m->phase == EG_AT_FIELDS || m->kind == EG_MSG_RESPONSE; /* a value or a reason phrase */
     if ((c == '\t' && text) || (c >= 0x80 && m->kind == EG_MSG_RESPONSE)) {
         return EG_OK;
     }
     return misplaced(m, c >= 0x80 ? "a byte outside ASCII" : "a control byte", err);
 }
 
-/* A long target is refused before its line ends; the exact limit and the grammar are judged with the whole line. */
+/* A long target is refused before its line ends; the exact limit and the grammar are judged with
+ * the whole line. */
 static enum eg_status watch_target(struct eg_msg *m, unsigned char c, struct eg_err *err)
 {
     if (m->kind != EG_MSG_REQUEST) {
@@ -226,8 +236,9 @@ static enum eg_status take_byte(struct eg_msg *m, char c, struct eg_err *err)
     return status == EG_OK ? EG_AGAIN : status;
 }
 
-/* The plain bytes at the front of p, taken at once: none of them ends a line or is refused, so take_byte would say EG_AGAIN to
- * each. Only inside field lines, and never right after a CR. Returns how many; what it can't take is take_byte's. */
+/* The plain bytes at the front of p, taken at once: none of them ends a line or is refused, so
+ * take_byte would say EG_AGAIN to each. Only inside field lines, and never right after a CR.
+ * Returns how many; what it can't take is take_byte's. */
 static size_t take_run(struct eg_msg *m, const char *p, size_t n)
 {
     size_t room = m->limits.head_bytes - m->text_len;
@@ -248,14 +259,16 @@ static size_t take_run(struct eg_msg *m, const char *p, size_t n)
 /* RFC 9112 2.2: one CRLF that an old client leaves behind its last body. */
 static bool skip_blank(struct eg_msg *m, char c)
 {
-    if (m->kind == EG_MSG_REQUEST && ((m->blank == 0 && c == '\r') || (m->blank == 1 && c == '\n'))) {
+    if (m->kind == EG_MSG_REQUEST &&
+        ((m->blank == 0 && c == '\r') || (m->blank == 1 && c == '\n'))) {
         m->blank++;
         return true;
     }
     return false;
 }
 
-enum eg_status eg_msg_head(struct eg_msg *m, const char *p, size_t n, size_t *used, struct eg_err *err)
+enum eg_status eg_msg_head(struct eg_msg *m, const char *p, size_t n, size_t *used,
+                           struct eg_err *err)
 {
     enum eg_status status = EG_AGAIN;
     size_t i = 0;

@@ -1,7 +1,9 @@
-/* hygiene.c - which received fields may be written again, by name and by what Connection nominates.
+/* hygiene.c - which received fields may be written again, by name and by what Connection
+ * nominates.
  *
- * One table of names; it judges no value but Connection's and Upgrade's, and changes nothing. A field that the proxy itself
- * sets or reads can't be nominated away (security.md T16): its class is decided before Connection is looked at. */
+ * One table of names; it judges no value but Connection's and Upgrade's, and changes nothing. A
+ * field that the proxy itself sets or reads can't be nominated away (security.md T16): its class
+ * is decided before Connection is looked at. */
 #include "http/hygiene.h"
 
 struct known {
@@ -9,8 +11,14 @@ struct known {
     enum eg_field_class kind;
 };
 
-#define N(literal) { literal, sizeof(literal) - 1 }
-#define K(literal, class) { N(literal), EG_FIELD_##class }
+#define N(literal)                                                                                 \
+    {                                                                                              \
+        literal, sizeof(literal) - 1                                                               \
+    }
+#define K(literal, class)                                                                          \
+    {                                                                                              \
+        N(literal), EG_FIELD_##class                                                               \
+    }
 static const struct known known[] = {
     K("connection", HOP),
     K("keep-alive", HOP),
@@ -44,17 +52,40 @@ static const struct known known[] = {
 };
 #undef K
 
-/* End-to-end fields that Connection can't take away, since an origin or a client decides by them. */
+/* End-to-end fields that Connection can't take away: an origin or a client decides by them. */
 static const struct eg_slice protected_names[] = {
-    N("accept"), N("age"), N("allow"), N("cache-control"), N("cookie"), N("date"), N("etag"),
-    N("expect"), N("expires"), N("from"), N("last-modified"), N("link"), N("location"),
-    N("max-forwards"), N("origin"), N("pragma"), N("range"), N("referer"), N("retry-after"),
-    N("server"), N("set-cookie"), N("user-agent"), N("vary"), N("via"), N("www-authenticate"),
-    N("forwarded"), N("x-real-ip"), N("strict-transport-security"),
+    N("accept"),
+    N("age"),
+    N("allow"),
+    N("cache-control"),
+    N("cookie"),
+    N("date"),
+    N("etag"),
+    N("expect"),
+    N("expires"),
+    N("from"),
+    N("last-modified"),
+    N("link"),
+    N("location"),
+    N("max-forwards"),
+    N("origin"),
+    N("pragma"),
+    N("range"),
+    N("referer"),
+    N("retry-after"),
+    N("server"),
+    N("set-cookie"),
+    N("user-agent"),
+    N("vary"),
+    N("via"),
+    N("www-authenticate"),
+    N("forwarded"),
+    N("x-real-ip"),
+    N("strict-transport-security"),
 };
 static const struct eg_slice protected_prefixes[] = {
-    N("accept-"), N("access-control-"), N("content-"), N("if-"), N("sec-"), N("x-forwarded-"),
-    N("x-amz-"), N("x-goog-"), N("x-content-"),
+    N("accept-"),      N("access-control-"), N("content-"), N("if-"),        N("sec-"),
+    N("x-forwarded-"), N("x-amz-"),          N("x-goog-"),  N("x-content-"),
 };
 #undef N
 
@@ -66,7 +97,8 @@ enum eg_field_class eg_hygiene_name_class(struct eg_slice name)
         }
     }
     /* X-Egress-*: an origin can't forge a refusal of ours, and a client's would mean nothing. */
-    if (eg_slice_casestarts(name, EG_SLICE("proxy-")) || eg_slice_casestarts(name, EG_SLICE("x-egress-"))) {
+    if (eg_slice_casestarts(name, EG_SLICE("proxy-")) ||
+        eg_slice_casestarts(name, EG_SLICE("x-egress-"))) {
         return EG_FIELD_PROXY;
     }
     return EG_FIELD_PASS;
@@ -116,5 +148,6 @@ bool eg_hygiene_is_websocket(const struct eg_head *h)
 {
     const struct eg_field *f = eg_head_find(h, EG_SLICE("upgrade"), NULL);
     return h->upgrade && h->minor == 1 && eg_slice_eq(h->method, EG_SLICE("GET")) && f != NULL &&
-           eg_slice_caseeq(f->value, EG_SLICE("websocket")) && eg_head_find(h, EG_SLICE("upgrade"), f) == NULL;
+           eg_slice_caseeq(f->value, EG_SLICE("websocket")) &&
+           eg_head_find(h, EG_SLICE("upgrade"), f) == NULL;
 }

@@ -1,4 +1,5 @@
-/* hygiene.h - which fields of a received head may be written again (RFC 9110 7.6.1, security.md T10, T11, T16, T17). */
+/* hygiene.h - which fields of a received head may be written again (RFC 9110 7.6.1, security.md
+ * T10, T11, T16, T17). */
 #ifndef EG_HTTP_HYGIENE_H
 #define EG_HTTP_HYGIENE_H
 
@@ -10,12 +11,13 @@ enum eg_field_class {
     EG_FIELD_FRAMING,    /* Content-Length, Transfer-Encoding: written by us */
     EG_FIELD_HOST,       /* written by us */
     EG_FIELD_PROXY,      /* Proxy-*: dropped (Proxy-Authorization is read by the session check) */
-    EG_FIELD_CREDENTIAL, /* known credential slots: Authorization, x-api-key, x-goog-api-key, api-key, ... : routes drop them, forwards pass them */
-    EG_FIELD_OVERRIDE,   /* X-HTTP-Method-Override, X-Method-Override, X-HTTP-Method, X-Original-URL, X-Rewrite-URL: dropped */
+    EG_FIELD_CREDENTIAL, /* Authorization, x-api-key, ...: routes drop them, forwards pass them */
+    EG_FIELD_OVERRIDE,   /* X-HTTP-Method-Override, X-Original-URL, ...: dropped */
 };
 
-/* Class of the field at index i of h. Connection can never nominate away a protected end-to-end field (Host, Authorization,
- * Content-Length, credential slots, Cookie, Content-Type ...). No allocation. */
+/* Class of the field at index i of h. Connection can never nominate away a protected end-to-end
+ * field (Host, Authorization, Content-Length, credential slots, Cookie, Content-Type ...). No
+ * allocation. */
 enum eg_field_class eg_hygiene_classify(const struct eg_head *h, uint32_t i);
 /* The class of a name alone, whatever Connection says: EG_FIELD_PASS for all that are not known. */
 enum eg_field_class eg_hygiene_name_class(struct eg_slice name);

@@ -1,8 +1,10 @@
-/* message.c - the life of a message object, what llhttp calls back, and what is known once a head was read.
+/* message.c - the life of a message object, what llhttp calls back, and what is known once a head
+ * was read.
  *
- * Every byte of a head is seen three times: in head.c for what may stand in a head at all, in strict.c line by line, and by
- * llhttp, which has the last word on the grammar and finds names and values. All must agree. Lines and chunk framing go to
- * llhttp in units that don't depend on how the peer's bytes were cut, so that any split gives the same result and reason. */
+ * Every byte of a head is seen three times: in head.c for what may stand in a head at all, in
+ * strict.c line by line, and by llhttp, which has the last word on the grammar and finds names and
+ * values. All must agree. Lines and chunk framing go to llhttp in units that don't depend on how
+ * the peer's bytes were cut, so that any split gives the same result and reason. */
 #include "http/message.h"
 
 #include <stdlib.h>
@@ -22,7 +24,8 @@ static int on_field(llhttp_t *parser, const char *at, size_t n)
 static int on_value(llhttp_t *parser, const char *at, size_t n)
 {
     struct eg_msg *m = parser->data;
-    /* One line may come in several spans; that of an empty value comes with the next line, which it must not touch. */
+    /* One line may come in several spans; that of an empty value comes with the next line, which
+     * it must not touch. */
     if (m->phase == EG_AT_FIELDS && n > 0) {
         const char *from = m->value.p != NULL ? m->value.p : at;
         m->value = eg_slice(from, (size_t)(at + n - from));
@@ -43,7 +46,9 @@ static int on_head(llhttp_t *parser)
 {
     struct eg_msg *m = parser->data;
     m->head_seen = true;
-    return m->head.framing == EG_BODY_CHUNKED ? 0 : 1; /* 1: llhttp reads no body; lengths are counted here */
+    return m->head.framing == EG_BODY_CHUNKED
+               ? 0
+               : 1; /* 1: llhttp reads no body; lengths are counted here */
 }
 
 static int on_chunk(llhttp_t *parser)
@@ -51,7 +56,8 @@ static int on_chunk(llhttp_t *parser)
     struct eg_msg *m = parser->data;
     m->left = parser->content_length;
     m->in_trailers = m->left == 0;
-    uint64_t paid = m->left > UINT64_MAX - EG_CHUNK_LINE_FREE ? UINT64_MAX : m->left + EG_CHUNK_LINE_FREE;
+    uint64_t paid =
+        m->left > UINT64_MAX - EG_CHUNK_LINE_FREE ? UINT64_MAX : m->left + EG_CHUNK_LINE_FREE;
     m->debt = m->debt > paid ? m->debt - paid : 0;
     return 0;
 }
@@ -72,7 +78,8 @@ static const llhttp_settings_t callbacks = {
     .on_message_complete = on_end,
 };
 
-enum eg_status eg_msg_new(struct eg_msg **ret, enum eg_msg_kind kind, const struct eg_msg_limits *limits)
+enum eg_status eg_msg_new(struct eg_msg **ret, enum eg_msg_kind kind,
+                          const struct eg_msg_limits *limits)
 {
     struct eg_msg *m = calloc(1, sizeof(*m));
     if (m == NULL) {
@@ -123,14 +130,16 @@ void eg_msg_release(struct eg_msg *m)
     eg_msg_reset(m, EG_SLICE_NONE);
 }
 
-enum eg_status eg_msg_refuse(struct eg_msg *m, enum eg_status status, const char *why, struct eg_err *err)
+enum eg_status eg_msg_refuse(struct eg_msg *m, enum eg_status status, const char *why,
+                             struct eg_err *err)
 {
     if (m->kind == EG_MSG_RESPONSE && status != EG_NOMEM && status != EG_RESPONSE_TRUNCATED) {
         status = EG_BAD_RESPONSE;
     }
     m->phase = EG_AT_DEAD;
     m->dead = status;
-    m->head.keep_alive = false; /* whoever asks the head of a refused message must not go on with its connection */
+    m->head.keep_alive =
+        false; /* whoever asks the head of a refused message must not go on with its connection */
     return eg_err_set(err, status, "http", 0, "%s", why);
 }
 
@@ -173,9 +182,11 @@ bool eg_msg_complete(const struct eg_msg *m)
     return m->phase == EG_AT_DONE;
 }
 
-const struct eg_field *eg_head_find(const struct eg_head *h, struct eg_slice name, const struct eg_field *prev)
+const struct eg_field *eg_head_find(const struct eg_head *h, struct eg_slice name,
+                                    const struct eg_field *prev)
 {
-    for (uint32_t i = prev != NULL ? (uint32_t)(prev - h->fields) + 1 : 0; i < h->field_count; i++) {
+    for (uint32_t i = prev != NULL ? (uint32_t)(prev - h->fields) + 1 : 0; i < h->field_count;
+         i++) {
         if (eg_slice_caseeq(h->fields[i].name, name)) {
             return &h->fields[i];
         }

@@ -21,7 +21,7 @@ struct eg_msg {
     enum eg_msg_phase phase;
     enum eg_status dead; /* why, in EG_AT_DEAD */
     struct eg_msg_limits limits;
-    char asked[8]; /* responses: the request's method; empty for longer ones, which frame like GET */
+    char asked[8]; /* responses: the request's method; empty for longer ones, framed like GET */
     struct eg_head head;
 
     char *text; /* the head's bytes; head's slices point into it */
@@ -34,16 +34,18 @@ struct eg_msg {
     uint32_t field_cap;
     struct eg_slice name, value; /* what llhttp found in the current line */
 
-    uint64_t left;  /* body by length: still to come; chunked: of this chunk's data */
-    uint64_t debt;  /* bytes of chunk lines that no data has paid for */
+    uint64_t left; /* body by length: still to come; chunked: of this chunk's data */
+    uint64_t debt; /* bytes of chunk lines that no data has paid for */
     uint32_t trailers, trailer_bytes;
     bool in_trailers;
     bool head_seen, end_seen; /* llhttp agrees that head or message ended */
 };
 
-/* Ends the message: all later calls give the same status. Responses know EG_BAD_RESPONSE, EG_RESPONSE_TRUNCATED and EG_NOMEM
- * only, so any other status becomes the first. why is a static sentence. Returns the status. */
-enum eg_status eg_msg_refuse(struct eg_msg *m, enum eg_status status, const char *why, struct eg_err *err);
+/* Ends the message: all later calls give the same status. Responses know EG_BAD_RESPONSE,
+ * EG_RESPONSE_TRUNCATED and EG_NOMEM only, so any other status becomes the first. why is a static
+ * sentence. Returns the status. */
+enum eg_status eg_msg_refuse(struct eg_msg *m, enum eg_status status, const char *why,
+                             struct eg_err *err);
 /* llhttp's reason: a static sentence without peer bytes. */
 const char *eg_msg_why(const struct eg_msg *m);
 

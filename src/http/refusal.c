@@ -1,7 +1,9 @@
-/* refusal.c - the head of a refusal: status line with a reason that says it all, the fields of refusals.md, then the body.
+/* refusal.c - the head of a refusal: status line with a reason that says it all, the fields of
+ * refusals.md, then the body.
  *
- * Most clients show nothing of a refused CONNECT but its reason phrase, so that names subject, rule and next step in at most 120
- * bytes of printable ASCII. What a field can't hold is replaced, never sent; nothing here depends on policy or session. */
+ * Most clients show nothing of a refused CONNECT but its reason phrase, so that names subject,
+ * rule and next step in at most 120 bytes of printable ASCII. What a field can't hold is replaced,
+ * never sent; nothing here depends on policy or session. */
 #include "http/refusal.h"
 
 #include <stdio.h>
@@ -71,7 +73,8 @@ static const char *proxy_error(enum eg_status status)
     return "proxy_internal_error";
 }
 
-/* Copies at most max bytes of s with what is not printable ASCII replaced; ends long ones in "...". Returns what was written. */
+/* Copies at most max bytes of s with what is not printable ASCII replaced; ends long ones in
+ * "...". Returns what was written. */
 static size_t ascii(char *to, struct eg_slice s, size_t max)
 {
     bool cut = false;
@@ -85,7 +88,8 @@ static size_t ascii(char *to, struct eg_slice s, size_t max)
     return part.n + (cut ? 3 : 0);
 }
 
-/* "egress policy: host_not_allowed: api.example.com:443 (egress.yaml:12); see egressctl audit --denied". The subject gives way. */
+/* "egress policy: host_not_allowed: api.example.com:443 (egress.yaml:12); see egressctl audit
+ * --denied". The subject gives way. */
 static struct eg_slice phrase(const struct eg_refusal *r, char to[PHRASE_MAX + 1])
 {
     static const char next[] = "; see egressctl audit --denied";
@@ -93,15 +97,17 @@ static struct eg_slice phrase(const struct eg_refusal *r, char to[PHRASE_MAX + 1
     char rule[PHRASE_RULE + 1] = "";
     char subject[PHRASE_SUBJECT + 1] = "";
     /* Of a path the end tells more: the file's name and the line. */
-    struct eg_slice tail = r->rule.n > PHRASE_RULE ? eg_slice_from(r->rule, r->rule.n - PHRASE_RULE) : r->rule;
+    struct eg_slice tail =
+        r->rule.n > PHRASE_RULE ? eg_slice_from(r->rule, r->rule.n - PHRASE_RULE) : r->rule;
     rule[ascii(rule, tail, PHRASE_RULE)] = '\0';
-    int n = snprintf(to, PHRASE_MAX + 1, "egress%s: %s", egress_status_class(seen) == EG_CLASS_POLICY ? " policy" : "",
+    int n = snprintf(to, PHRASE_MAX + 1, "egress%s: %s",
+                     egress_status_class(seen) == EG_CLASS_POLICY ? " policy" : "",
                      egress_status_name(seen));
     size_t other = (size_t)n + sizeof(next) - 1 + (*rule ? strlen(rule) + 3 : 0) + 2;
     size_t room = PHRASE_MAX - other < PHRASE_SUBJECT ? PHRASE_MAX - other : PHRASE_SUBJECT;
     subject[ascii(subject, r->subject, room)] = '\0';
-    n += snprintf(to + n, (size_t)(PHRASE_MAX + 1 - n), "%s%s%s%s%s%s", *subject ? ": " : "", subject, *rule ? " (" : "",
-                  rule, *rule ? ")" : "", next);
+    n += snprintf(to + n, (size_t)(PHRASE_MAX + 1 - n), "%s%s%s%s%s%s", *subject ? ": " : "",
+                  subject, *rule ? " (" : "", rule, *rule ? ")" : "", next);
     return eg_slice(to, (size_t)n);
 }
 
@@ -112,12 +118,14 @@ static enum eg_status put_status_field(struct eg_buf *out, const struct eg_refus
     switch (code) {
     case 401:
         return eg_write_field(out, EG_SLICE("WWW-Authenticate"),
-                              r->challenge.n > 0 ? r->challenge : EG_SLICE("Bearer realm=\"egress\""));
+                              r->challenge.n > 0 ? r->challenge
+                                                 : EG_SLICE("Bearer realm=\"egress\""));
     case 405:
         return eg_write_field(out, EG_SLICE("Allow"), r->allow);
     case 407:
         return eg_write_field(out, EG_SLICE("Proxy-Authenticate"),
-                              r->challenge.n > 0 ? r->challenge : EG_SLICE("Basic realm=\"egress\""));
+                              r->challenge.n > 0 ? r->challenge
+                                                 : EG_SLICE("Basic realm=\"egress\""));
     case 429:
     case 503:
         snprintf(seconds, sizeof(seconds), "%u", r->retry_after > 0 ? r->retry_after : 1);
@@ -134,7 +142,8 @@ static enum eg_status put_egress_fields(struct eg_buf *out, const struct eg_refu
     enum eg_status status =
         eg_write_field(out, EG_SLICE("X-Egress-Reason"), eg_slice_str(egress_status_name(seen)));
     if (status == EG_OK && r->rule.n > 0) {
-        status = eg_write_field(out, EG_SLICE("X-Egress-Rule"), eg_slice(text, ascii(text, r->rule, EG_RULE_MAX)));
+        status = eg_write_field(out, EG_SLICE("X-Egress-Rule"),
+                                eg_slice(text, ascii(text, r->rule, EG_RULE_MAX)));
     }
     if (status == EG_OK) {
         snprintf(text, sizeof(text), "%llu", (unsigned long long)r->event);
@@ -144,10 +153,12 @@ static enum eg_status put_egress_fields(struct eg_buf *out, const struct eg_refu
         snprintf(text, sizeof(text), "egress; error=%s", proxy_error(seen));
         status = eg_write_field(out, EG_SLICE("Proxy-Status"), eg_slice_str(text));
     }
-    return status == EG_OK ? eg_write_field(out, EG_SLICE("Cache-Control"), EG_SLICE("no-store")) : status;
+    return status == EG_OK ? eg_write_field(out, EG_SLICE("Cache-Control"), EG_SLICE("no-store"))
+                           : status;
 }
 
-static enum eg_status put_answer(struct eg_buf *out, const struct eg_refusal *r, struct eg_slice body)
+static enum eg_status put_answer(struct eg_buf *out, const struct eg_refusal *r,
+                                 struct eg_slice body)
 {
     char reason[PHRASE_MAX + 1];
     int code = egress_status_http(r->status);
@@ -192,7 +203,8 @@ static bool says(const struct eg_head *h, struct eg_slice field, struct eg_slice
     return f != NULL && eg_slice_casestarts(f->value, prefix);
 }
 
-/* AWS' query services answer in XML; those with X-Amz-Target speak JSON, whose clients read "message". */
+/* AWS' query services answer in XML; those with X-Amz-Target speak JSON, whose clients read
+ * "message". */
 static bool is_aws_query(const struct eg_head *h)
 {
     static const struct eg_slice agents[] = { { "aws-", 4 }, { "boto", 4 } };
@@ -213,7 +225,8 @@ enum eg_refusal_shape eg_refusal_shape_of(const struct eg_head *h)
     if (says(h, EG_SLICE("user-agent"), EG_SLICE("git/"))) {
         return EG_SHAPE_GIT;
     }
-    if (says(h, EG_SLICE("user-agent"), EG_SLICE("npm/")) || says(h, EG_SLICE("user-agent"), EG_SLICE("pnpm/"))) {
+    if (says(h, EG_SLICE("user-agent"), EG_SLICE("npm/")) ||
+        says(h, EG_SLICE("user-agent"), EG_SLICE("pnpm/"))) {
         return EG_SHAPE_NPM;
     }
     if (says(h, EG_SLICE("user-agent"), EG_SLICE("GitHub CLI"))) {

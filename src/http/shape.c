@@ -1,7 +1,9 @@
-/* shape.c - the body of a refusal, in the form that each kind of client reads out to its user (clients.md 2 to 4).
+/* shape.c - the body of a refusal, in the form that each kind of client reads out to its user
+ * (clients.md 2 to 4).
  *
- * The sentence is built once from our own words and the escaped subject, then wrapped. Peer bytes never stand in a body
- * unescaped: \u00XX in JSON, references in XML, '?' in plain text. It knows nothing of heads. */
+ * The sentence is built once from our own words and the escaped subject, then wrapped. Peer bytes
+ * never stand in a body unescaped: \u00XX in JSON, references in XML, '?' in plain text. It knows
+ * nothing of heads. */
 #include "http/shape.h"
 
 enum { TEXT_MAX = 2048 };
@@ -29,11 +31,13 @@ static struct eg_slice advice(enum eg_status status)
 {
     switch (egress_status_class(status)) {
     case EG_CLASS_POLICY:
-        return EG_SLICE(" This is policy, not an outage: do not retry and do not try to go round it."
-                        " A person can look with: egressctl audit --denied");
+        return EG_SLICE(
+            " This is policy, not an outage: do not retry and do not try to go round it."
+            " A person can look with: egressctl audit --denied");
     case EG_CLASS_AUTH:
         if (status != EG_CANARY) {
-            return EG_SLICE(" The proxy wants the credentials that it gave to this session; a retry without them fails"
+            return EG_SLICE(" The proxy wants the credentials that it gave to this session; a "
+                            "retry without them fails"
                             " again. A person can look with: egressctl audit --denied");
         }
         break;
@@ -49,7 +53,8 @@ static enum eg_status put_message(struct eg_buf *out, const struct eg_refusal *r
     enum eg_status seen = eg_refusal_public(r->status);
     enum eg_status status = eg_buf_put(out, EG_SLICE("egress refused "));
     if (status == EG_OK) {
-        status = r->subject.n > 0 ? put_cut(out, r->subject, EG_SUBJECT_MAX) : eg_buf_put(out, EG_SLICE("the request"));
+        status = r->subject.n > 0 ? put_cut(out, r->subject, EG_SUBJECT_MAX)
+                                  : eg_buf_put(out, EG_SLICE("the request"));
     }
     if (status == EG_OK) {
         status = eg_buf_printf(out, ": %s", egress_status_sentence(seen));
@@ -98,8 +103,8 @@ static enum eg_status plain_byte(struct eg_buf *out, unsigned char c)
     return eg_buf_append(out, c < 0x20 || c >= 0x7f ? (const unsigned char *)"?" : &c, 1);
 }
 
-/* A template's bytes as they are, but for its marks: C the reason code, T the error's type, M the message, D the detail
- * and E the event, each after a '%' and escaped byte by byte. */
+/* A template's bytes as they are, but for its marks: C the reason code, T the error's type, M the
+ * message, D the detail and E the event, each after a '%' and escaped byte by byte. */
 struct filler {
     enum eg_status (*escape)(struct eg_buf *, unsigned char);
     struct eg_slice code, type, message, detail;
@@ -173,12 +178,14 @@ static const struct shape {
     enum eg_status (*escape)(struct eg_buf *, unsigned char);
 } shapes[] = {
     [EG_SHAPE_JSON] = { "application/json",
-                        "{\"error\":{\"type\":\"%T\",\"code\":\"%C\",\"message\":\"%M\"},\"message\":\"%M\","
+                        "{\"error\":{\"type\":\"%T\",\"code\":\"%C\",\"message\":\"%M\"},"
+                        "\"message\":\"%M\","
                         "\"errors\":[{\"code\":\"%C\",\"message\":\"%M\",\"detail\":\"%D\"}]}\n",
                         json_byte },
     [EG_SHAPE_GIT] = { "text/plain; charset=us-ascii", "%M\n", plain_byte },
     [EG_SHAPE_NPM] = { "application/json", "{\"error\":\"%M\"}\n", json_byte },
-    [EG_SHAPE_GH] = { "application/json", "{\"message\":\"%M\",\"documentation_url\":\"\"}\n", json_byte },
+    [EG_SHAPE_GH] = { "application/json", "{\"message\":\"%M\",\"documentation_url\":\"\"}\n",
+                      json_byte },
     [EG_SHAPE_AWS] = { "text/xml",
                        "<ErrorResponse><Error><Code>%C</Code><Message>%M</Message></Error>"
                        "<RequestId>egress-%E</RequestId></ErrorResponse>\n",

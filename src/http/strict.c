@@ -1,8 +1,10 @@
-/* strict.c - the checks beyond llhttp: start lines on raw bytes, field lines, and the one place that decides framing.
+/* strict.c - the checks beyond llhttp: start lines on raw bytes, field lines, and the one place
+ * that decides framing.
  *
- * It repairs nothing: what two readers could understand in two ways is refused (RFC 9112 6.3, security.md T8, T10, T18).
- * It allocates nothing and keeps no state; slices that it stores in the head point into the line or field it was given.
- * It doesn't parse targets or authorities (base/uri does), it only keeps bytes out that no target or host holds. */
+ * It repairs nothing: what two readers could understand in two ways is refused (RFC 9112 6.3,
+ * security.md T8, T10, T18). It allocates nothing and keeps no state; slices that it stores in the
+ * head point into the line or field it was given. It doesn't parse targets or authorities
+ * (base/uri does), it only keeps bytes out that no target or host holds. */
 #include "http/strict.h"
 
 #include "http/hygiene.h"
@@ -30,7 +32,8 @@ bool eg_strict_token(struct eg_slice s)
     return s.n > 0;
 }
 
-/* "HTTP/1.0" or "HTTP/1.1" exactly; other numbers are a version that we don't speak, other texts are no version. */
+/* "HTTP/1.0" or "HTTP/1.1" exactly; other numbers are a version that we don't speak, other texts
+ * are no version. */
 static enum eg_status parse_version(struct eg_slice v, uint8_t *minor, const char **why)
 {
     if (v.n != 8 || memcmp(v.p, "HTTP/", 5) != 0 || v.p[5] < '0' || v.p[5] > '9' || v.p[6] != '.' ||
@@ -133,7 +136,8 @@ enum eg_status eg_strict_status_line(struct eg_slice line, struct eg_head *head,
     return EG_OK;
 }
 
-/* Origins behind CGI-like interfaces read X_API_KEY as X-Api-Key: such twins of names that decide something are refused. */
+/* Origins behind CGI-like interfaces read X_API_KEY as X-Api-Key: such twins of names that decide
+ * something are refused. */
 static bool is_lookalike(struct eg_slice name, bool *framing)
 {
     char dashed[64];
@@ -159,7 +163,8 @@ enum eg_status eg_strict_field_line(enum eg_msg_kind kind, struct eg_slice line,
     }
     struct eg_slice name = eg_slice(line.p, (size_t)colon);
     if (!eg_strict_token(name)) {
-        return say(EG_BAD_REQUEST, why, name.n == 0 ? "a field name is empty" : "a field name is not a token");
+        return say(EG_BAD_REQUEST, why,
+                   name.n == 0 ? "a field name is empty" : "a field name is not a token");
     }
     bool framing = false;
     if (is_lookalike(name, &framing) && (framing || kind == EG_MSG_REQUEST)) {
@@ -211,8 +216,9 @@ static void see_field(const struct eg_field *f, struct seen *s)
     }
 }
 
-/* Content-Length and Transfer-Encoding as they stand, whatever the message is. A coding besides chunked is refused on both
- * sides: the body goes on under our own framing, which would no longer say that it is coded. */
+/* Content-Length and Transfer-Encoding as they stand, whatever the message is. A coding besides
+ * chunked is refused on both sides: the body goes on under our own framing, which would no longer
+ * say that it is coded. */
 static enum eg_status read_framing(const struct seen *s, struct eg_head *head, const char **why)
 {
     head->framing = EG_BODY_NONE;
@@ -236,7 +242,8 @@ static enum eg_status read_framing(const struct seen *s, struct eg_head *head, c
     }
     if (s->lengths == 1) {
         unsigned long long n = 0;
-        if (!eg_slice_u64(s->length, &n) || n > INT64_MAX || (s->length.n > 1 && s->length.p[0] == '0')) {
+        if (!eg_slice_u64(s->length, &n) || n > INT64_MAX ||
+            (s->length.n > 1 && s->length.p[0] == '0')) {
             return say(EG_AMBIGUOUS_FRAMING, why, "Content-Length is not a plain decimal number");
         }
         head->framing = EG_BODY_LENGTH;
@@ -256,8 +263,10 @@ static bool is_host_like(struct eg_slice host)
     return true;
 }
 
-/* RFC 9112 3.2. CONNECT decides on its target alone, and HTTP/1.0 clients have no Host (clients.md 8). */
-static enum eg_status check_host(const struct seen *s, bool connect, struct eg_head *head, const char **why)
+/* RFC 9112 3.2. CONNECT decides on its target alone, and HTTP/1.0 clients have no Host (clients.md
+ * 8). */
+static enum eg_status check_host(const struct seen *s, bool connect, struct eg_head *head,
+                                 const char **why)
 {
     if (s->hosts > 1) {
         return say(EG_BAD_HOST, why, "more than one Host");
@@ -272,7 +281,8 @@ static enum eg_status check_host(const struct seen *s, bool connect, struct eg_h
     return EG_OK;
 }
 
-static enum eg_status judge_request(const struct seen *s, bool connect, struct eg_head *head, const char **why)
+static enum eg_status judge_request(const struct seen *s, bool connect, struct eg_head *head,
+                                    const char **why)
 {
     enum eg_status status = check_host(s, connect, head, why);
     if (status != EG_OK) {
@@ -300,25 +310,28 @@ static enum eg_status judge_request(const struct seen *s, bool connect, struct e
     return EG_OK;
 }
 
-static enum eg_status judge_response(const struct seen *s, struct eg_slice method, struct eg_head *head,
-                                     const char **why)
+static enum eg_status judge_response(const struct seen *s, struct eg_slice method,
+                                     struct eg_head *head, const char **why)
 {
     bool silent = head->status < 200 || head->status == 204;
     if (silent && (head->framing == EG_BODY_CHUNKED || head->length > 0)) {
         return say(EG_BAD_RESPONSE, why, "a body where the status allows none");
     }
-    bool tunnel = eg_slice_eq(method, EG_SLICE("CONNECT")) && head->status >= 200 && head->status < 300;
+    bool tunnel =
+        eg_slice_eq(method, EG_SLICE("CONNECT")) && head->status >= 200 && head->status < 300;
     head->upgrade = head->status == 101;
     if (silent || tunnel || head->status == 304 || eg_slice_eq(method, EG_SLICE("HEAD"))) {
         head->framing = EG_BODY_NONE; /* a length still says what GET would have brought */
     } else if (head->framing == EG_BODY_NONE) {
         head->framing = EG_BODY_UNTIL_CLOSE;
     }
-    head->keep_alive = head->framing != EG_BODY_UNTIL_CLOSE && !s->close && (head->minor >= 1 || s->persist);
+    head->keep_alive =
+        head->framing != EG_BODY_UNTIL_CLOSE && !s->close && (head->minor >= 1 || s->persist);
     return EG_OK;
 }
 
-enum eg_status eg_strict_head(enum eg_msg_kind kind, struct eg_slice method, struct eg_head *head, const char **why)
+enum eg_status eg_strict_head(enum eg_msg_kind kind, struct eg_slice method, struct eg_head *head,
+                              const char **why)
 {
     struct seen s = { 0 };
     for (uint32_t i = 0; i < head->field_count; i++) {
@@ -331,6 +344,7 @@ enum eg_status eg_strict_head(enum eg_msg_kind kind, struct eg_slice method, str
     if (status != EG_OK) {
         return status;
     }
-    return kind == EG_MSG_REQUEST ? judge_request(&s, eg_slice_eq(method, EG_SLICE("CONNECT")), head, why)
-                                  : judge_response(&s, method, head, why);
+    return kind == EG_MSG_REQUEST
+               ? judge_request(&s, eg_slice_eq(method, EG_SLICE("CONNECT")), head, why)
+               : judge_response(&s, method, head, why);
 }

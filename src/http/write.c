@@ -1,7 +1,8 @@
 /* write.c - writes heads and chunks from parsed parts.
  *
- * What it writes, a strict reader understands in one way only: each part is checked again here, whoever made it, so that no
- * value can end its line (response splitting, security.md T13, T18). It decides nothing about what should be sent. */
+ * What it writes, a strict reader understands in one way only: each part is checked again here,
+ * whoever made it, so that no value can end its line (response splitting, security.md T13, T18).
+ * It decides nothing about what should be sent. */
 #include "http/write.h"
 
 #include "http/strict.h"
@@ -50,7 +51,8 @@ static enum eg_status put_parts(struct eg_buf *out, const struct eg_slice *parts
     return EG_OK;
 }
 
-enum eg_status eg_write_request_line(struct eg_buf *out, struct eg_slice method, struct eg_slice target)
+enum eg_status eg_write_request_line(struct eg_buf *out, struct eg_slice method,
+                                     struct eg_slice target)
 {
     if (!eg_strict_token(method) || !is_target(target)) {
         return EG_INVALID;
@@ -64,9 +66,10 @@ enum eg_status eg_write_status_line(struct eg_buf *out, int status, struct eg_sl
     if (status < 100 || status > 599 || !is_line_safe(reason)) {
         return EG_INVALID;
     }
-    const char code[3] = { (char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10) };
-    const struct eg_slice parts[] = { EG_SLICE("HTTP/1.1 "), eg_slice(code, 3), EG_SLICE(" "), reason,
-                                      EG_SLICE("\r\n") };
+    const char code[3] = { (char)('0' + status / 100), (char)('0' + status / 10 % 10),
+                           (char)('0' + status % 10) };
+    const struct eg_slice parts[] = { EG_SLICE("HTTP/1.1 "), eg_slice(code, 3), EG_SLICE(" "),
+                                      reason, EG_SLICE("\r\n") };
     return put_parts(out, parts, 5);
 }
 
@@ -108,7 +111,8 @@ enum eg_status eg_write_chunk(struct eg_buf *out, struct eg_slice data)
     for (size_t n = data.n; n > 0; n /= 16) {
         size[--at] = "0123456789abcdef"[n % 16];
     }
-    const struct eg_slice parts[] = { eg_slice(size + at, sizeof(size) - at), EG_SLICE("\r\n"), data, EG_SLICE("\r\n") };
+    const struct eg_slice parts[] = { eg_slice(size + at, sizeof(size) - at), EG_SLICE("\r\n"),
+                                      data, EG_SLICE("\r\n") };
     return put_parts(out, parts, 4);
 }
 

@@ -1,5 +1,6 @@
-/* chunked.c - any bytes as a chunked body. Any split decodes the same; whatever is accepted, a plain reader of RFC 9112 7.1 decodes
- * to the same bytes and the same end; and encoded anew it decodes to itself with nothing left over. */
+/* chunked.c - any bytes as a chunked body. Any split decodes the same; whatever is accepted, a
+ * plain reader of RFC 9112 7.1 decodes to the same bytes and the same end; and encoded anew it
+ * decodes to itself with nothing left over. */
 #include "http_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
@@ -20,7 +21,8 @@ static int hex(char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The plain reader: size in hex, whatever up to CRLF, data, CRLF; then lines up to an empty one. Returns the bytes taken. */
+/* The plain reader: size in hex, whatever up to CRLF, data, CRLF; then lines up to an empty one.
+ * Returns the bytes taken. */
 static size_t plain(struct eg_slice in, struct eg_buf *out)
 {
     size_t at = 0;

@@ -1,4 +1,5 @@
-/* http_fuzz.h - what the fuzzers of http share: reading one message under a split, as a short account that can be compared. */
+/* http_fuzz.h - what the fuzzers of http share: reading one message under a split, as a short
+ * account that can be compared. */
 #ifndef EG_TESTS_FUZZ_HTTP_FUZZ_H
 #define EG_TESTS_FUZZ_HTTP_FUZZ_H
 
@@ -8,11 +9,11 @@
 #include "http/message.h"
 #include "http/write.h"
 
-#define MUST(what)                                                                                                     \
-    do {                                                                                                               \
-        if (!(what)) {                                                                                                 \
-            __builtin_trap();                                                                                          \
-        }                                                                                                              \
+#define MUST(what)                                                                                 \
+    do {                                                                                           \
+        if (!(what)) {                                                                             \
+            __builtin_trap();                                                                      \
+        }                                                                                          \
     } while (0)
 
 struct account {
@@ -22,7 +23,6 @@ struct account {
     uint64_t data;     /* hash and number of the body's bytes */
     size_t data_n;
 };
-
 
 static inline uint64_t mix(uint64_t h, struct eg_slice s)
 {
@@ -45,7 +45,8 @@ static inline size_t step_head(struct eg_msg *m, const char *p, size_t n, struct
     return used;
 }
 
-static inline size_t step_body(struct eg_msg *m, const char *p, size_t n, struct account *a, struct eg_buf *decoded)
+static inline size_t step_body(struct eg_msg *m, const char *p, size_t n, struct account *a,
+                               struct eg_buf *decoded)
 {
     size_t used = SIZE_MAX;
     struct eg_slice data = { p, SIZE_MAX };
@@ -66,8 +67,8 @@ static inline size_t step_body(struct eg_msg *m, const char *p, size_t n, struct
 }
 
 /* step: bytes a piece; 0: pieces of 1 to 7 bytes in turn. */
-static inline void read_message(struct eg_msg *m, struct eg_slice asked, struct eg_slice in, size_t step, struct account *a,
-                                struct eg_buf *decoded)
+static inline void read_message(struct eg_msg *m, struct eg_slice asked, struct eg_slice in,
+                                size_t step, struct account *a, struct eg_buf *decoded)
 {
     size_t at = 0;
     *a = (struct account){ .head = EG_AGAIN, .body = EG_AGAIN };
@@ -78,11 +79,13 @@ static inline void read_message(struct eg_msg *m, struct eg_slice asked, struct 
         size_t end = at + n;
         while (at < end) {
             bool in_head = a->head == EG_AGAIN;
-            if (!in_head && (a->head != EG_OK || eg_msg_complete(m) || (a->body != EG_OK && a->body != EG_AGAIN))) {
+            if (!in_head && (a->head != EG_OK || eg_msg_complete(m) ||
+                             (a->body != EG_OK && a->body != EG_AGAIN))) {
                 at = in.n;
                 break;
             }
-            at += in_head ? step_head(m, in.p + at, end - at, a) : step_body(m, in.p + at, end - at, a, decoded);
+            at += in_head ? step_head(m, in.p + at, end - at, a)
+                          : step_body(m, in.p + at, end - at, a, decoded);
         }
         if (at >= in.n) {
             break;
@@ -94,7 +97,8 @@ static inline void read_message(struct eg_msg *m, struct eg_slice asked, struct 
     a->end = eg_msg_finish(m, NULL);
 }
 
-/* A piece that ends exactly leaves OK where another split leaves AGAIN. Where a refusal stands in a piece is not told. */
+/* A piece that ends exactly leaves OK where another split leaves AGAIN. Where a refusal stands in
+ * a piece is not told. */
 static inline bool same_account(const struct account *a, const struct account *b)
 {
     enum eg_status x = a->body == EG_OK ? EG_AGAIN : a->body;
@@ -105,8 +109,8 @@ static inline bool same_account(const struct account *a, const struct account *b
     if (a->head != EG_OK && a->head != EG_AGAIN) {
         return true;
     }
-    return a->head_bytes == b->head_bytes && x == y && a->data == b->data && a->data_n == b->data_n &&
-           (x != EG_EOF || a->taken == b->taken);
+    return a->head_bytes == b->head_bytes && x == y && a->data == b->data &&
+           a->data_n == b->data_n && (x != EG_EOF || a->taken == b->taken);
 }
 
 static inline bool same_fields(const struct eg_head *a, const struct eg_head *b)
@@ -115,7 +119,8 @@ static inline bool same_fields(const struct eg_head *a, const struct eg_head *b)
         return false;
     }
     for (uint32_t i = 0; i < a->field_count; i++) {
-        if (!eg_slice_eq(a->fields[i].name, b->fields[i].name) || !eg_slice_eq(a->fields[i].value, b->fields[i].value)) {
+        if (!eg_slice_eq(a->fields[i].name, b->fields[i].name) ||
+            !eg_slice_eq(a->fields[i].value, b->fields[i].value)) {
             return false;
         }
     }
@@ -124,13 +129,15 @@ static inline bool same_fields(const struct eg_head *a, const struct eg_head *b)
 
 static inline bool same_head(const struct eg_head *a, const struct eg_head *b)
 {
-    return eg_slice_eq(a->method, b->method) && eg_slice_eq(a->target, b->target) && a->status == b->status &&
-           eg_slice_eq(a->reason, b->reason) && a->framing == b->framing && a->length == b->length &&
-           a->upgrade == b->upgrade && same_fields(a, b);
+    return eg_slice_eq(a->method, b->method) && eg_slice_eq(a->target, b->target) &&
+           a->status == b->status && eg_slice_eq(a->reason, b->reason) &&
+           a->framing == b->framing && a->length == b->length && a->upgrade == b->upgrade &&
+           same_fields(a, b);
 }
 
-/* Splits the bytes of an accepted head naively at CRLF and at the first colon: what a simple reader sees must be what
- * was parsed, and the fields that frame must stand there once. text: after the start line. */
+/* Splits the bytes of an accepted head naively at CRLF and at the first colon: what a simple
+ * reader sees must be what was parsed, and the fields that frame must stand there once. text:
+ * after the start line. */
 static inline void check_raw(struct eg_slice text, const struct eg_head *h)
 {
     uint32_t i = 0;

@@ -1,5 +1,5 @@
-/* request_head.c - any bytes as a request. Any split gives the same result; what is accepted reads the same to a naive
- * reader; and written anew it is parsed as the same request. */
+/* request_head.c - any bytes as a request. Any split gives the same result; what is accepted reads
+ * the same to a naive reader; and written anew it is parsed as the same request. */
 #include "http_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
@@ -25,7 +25,8 @@ static void write_anew(const struct eg_head *h, struct eg_buf *out)
     MUST(eg_write_end(out) == EG_OK);
 }
 
-/* Twice, since the first writing moves the framing to the end; HTTP/1.0 may lack the Host that 1.1 asks for. */
+/* Twice, since the first writing moves the framing to the end; HTTP/1.0 may lack the Host that 1.1
+ * asks for. */
 static void check_anew(const struct eg_head *h, struct eg_msg *second, struct eg_msg *third)
 {
     struct eg_buf out;
@@ -39,8 +40,10 @@ static void check_anew(const struct eg_head *h, struct eg_msg *second, struct eg
     MUST(a.head == EG_OK || a.head == EG_TOO_MANY_FIELDS || a.head == EG_HEAD_TOO_LARGE);
     if (a.head == EG_OK) {
         const struct eg_head *again = eg_msg_head_get(second);
-        MUST(a.taken == out.len && eg_slice_eq(again->method, h->method) && eg_slice_eq(again->target, h->target));
-        MUST(again->framing == h->framing && again->length == h->length && again->upgrade == h->upgrade);
+        MUST(a.taken == out.len && eg_slice_eq(again->method, h->method) &&
+             eg_slice_eq(again->target, h->target));
+        MUST(again->framing == h->framing && again->length == h->length &&
+             again->upgrade == h->upgrade);
         MUST(again->expect_continue == h->expect_continue && again->keep_alive == h->keep_alive);
         struct eg_buf last;
         eg_buf_init(&last, 65536);

@@ -1,5 +1,5 @@
-/* response_head.c - any bytes as a response; the first byte chooses the request that it answers. The same properties as in
- * request_head.c, and a body that was cut short never ends well. */
+/* response_head.c - any bytes as a response; the first byte chooses the request that it answers.
+ * The same properties as in request_head.c, and a body that was cut short never ends well. */
 #include "http_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
@@ -23,7 +23,8 @@ static void check_anew(const struct eg_head *h, struct eg_slice asked, struct eg
     }
     MUST(eg_write_end(&out) == EG_OK);
     read_message(second, asked, eg_buf_slice(&out), SIZE_MAX, &a, NULL);
-    MUST(a.head == EG_OK || a.head == EG_BAD_RESPONSE); /* too large by the spaces that were added */
+    MUST(a.head == EG_OK ||
+         a.head == EG_BAD_RESPONSE); /* too large by the spaces that were added */
     MUST(a.head != EG_BAD_RESPONSE || out.len > 4096);
     if (a.head == EG_OK) {
         MUST(a.taken == out.len && same_head(eg_msg_head_get(second), h));
@@ -34,13 +35,17 @@ static void check_anew(const struct eg_head *h, struct eg_slice asked, struct eg
 static void check_statuses(const struct account *a)
 {
     MUST(a->head == EG_OK || a->head == EG_AGAIN || a->head == EG_BAD_RESPONSE);
-    MUST(a->body == EG_OK || a->body == EG_AGAIN || a->body == EG_EOF || a->body == EG_BAD_RESPONSE);
-    MUST(a->end == EG_EOF || a->end == EG_CLOSED || a->end == EG_RESPONSE_TRUNCATED || a->end == EG_BAD_RESPONSE);
+    MUST(a->body == EG_OK || a->body == EG_AGAIN || a->body == EG_EOF ||
+         a->body == EG_BAD_RESPONSE);
+    MUST(a->end == EG_EOF || a->end == EG_CLOSED || a->end == EG_RESPONSE_TRUNCATED ||
+         a->end == EG_BAD_RESPONSE);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    static const struct eg_slice methods[] = { { "GET", 3 }, { "HEAD", 4 }, { "CONNECT", 7 }, { "POST", 4 } };
+    static const struct eg_slice methods[] = {
+        { "GET", 3 }, { "HEAD", 4 }, { "CONNECT", 7 }, { "POST", 4 }
+    };
     if (n == 0) {
         return 0;
     }

@@ -1,4 +1,5 @@
-/* http_feed.c - drives an eg_msg as a connection would, piece by piece, and writes down all that it says. */
+/* http_feed.c - drives an eg_msg as a connection would, piece by piece, and writes down all that
+ * it says. */
 #include "support/http_feed.h"
 
 #include <stdio.h>
@@ -61,7 +62,8 @@ static void show_framing(const struct eg_head *h, char *to, size_t cap)
         snprintf(to, cap, " %u.%u length:%llu %s", 1, h->minor, (unsigned long long)h->length,
                  h->keep_alive ? "keep" : "close");
     } else {
-        snprintf(to, cap, " %u.%u %s %s", 1, h->minor, names[h->framing], h->keep_alive ? "keep" : "close");
+        snprintf(to, cap, " %u.%u %s %s", 1, h->minor, names[h->framing],
+                 h->keep_alive ? "keep" : "close");
     }
 }
 
@@ -130,7 +132,8 @@ static size_t feed_body(struct feeder *f, const char *p, size_t n)
     if (status == EG_OK || status == EG_AGAIN || status == EG_EOF) {
         bool inside = data.n == 0 || (data.p >= p && data.p + data.n <= p + used);
         put(f->fed->body, &f->fed->body_n, data);
-        put_str(f->fed->body, &f->fed->body_n, inside && (status != EG_AGAIN || data.n == 0) ? "" : "(misplaced)");
+        put_str(f->fed->body, &f->fed->body_n,
+                inside && (status != EG_AGAIN || data.n == 0) ? "" : "(misplaced)");
         f->over = status == EG_EOF;
         return used;
     }
@@ -142,7 +145,8 @@ static size_t feed_body(struct feeder *f, const char *p, size_t n)
     return n;
 }
 
-/* One piece, as often as the parser wants to go on with it; what it leaves at the end of the message is left over. */
+/* One piece, as often as the parser wants to go on with it; what it leaves at the end of the
+ * message is left over. */
 static void feed_piece(struct feeder *f, const char *p, size_t n)
 {
     while (n > 0 && !f->over) {
@@ -173,7 +177,8 @@ static void end_stream(struct feeder *f)
     }
 }
 
-void eg_fed_run(struct eg_msg *m, struct eg_slice asked, struct eg_slice bytes, size_t step, size_t cut, struct eg_fed *ret)
+void eg_fed_run(struct eg_msg *m, struct eg_slice asked, struct eg_slice bytes, size_t step,
+                size_t cut, struct eg_fed *ret)
 {
     struct feeder f = { .m = m, .fed = ret };
     memset(ret, 0, sizeof(*ret));
@@ -204,6 +209,7 @@ static bool same(const char *a, size_t an, const char *b, size_t bn)
 bool eg_fed_same(const struct eg_fed *a, const struct eg_fed *b)
 {
     return strcmp(a->outcome, b->outcome) == 0 && same(a->head, a->head_n, b->head, b->head_n) &&
-           same(a->fields, a->fields_n, b->fields, b->fields_n) && same(a->body, a->body_n, b->body, b->body_n) &&
+           same(a->fields, a->fields_n, b->fields, b->fields_n) &&
+           same(a->body, a->body_n, b->body, b->body_n) &&
            same(a->rest, a->rest_n, b->rest, b->rest_n);
 }

@@ -1,4 +1,5 @@
-/* http_hygiene.c - the class of every field that has one, what Connection can and can't take away, WebSocket upgrades. */
+/* http_hygiene.c - the class of every field that has one, what Connection can and can't take away,
+ * WebSocket upgrades. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -7,7 +8,9 @@
 
 static struct eg_msg *parsed(const char *fields)
 {
-    static const struct eg_msg_limits limits = { .head_bytes = 8192, .fields = 50, .target_bytes = 100 };
+    static const struct eg_msg_limits limits = { .head_bytes = 8192,
+                                                 .fields = 50,
+                                                 .target_bytes = 100 };
     struct eg_msg *m = NULL;
     char text[4096];
     size_t used = 0;
@@ -82,7 +85,8 @@ Test(http, hygiene_classes_by_name)
         for (char *c = upper; *c; c++) {
             *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
         }
-        cr_expect_eq(eg_hygiene_name_class(eg_slice_str(rows[i].name)), rows[i].kind, "%s", rows[i].name);
+        cr_expect_eq(eg_hygiene_name_class(eg_slice_str(rows[i].name)), rows[i].kind, "%s",
+                     rows[i].name);
         cr_expect_eq(eg_hygiene_name_class(eg_slice_str(upper)), rows[i].kind, "%s", upper);
         struct eg_field field = { eg_slice_str(rows[i].name), EG_SLICE("x") };
         struct eg_head head = { .fields = &field, .field_count = 1 };
@@ -100,15 +104,39 @@ Test(http, hygiene_connection_takes_what_it_names)
     cr_expect_eq(last_class("X-Connection: X-Hop\r\nX-Hop: 1\r\n"), EG_FIELD_PASS);
 }
 
-/* T16: nothing that the proxy sets, or that an origin decides by, goes away because a client says so. */
+/* T16: nothing that the proxy sets, or that an origin decides by, goes away because a client says
+ * so. */
 Test(http, hygiene_connection_cannot_take_what_is_protected)
 {
     static const char *const names[] = {
-        "Cookie",       "Content-Type",      "Content-Encoding", "Accept",         "Accept-Encoding", "Range",
-        "If-Match",     "Cache-Control",     "User-Agent",       "Origin",         "Referer",         "Sec-Fetch-Site",
-        "X-Amz-Date",   "X-Amz-Target",      "X-Forwarded-For",  "Forwarded",      "Expect",          "Set-Cookie",
-        "Location",     "WWW-Authenticate",  "Date",             "ETag",           "Vary",            "Retry-After",
-        "X-Real-IP",    "X-Goog-User-Project", "Content-MD5",    "Access-Control-Request-Method",
+        "Cookie",
+        "Content-Type",
+        "Content-Encoding",
+        "Accept",
+        "Accept-Encoding",
+        "Range",
+        "If-Match",
+        "Cache-Control",
+        "User-Agent",
+        "Origin",
+        "Referer",
+        "Sec-Fetch-Site",
+        "X-Amz-Date",
+        "X-Amz-Target",
+        "X-Forwarded-For",
+        "Forwarded",
+        "Expect",
+        "Set-Cookie",
+        "Location",
+        "WWW-Authenticate",
+        "Date",
+        "ETag",
+        "Vary",
+        "Retry-After",
+        "X-Real-IP",
+        "X-Goog-User-Project",
+        "Content-MD5",
+        "Access-Control-Request-Method",
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char connection[64];
@@ -120,10 +148,13 @@ Test(http, hygiene_connection_cannot_take_what_is_protected)
         const struct eg_head head = { .fields = fields, .field_count = 2 };
         cr_expect_eq(eg_hygiene_classify(&head, 1), EG_FIELD_PASS, "%s", names[i]);
     }
-    cr_expect_eq(last_class("Connection: Authorization\r\nAuthorization: x\r\n"), EG_FIELD_CREDENTIAL);
+    cr_expect_eq(last_class("Connection: Authorization\r\nAuthorization: x\r\n"),
+                 EG_FIELD_CREDENTIAL);
     cr_expect_eq(last_class("Connection: X-Api-Key\r\nX-Api-Key: x\r\n"), EG_FIELD_CREDENTIAL);
-    cr_expect_eq(last_class("Connection: Content-Length\r\nContent-Length: 0\r\n"), EG_FIELD_FRAMING);
-    cr_expect_eq(last_class("Connection: Proxy-Authorization\r\nProxy-Authorization: x\r\n"), EG_FIELD_PROXY);
+    cr_expect_eq(last_class("Connection: Content-Length\r\nContent-Length: 0\r\n"),
+                 EG_FIELD_FRAMING);
+    cr_expect_eq(last_class("Connection: Proxy-Authorization\r\nProxy-Authorization: x\r\n"),
+                 EG_FIELD_PROXY);
     struct eg_msg *m = parsed("Connection: Host\r\n");
     cr_expect_eq(eg_hygiene_classify(eg_msg_head_get(m), 0), EG_FIELD_HOST);
     eg_msg_free(m);
@@ -153,7 +184,9 @@ Test(http, hygiene_websocket)
 Test(http, hygiene_websocket_is_get_of_http_1_1)
 {
     const struct eg_field fields[] = { { EG_SLICE("Upgrade"), EG_SLICE("websocket") } };
-    struct eg_head head = { .method = EG_SLICE("GET"), .minor = 1, .upgrade = true, .fields = fields, .field_count = 1 };
+    struct eg_head head = {
+        .method = EG_SLICE("GET"), .minor = 1, .upgrade = true, .fields = fields, .field_count = 1
+    };
     cr_expect(eg_hygiene_is_websocket(&head));
     head.minor = 0;
     cr_expect_not(eg_hygiene_is_websocket(&head));

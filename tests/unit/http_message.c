@@ -1,10 +1,13 @@
-/* http_message.c - the life of a message object; what it reads is in tests/vectors/request.md and response.md. */
+/* http_message.c - the life of a message object; what it reads is in tests/vectors/request.md and
+ * response.md. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
 #include "http/message.h"
 
-static const struct eg_msg_limits wide = { .head_bytes = 65536, .fields = 200, .target_bytes = 8192 };
+static const struct eg_msg_limits wide = { .head_bytes = 65536,
+                                           .fields = 200,
+                                           .target_bytes = 8192 };
 
 static struct eg_msg *fresh(enum eg_msg_kind kind)
 {
@@ -46,13 +49,15 @@ Test(http, message_slices_survive_growth)
     }
     cr_assert_eq(status, EG_OK);
     const struct eg_head *h = eg_msg_head_get(m);
-    cr_expect(slice_is(h->method, "PUT") && slice_is(h->target, "/a/long/target") && slice_is(h->host, "a"));
+    cr_expect(slice_is(h->method, "PUT") && slice_is(h->target, "/a/long/target") &&
+              slice_is(h->host, "a"));
     cr_assert_eq(h->field_count, 151);
     for (int i = 0; i < 150; i++) {
         char name[32], value[160];
         snprintf(name, sizeof(name), "Name-%d", i);
         snprintf(value, sizeof(value), "value-%d-%0100d", i, i);
-        cr_expect(slice_is(h->fields[i + 1].name, name) && slice_is(h->fields[i + 1].value, value), "field %d", i);
+        cr_expect(slice_is(h->fields[i + 1].name, name) && slice_is(h->fields[i + 1].value, value),
+                  "field %d", i);
     }
     cr_expect_eq(eg_msg_begun(m), (size_t)n);
     eg_msg_free(m);
@@ -120,7 +125,8 @@ Test(http, message_asked_again_after_its_head)
     cr_expect_eq(used, 0);
     cr_expect_eq(data.n, 0);
     cr_expect_eq(eg_msg_finish(m, NULL), EG_EOF);
-    cr_assert_eq(head_of(m, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n", &used), EG_OK);
+    cr_assert_eq(head_of(m, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n", &used),
+                 EG_OK);
     cr_expect_not(eg_msg_complete(m));
     cr_expect_eq(eg_msg_head(m, "X", 1, &used, NULL), EG_OK, "the head is there already");
     cr_expect_eq(used, 0);
@@ -157,7 +163,9 @@ Test(http, message_refused_in_its_body_keeps_nothing_alive)
     struct eg_msg *m = fresh(EG_MSG_REQUEST);
     size_t used = 0;
     struct eg_slice data;
-    cr_assert_eq(head_of(m, "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &used), EG_OK);
+    cr_assert_eq(
+        head_of(m, "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &used),
+        EG_OK);
     cr_expect(eg_msg_head_get(m)->keep_alive);
     cr_expect_eq(eg_msg_body(m, "x", 1, &used, &data, NULL), EG_BAD_REQUEST);
     cr_expect_not(eg_msg_head_get(m)->keep_alive);
@@ -197,7 +205,8 @@ Test(http, message_truncation_is_named)
     size_t used = 0;
     struct eg_err err = { 0 };
     eg_msg_reset(m, EG_SLICE("GET"));
-    cr_assert_eq(eg_msg_head(m, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 38, &used, NULL), EG_OK);
+    cr_assert_eq(eg_msg_head(m, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 38, &used, NULL),
+                 EG_OK);
     cr_expect_eq(eg_msg_finish(m, &err), EG_RESPONSE_TRUNCATED);
     cr_expect_eq(err.status, EG_RESPONSE_TRUNCATED);
     eg_msg_reset(m, EG_SLICE("GET"));
@@ -211,18 +220,21 @@ Test(http, message_head_keeps_its_length)
     struct eg_msg *m = fresh(EG_MSG_RESPONSE);
     size_t used = 0;
     eg_msg_reset(m, EG_SLICE("HEAD"));
-    cr_assert_eq(eg_msg_head(m, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 38, &used, NULL), EG_OK);
+    cr_assert_eq(eg_msg_head(m, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 38, &used, NULL),
+                 EG_OK);
     const struct eg_head *h = eg_msg_head_get(m);
     cr_expect(h->framing == EG_BODY_NONE && h->has_length && h->length == 5 && eg_msg_complete(m));
     eg_msg_free(m);
 }
 
-/* An empty value is reported by llhttp with the line after it: that line's value must not begin too early. */
+/* An empty value is reported by llhttp with the line after it: that line's value must not begin
+ * too early. */
 Test(http, message_empty_value_leaves_the_next_alone)
 {
     struct eg_msg *m = fresh(EG_MSG_REQUEST);
     size_t used = 0;
-    cr_assert_eq(head_of(m, "GET / HTTP/1.1\r\nHost: a\r\nX:\r\nContent-Length: 1\r\n\r\n", &used), EG_OK);
+    cr_assert_eq(head_of(m, "GET / HTTP/1.1\r\nHost: a\r\nX:\r\nContent-Length: 1\r\n\r\n", &used),
+                 EG_OK);
     const struct eg_head *h = eg_msg_head_get(m);
     cr_expect(slice_is(h->fields[1].value, "") && slice_is(h->fields[2].value, "1"));
     cr_expect(h->framing == EG_BODY_LENGTH && h->length == 1);
@@ -233,7 +245,8 @@ Test(http, message_find_walks_all_of_a_name)
 {
     struct eg_msg *m = fresh(EG_MSG_REQUEST);
     size_t used = 0;
-    cr_assert_eq(head_of(m, "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\nY: 2\r\nx: 3\r\n\r\n", &used), EG_OK);
+    cr_assert_eq(head_of(m, "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\nY: 2\r\nx: 3\r\n\r\n", &used),
+                 EG_OK);
     const struct eg_head *h = eg_msg_head_get(m);
     const struct eg_field *f = eg_head_find(h, EG_SLICE("x"), NULL);
     cr_assert_neq(f, NULL);
@@ -262,7 +275,8 @@ static enum eg_status with_byte(struct eg_msg *m, const char *before, int c, con
 Test(http, message_every_byte_in_every_place)
 {
     struct eg_msg *m = fresh(EG_MSG_REQUEST);
-    static const char tchars[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    static const char tchars[] =
+        "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     for (int c = 0; c < 256; c++) {
         bool tchar = c != 0 && strchr(tchars, c) != NULL;
         bool visible = c > 0x20 && c < 0x7f;
@@ -272,13 +286,20 @@ Test(http, message_every_byte_in_every_place)
         cr_expect_eq(value == EG_OK, visible || c == ' ' || c == '\t', "value 0x%02x", c);
         enum eg_status target = with_byte(m, "GET /a", c, "b HTTP/1.1\r\nHost: a\r\n\r\n");
         cr_expect_eq(target == EG_OK, visible, "target 0x%02x", c);
-        cr_expect(target == EG_OK || target == EG_BAD_TARGET || c == '\r' || c == '\n', "target 0x%02x", c);
+        cr_expect(target == EG_OK || target == EG_BAD_TARGET || c == '\r' || c == '\n',
+                  "target 0x%02x", c);
         enum eg_status method = with_byte(m, "GET", c, " / HTTP/1.1\r\nHost: a\r\n\r\n");
-        cr_expect_eq(method, tchar ? EG_NOT_SUPPORTED : c == ' ' ? EG_BAD_TARGET : EG_BAD_REQUEST, "method 0x%02x", c);
+        cr_expect_eq(method,
+                     tchar      ? EG_NOT_SUPPORTED
+                     : c == ' ' ? EG_BAD_TARGET
+                                : EG_BAD_REQUEST,
+                     "method 0x%02x", c);
         enum eg_status version = with_byte(m, "GET / HTTP/1.", c, "\r\nHost: a\r\n\r\n");
         cr_expect_eq(version == EG_OK, c == '0' || c == '1', "version 0x%02x", c);
-        enum eg_status length = with_byte(m, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1", c, "\r\n\r\n");
-        cr_expect_eq(length == EG_OK, (c >= '0' && c <= '9') || c == ' ', "length 0x%02x: %d", c, length);
+        enum eg_status length =
+            with_byte(m, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1", c, "\r\n\r\n");
+        cr_expect_eq(length == EG_OK, (c >= '0' && c <= '9') || c == ' ', "length 0x%02x: %d", c,
+                     length);
     }
     eg_msg_free(m);
 }
@@ -298,13 +319,16 @@ Test(http, message_every_byte_in_a_response)
     eg_msg_free(m);
 }
 
-/* Chunk lines may cost what their data pays for: a long body of small chunks with extensions is fine as long as it pays. */
+/* Chunk lines may cost what their data pays for: a long body of small chunks with extensions is
+ * fine as long as it pays. */
 Test(http, message_chunk_debt_is_paid_by_data)
 {
     struct eg_msg *m = fresh(EG_MSG_REQUEST);
     char chunk[600];
     size_t used = 0;
-    cr_assert_eq(head_of(m, "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &used), EG_OK);
+    cr_assert_eq(
+        head_of(m, "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &used),
+        EG_OK);
     int paying = snprintf(chunk, sizeof(chunk), "c8;x=%0190d\r\n%0200d\r\n", 0, 0);
     enum eg_status status = EG_OK;
     for (int i = 0; i < 1000 && status == EG_OK; i++) {
@@ -336,7 +360,8 @@ Test(http, message_connection_is_bounded)
     char text[4096];
     size_t used = 0;
     for (int n = 1020; n < 1030; n++) {
-        snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: a\r\nConnection: %0*d\r\nConnection: abc\r\n\r\n", n, 0);
+        snprintf(text, sizeof(text),
+                 "GET / HTTP/1.1\r\nHost: a\r\nConnection: %0*d\r\nConnection: abc\r\n\r\n", n, 0);
         cr_expect_eq(head_of(m, text, &used), n + 3 <= 1024 ? EG_OK : EG_BAD_REQUEST, "%d", n);
     }
     eg_msg_free(m);

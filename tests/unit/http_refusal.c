@@ -1,4 +1,5 @@
-/* http_refusal.c - every refusal there is, in every shape, read back with our own parser; JSON with a JSON library. */
+/* http_refusal.c - every refusal there is, in every shape, read back with our own parser; JSON
+ * with a JSON library. */
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -15,7 +16,9 @@ struct answer {
 
 static struct answer answer_to(const struct eg_refusal *r)
 {
-    static const struct eg_msg_limits limits = { .head_bytes = 8192, .fields = 20, .target_bytes = 1 };
+    static const struct eg_msg_limits limits = { .head_bytes = 8192,
+                                                 .fields = 20,
+                                                 .target_bytes = 1 };
     struct answer a = { 0 };
     size_t used = 0;
     eg_buf_init(&a.bytes, EG_REFUSAL_ROOM);
@@ -102,7 +105,8 @@ static const struct row {
     { EG_RATE_LIMITED, 429, "rate_limited", "http_request_denied", "egress_limit" },
     { EG_BYTES_LIMITED, 429, "bytes_limited", "http_request_denied", "egress_limit" },
     { EG_BUSY_SERVICE, 429, "busy_service", "http_request_denied", "egress_limit" },
-    { EG_TOO_MANY_CONNECTIONS, 503, "too_many_connections", "connection_limit_reached", "egress_limit" },
+    { EG_TOO_MANY_CONNECTIONS, 503, "too_many_connections", "connection_limit_reached",
+      "egress_limit" },
     { EG_SHUTTING_DOWN, 503, "shutting_down", "destination_unavailable", "egress_limit" },
     { EG_HEAD_TIMEOUT, 408, "head_timeout", "http_request_error", "egress_timeout" },
     { EG_BODY_TIMEOUT, 408, "body_timeout", "http_request_error", "egress_timeout" },
@@ -114,17 +118,23 @@ static const struct row {
     { EG_RESPONSE_TIMEOUT, 504, "response_timeout", "http_response_timeout", "egress_timeout" },
     { EG_CONNECT_REFUSED, 502, "connect_refused", "connection_refused", "egress_upstream" },
     { EG_NET_UNREACHABLE, 502, "net_unreachable", "destination_ip_unroutable", "egress_upstream" },
-    { EG_HOST_UNREACHABLE, 502, "host_unreachable", "destination_ip_unroutable", "egress_upstream" },
+    { EG_HOST_UNREACHABLE, 502, "host_unreachable", "destination_ip_unroutable",
+      "egress_upstream" },
     { EG_TLS_UNTRUSTED, 502, "tls_untrusted", "tls_certificate_error", "egress_upstream" },
     { EG_TLS_NAME, 502, "tls_name", "tls_certificate_error", "egress_upstream" },
     { EG_TLS_EXPIRED, 502, "tls_expired", "tls_certificate_error", "egress_upstream" },
     { EG_TLS_FAILED, 502, "tls_failed", "tls_protocol_error", "egress_upstream" },
-    { EG_UPSTREAM_PROXY_AUTH, 502, "upstream_proxy_auth", "proxy_configuration_error", "egress_upstream" },
-    { EG_UPSTREAM_PROXY_REFUSED, 502, "upstream_proxy_refused", "destination_unavailable", "egress_upstream" },
-    { EG_UPSTREAM_PROXY_FAILED, 502, "upstream_proxy_failed", "destination_unavailable", "egress_upstream" },
+    { EG_UPSTREAM_PROXY_AUTH, 502, "upstream_proxy_auth", "proxy_configuration_error",
+      "egress_upstream" },
+    { EG_UPSTREAM_PROXY_REFUSED, 502, "upstream_proxy_refused", "destination_unavailable",
+      "egress_upstream" },
+    { EG_UPSTREAM_PROXY_FAILED, 502, "upstream_proxy_failed", "destination_unavailable",
+      "egress_upstream" },
     { EG_BAD_RESPONSE, 502, "bad_response", "http_protocol_error", "egress_upstream" },
-    { EG_RESPONSE_TRUNCATED, 502, "response_truncated", "http_response_incomplete", "egress_upstream" },
-    { EG_CREDENTIAL_UNAVAILABLE, 502, "credential_unavailable", "proxy_configuration_error", "egress_internal" },
+    { EG_RESPONSE_TRUNCATED, 502, "response_truncated", "http_response_incomplete",
+      "egress_upstream" },
+    { EG_CREDENTIAL_UNAVAILABLE, 502, "credential_unavailable", "proxy_configuration_error",
+      "egress_internal" },
     { EG_AUDIT_UNWRITABLE, 503, "audit_unwritable", "proxy_internal_error", "egress_internal" },
     { EG_NOMEM, 503, "internal_error", "proxy_internal_error", "egress_internal" },
     { EG_IO, 502, "internal_error", "proxy_internal_error", "egress_internal" },
@@ -167,28 +177,33 @@ Test(http, refusal_table)
         cr_expect(is(field(&a, "X-Egress-Reason"), w->reason), "%s", w->reason);
         cr_expect(is(field(&a, "X-Egress-Rule"), "egress.yaml:12"));
         cr_expect(is(field(&a, "X-Egress-Event"), "4711"));
-        cr_expect(is(field(&a, "Proxy-Status"), error), "%s: %.*s", w->reason, (int)field(&a, "Proxy-Status").n,
-                  field(&a, "Proxy-Status").p);
+        cr_expect(is(field(&a, "Proxy-Status"), error), "%s: %.*s", w->reason,
+                  (int)field(&a, "Proxy-Status").n, field(&a, "Proxy-Status").p);
         cr_expect(is(field(&a, "Cache-Control"), "no-store"));
         cr_expect(is(field(&a, "Content-Type"), "application/json"));
-        cr_expect(a.head->framing == EG_BODY_LENGTH && a.head->length == a.body.n && a.head->keep_alive);
+        cr_expect(a.head->framing == EG_BODY_LENGTH && a.head->length == a.body.n &&
+                  a.head->keep_alive);
         cr_expect_eq(eg_head_find(a.head, EG_SLICE("Connection"), NULL), NULL);
         cr_expect(a.head->reason.n <= 120 && printable(a.head->reason), "%s", w->reason);
-        cr_expect(contains(a.head->reason, w->reason) && contains(a.head->reason, "api.example.com:443"));
-        cr_expect(contains(a.head->reason, "(egress.yaml:12)") && contains(a.head->reason, "egressctl audit --denied"));
+        cr_expect(contains(a.head->reason, w->reason) &&
+                  contains(a.head->reason, "api.example.com:443"));
+        cr_expect(contains(a.head->reason, "(egress.yaml:12)") &&
+                  contains(a.head->reason, "egressctl audit --denied"));
         check_special_fields(&a, w->http);
         json_t *root = json_loadb(a.body.p, a.body.n, 0, NULL);
         cr_assert_neq(root, NULL, "%s", w->reason);
-        const char *type = NULL, *code = NULL, *message = NULL, *outer = NULL, *code2 = NULL, *message2 = NULL, *detail = NULL;
-        cr_expect_eq(json_unpack(root, "{s:{s:s,s:s,s:s},s:s,s:[{s:s,s:s,s:s}]!}", "error", "type", &type, "code", &code,
-                                 "message", &message, "message", &outer, "errors", "code", &code2, "message", &message2,
-                                 "detail", &detail),
+        const char *type = NULL, *code = NULL, *message = NULL, *outer = NULL, *code2 = NULL,
+                   *message2 = NULL, *detail = NULL;
+        cr_expect_eq(json_unpack(root, "{s:{s:s,s:s,s:s},s:s,s:[{s:s,s:s,s:s}]!}", "error", "type",
+                                 &type, "code", &code, "message", &message, "message", &outer,
+                                 "errors", "code", &code2, "message", &message2, "detail", &detail),
                      0, "%s", w->reason);
         cr_expect(type && strcmp(type, w->type) == 0, "%s: %s", w->reason, type);
         cr_expect(code && strcmp(code, w->reason) == 0 && code2 && strcmp(code2, code) == 0);
-        cr_expect(message && outer && message2 && strcmp(message, outer) == 0 && strcmp(message, message2) == 0);
-        cr_expect(message && strstr(message, "api.example.com:443") && strstr(message, "egress.yaml:12") &&
-                  strstr(message, "Add it to allow."));
+        cr_expect(message && outer && message2 && strcmp(message, outer) == 0 &&
+                  strcmp(message, message2) == 0);
+        cr_expect(message && strstr(message, "api.example.com:443") &&
+                  strstr(message, "egress.yaml:12") && strstr(message, "Add it to allow."));
         cr_expect(detail && strcmp(detail, "Add it to allow.") == 0);
         json_decref(root);
         done(&a);
@@ -212,7 +227,8 @@ Test(http, refusal_of_policy_says_so)
 {
     struct eg_refusal r = typical(EG_HOST_NOT_ALLOWED);
     struct answer a = answer_to(&r);
-    cr_expect(contains(a.body, "This is policy, not an outage: do not retry") && contains(a.body, "go round"));
+    cr_expect(contains(a.body, "This is policy, not an outage: do not retry") &&
+              contains(a.body, "go round"));
     cr_expect(contains(a.body, "egressctl audit --denied") && !contains(a.body, "explain"));
     cr_expect(contains(a.head->reason, "egress policy: host_not_allowed"));
     done(&a);
@@ -301,18 +317,21 @@ Test(http, refusal_shapes)
         enum eg_refusal_shape shape;
         const char *type, *begins;
     } shapes[] = {
-        { EG_SHAPE_JSON, "application/json", "{\"error\":{\"type\":\"egress_policy\",\"code\":\"host_denied\",\"message\":\"egress" },
+        { EG_SHAPE_JSON, "application/json",
+          "{\"error\":{\"type\":\"egress_policy\",\"code\":\"host_denied\",\"message\":\"egress" },
         { EG_SHAPE_GIT, "text/plain; charset=us-ascii", "egress refused api.example.com:443: " },
         { EG_SHAPE_NPM, "application/json", "{\"error\":\"egress refused api.example.com:443: " },
         { EG_SHAPE_GH, "application/json", "{\"message\":\"egress refused api.example.com:443: " },
-        { EG_SHAPE_AWS, "text/xml", "<ErrorResponse><Error><Code>host_denied</Code><Message>egress refused " },
+        { EG_SHAPE_AWS, "text/xml",
+          "<ErrorResponse><Error><Code>host_denied</Code><Message>egress refused " },
     };
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
         struct eg_refusal r = typical(EG_HOST_DENIED);
         r.shape = shapes[i].shape;
         struct answer a = answer_to(&r);
         cr_expect(is(field(&a, "Content-Type"), shapes[i].type), "%zu", i);
-        cr_expect(eg_slice_starts(a.body, eg_slice_str(shapes[i].begins)), "%zu: %.*s", i, (int)a.body.n, a.body.p);
+        cr_expect(eg_slice_starts(a.body, eg_slice_str(shapes[i].begins)), "%zu: %.*s", i,
+                  (int)a.body.n, a.body.p);
         cr_expect_eq(a.body.p[a.body.n - 1], '\n');
         done(&a);
     }
@@ -325,7 +344,8 @@ Test(http, refusal_gh_holds_two_members)
     struct answer a = answer_to(&r);
     json_t *root = json_loadb(a.body.p, a.body.n, 0, NULL);
     cr_assert_neq(root, NULL);
-    cr_expect(json_object_size(root) == 2 && json_object_get(root, "message") && json_object_get(root, "documentation_url"));
+    cr_expect(json_object_size(root) == 2 && json_object_get(root, "message") &&
+              json_object_get(root, "documentation_url"));
     json_decref(root);
     done(&a);
     r.shape = EG_SHAPE_NPM;
@@ -337,7 +357,8 @@ Test(http, refusal_gh_holds_two_members)
     done(&a);
 }
 
-/* A subject of any bytes and any length, in every shape: one well-formed answer, no raw peer byte in it. */
+/* A subject of any bytes and any length, in every shape: one well-formed answer, no raw peer byte
+ * in it. */
 Test(http, refusal_escapes_peer_bytes)
 {
     char subject[1024];
@@ -392,9 +413,11 @@ Test(http, refusal_phrase_keeps_the_rules_end)
 {
     struct eg_refusal r = typical(EG_METADATA_DENIED);
     r.rule = EG_SLICE("/home/somebody/projects/with/a/long/path/egress.yaml:1234");
-    r.subject = EG_SLICE("a-very-long-name.of-a-host.in-a-very-long-domain.with-many-labels.example.com:443");
+    r.subject = EG_SLICE(
+        "a-very-long-name.of-a-host.in-a-very-long-domain.with-many-labels.example.com:443");
     struct answer a = answer_to(&r);
-    cr_expect(contains(a.head->reason, "egress.yaml:1234)") && contains(a.head->reason, "a-very-long-name"));
+    cr_expect(contains(a.head->reason, "egress.yaml:1234)") &&
+              contains(a.head->reason, "a-very-long-name"));
     cr_expect(contains(a.head->reason, "egressctl audit --denied") && a.head->reason.n <= 120);
     cr_expect(contains(field(&a, "X-Egress-Rule"), "/home/somebody/"));
     done(&a);
@@ -429,7 +452,8 @@ Test(http, refusal_reports_the_ceiling)
 
 static enum eg_refusal_shape shape_of(const char *name, const char *value, const char *name2)
 {
-    const struct eg_field fields[] = { { eg_slice_str(name), eg_slice_str(value) }, { eg_slice_str(name2), EG_SLICE("x") } };
+    const struct eg_field fields[] = { { eg_slice_str(name), eg_slice_str(value) },
+                                       { eg_slice_str(name2), EG_SLICE("x") } };
     const struct eg_head head = { .fields = fields, .field_count = *name2 ? 2 : 1 };
     return eg_refusal_shape_of(&head);
 }
@@ -448,7 +472,8 @@ Test(http, refusal_shape_of_client)
     cr_expect_eq(shape_of("User-Agent", "Boto3/1.34", ""), EG_SHAPE_AWS);
     cr_expect_eq(shape_of("User-Agent", "Botocore/1.34", ""), EG_SHAPE_AWS);
     cr_expect_eq(shape_of("User-Agent", "other/1", "X-Amz-Date"), EG_SHAPE_AWS);
-    cr_expect_eq(shape_of("User-Agent", "aws-cli/1.45", "X-Amz-Target"), EG_SHAPE_JSON, "JSON services");
+    cr_expect_eq(shape_of("User-Agent", "aws-cli/1.45", "X-Amz-Target"), EG_SHAPE_JSON,
+                 "JSON services");
     cr_expect_eq(shape_of("User-Agent", "curl/7.88", ""), EG_SHAPE_JSON);
     cr_expect_eq(shape_of("User-Agent", "OpenAI/JS 6", ""), EG_SHAPE_JSON);
     cr_expect_eq(shape_of("User-Agent", "gitlab-runner", ""), EG_SHAPE_JSON);

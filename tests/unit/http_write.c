@@ -19,7 +19,8 @@ Test(http, write_request)
     cr_expect_eq(eg_write_field(&b, EG_SLICE("Y"), EG_SLICE("a\tb \xff")), EG_OK);
     cr_expect_eq(eg_write_framing(&b, EG_BODY_LENGTH, UINT64_MAX), EG_OK);
     cr_expect_eq(eg_write_end(&b), EG_OK);
-    cr_expect(holds(&b, "GET /a?b HTTP/1.1\r\nHost: a\r\nX: \r\nY: a\tb \xff\r\nContent-Length: 18446744073709551615\r\n\r\n"));
+    cr_expect(holds(&b, "GET /a?b HTTP/1.1\r\nHost: a\r\nX: \r\nY: a\tb \xff\r\nContent-Length: "
+                        "18446744073709551615\r\n\r\n"));
     eg_buf_done(&b);
 }
 
@@ -64,10 +65,14 @@ Test(http, write_refuses_what_ends_a_line)
         cr_expect_eq(eg_write_field(&b, EG_SLICE("X"), s) == EG_OK, !control, "value 0x%02x", c);
         cr_expect_eq(eg_write_field(&b, s, EG_SLICE("x")) == EG_OK, tchar, "name 0x%02x", c);
         cr_expect_eq(eg_write_status_line(&b, 200, s) == EG_OK, !control, "reason 0x%02x", c);
-        cr_expect_eq(eg_write_request_line(&b, s, EG_SLICE("/")) == EG_OK, tchar, "method 0x%02x", c);
-        cr_expect_eq(eg_write_request_line(&b, EG_SLICE("GET"), s) == EG_OK, visible, "target 0x%02x", c);
+        cr_expect_eq(eg_write_request_line(&b, s, EG_SLICE("/")) == EG_OK, tchar, "method 0x%02x",
+                     c);
+        cr_expect_eq(eg_write_request_line(&b, EG_SLICE("GET"), s) == EG_OK, visible,
+                     "target 0x%02x", c);
         eg_buf_reset(&b);
-        cr_expect(c != '\r' && c != '\n' && c != 0 ? true : eg_write_field(&b, EG_SLICE("X"), s) == EG_INVALID);
+        cr_expect(c != '\r' && c != '\n' && c != 0
+                      ? true
+                      : eg_write_field(&b, EG_SLICE("X"), s) == EG_INVALID);
         cr_expect(c != '\r' && c != '\n' && c != 0 ? true : b.len == 0, "nothing is left behind");
     }
     eg_buf_done(&b);
@@ -83,7 +88,8 @@ Test(http, write_refuses_empty_parts_and_odd_statuses)
     cr_expect_eq(eg_write_status_line(&b, 99, EG_SLICE("x")), EG_INVALID);
     cr_expect_eq(eg_write_status_line(&b, 600, EG_SLICE("x")), EG_INVALID);
     cr_expect_eq(eg_write_status_line(&b, -1, EG_SLICE("x")), EG_INVALID);
-    cr_expect_eq(eg_write_chunk(&b, EG_SLICE_NONE), EG_INVALID, "an empty chunk would end the body");
+    cr_expect_eq(eg_write_chunk(&b, EG_SLICE_NONE), EG_INVALID,
+                 "an empty chunk would end the body");
     cr_expect_eq(b.len, 0);
     eg_buf_done(&b);
 }

@@ -1,8 +1,11 @@
-/* run.c - `egressctl run`: a child whose only network is a proxy that lives exactly as long as it does.
+/* run.c - `egressctl run`: a child whose only network is a proxy that lives exactly as long as
+ * it does.
  *
- * The order is the point: the child's first process is cloned while this one holds nothing; then the environment is copied and overwritten, this process
- * becomes undumpable, policy and credentials are read, the workers start; only then does the child go on to the command. While it runs nothing is
- * printed. Exit statuses are docker's: the command's own, 125 for ours, 126 and 127. */
+ * The order is the point: the child's first process is cloned while this one holds nothing; then
+ * the environment is copied and overwritten, this process becomes undumpable, policy and
+ * credentials are read, the workers start; only then does the child go on to the command. While
+ * it runs nothing is printed. Exit statuses are docker's: the command's own, 125 for ours, 126
+ * and 127. */
 #include "cmd/run.h"
 
 #include <errno.h>
@@ -17,15 +20,20 @@
 
 #include "cmd/commands.h"
 
-enum { EG_RUN_FAILED = 125, EG_RUN_NOT_EXECUTABLE = 126, EG_RUN_NOT_FOUND = 127, EG_RUN_WORKERS_MAX = 64 };
+enum {
+    EG_RUN_FAILED = 125,
+    EG_RUN_NOT_EXECUTABLE = 126,
+    EG_RUN_NOT_FOUND = 127,
+    EG_RUN_WORKERS_MAX = 64
+};
 
 static const struct eg_cmd_option run_list[] = {
-    {'p', "policy", "FILE", "the policy of this run (default: ./egress.yaml)"},
-    {0, "trust", NULL, "trust that file for this run: it may name credentials and the like"},
-    {'u', "user", "NAME", "as root: who the command runs as (default: sudo's caller)"},
-    {0, "no-enforce", NULL, "run without a sandbox: the command can go round the proxy"},
-    {'w', "workers", "N", "worker processes, 1 to 64 (default: 1)"},
-    {0, NULL, NULL, NULL},
+    { 'p', "policy", "FILE", "the policy of this run (default: ./egress.yaml)" },
+    { 0, "trust", NULL, "trust that file for this run: it may name credentials and the like" },
+    { 'u', "user", "NAME", "as root: who the command runs as (default: sudo's caller)" },
+    { 0, "no-enforce", NULL, "run without a sandbox: the command can go round the proxy" },
+    { 'w', "workers", "N", "worker processes, 1 to 64 (default: 1)" },
+    { 0, NULL, NULL, NULL },
 };
 const struct eg_cmd_options eg_run_options = {
     .command = "egressctl run",
@@ -47,7 +55,8 @@ struct eg_run {
     int wait_status;
 };
 
-static int failed(const char *what, const struct eg_err *err, enum eg_status status) {
+static int failed(const char *what, const struct eg_err *err, enum eg_status status)
+{
     char text[400];
     if (err->status != EG_OK)
         fprintf(stderr, "egressctl run: %s: %s\n", what, eg_err_format(err, text, sizeof text));
@@ -58,7 +67,8 @@ static int failed(const char *what, const struct eg_err *err, enum eg_status sta
 
 /* ---- while the child runs ---- */
 
-static void on_exit_of(void *ctx, pid_t pid, int wait_status) {
+static void on_exit_of(void *ctx, pid_t pid, int wait_status)
+{
     struct eg_run *r = ctx;
     if (pid != eg_launch_pid(r->child) || r->ended)
         return;
@@ -69,9 +79,10 @@ static void on_exit_of(void *ctx, pid_t pid, int wait_status) {
 }
 
 /* Everything that would end or change us is for the command; the proxy ends when it does. */
-static bool on_signal(void *ctx, int signal) {
+static bool on_signal(void *ctx, int signal)
+{
     struct eg_run *r = ctx;
-    static const int passed[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM};
+    static const int passed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM };
     for (unsigned i = 0; i < sizeof passed / sizeof *passed; i++)
         if (signal == passed[i]) {
             eg_launch_signal(r->child, signal);
@@ -80,8 +91,10 @@ static bool on_signal(void *ctx, int signal) {
     return false;
 }
 
-/* ^Z stopped the command: stop too, so that the shell takes over; its fg wakes us, and we wake the command. */
-static void on_child_event(struct eg_watch *w, unsigned events) {
+/* ^Z stopped the command: stop too, so that the shell takes over; its fg wakes us, and we wake
+ * the command. */
+static void on_child_event(struct eg_watch *w, unsigned events)
+{
     struct eg_run *r = w->ctx;
     (void)events;
     char byte;
@@ -96,23 +109,29 @@ static void on_child_event(struct eg_watch *w, unsigned events) {
     }
 }
 
-static enum eg_status watch_child(struct eg_run *r) {
-    r->watch = (struct eg_watch){.ready = on_child_event, .ctx = r};
-    return eg_watch_set(eg_supervisor_loop(r->supervisor), &r->watch, eg_launch_events_fd(r->child), 0, EG_IN);
+static enum eg_status watch_child(struct eg_run *r)
+{
+    r->watch = (struct eg_watch){ .ready = on_child_event, .ctx = r };
+    return eg_watch_set(eg_supervisor_loop(r->supervisor), &r->watch, eg_launch_events_fd(r->child),
+                        0, EG_IN);
 }
 
 /* ---- before ---- */
 
-static int parse(struct eg_run *r, int argc, char **argv, const char **file, bool *trust, char ***command) {
+static int parse(struct eg_run *r, int argc, char **argv, const char **file, bool *trust,
+                 char ***command)
+{
     struct eg_cmd_given given[EG_CMD_OPTIONS_MAX];
     unsigned count;
     int operand;
     unsigned long long workers = 1;
-    int code = eg_cmd_parse(&eg_run_options, argc, argv, given, EG_CMD_OPTIONS_MAX, &count, &operand);
+    int code =
+        eg_cmd_parse(&eg_run_options, argc, argv, given, EG_CMD_OPTIONS_MAX, &count, &operand);
     if (code >= 0)
         return code == EG_EXIT_OK ? code : EG_RUN_FAILED;
     const char *n = eg_cmd_value(&eg_run_options, given, count, "workers");
-    if (n && (!eg_slice_u64(eg_slice_str(n), &workers) || workers < 1 || workers > EG_RUN_WORKERS_MAX)) {
+    if (n &&
+        (!eg_slice_u64(eg_slice_str(n), &workers) || workers < 1 || workers > EG_RUN_WORKERS_MAX)) {
         eg_cmd_usage(&eg_run_options, "--workers takes 1 to %d", EG_RUN_WORKERS_MAX);
         return EG_RUN_FAILED;
     }
@@ -129,17 +148,22 @@ static int parse(struct eg_run *r, int argc, char **argv, const char **file, boo
     return -1;
 }
 
-/* From here on nobody of our user reads this process' memory, and no key stands in its environment. */
-static enum eg_status harden(struct eg_run *r) {
-    const struct rlimit none = {0, 0};
+/* From here on nobody of our user reads this process' memory, and no key stands in its
+ * environment. */
+static enum eg_status harden(struct eg_run *r)
+{
+    const struct rlimit none = { 0, 0 };
     enum eg_status status = eg_environ_take(&r->environment);
     if (status != EG_OK)
         return status;
     eg_environ_wipe_own();
-    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ? EG_INTERNAL : EG_OK;
+    return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ? EG_INTERNAL
+                                                                                       : EG_OK;
 }
 
-static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *session, struct eg_err *err) {
+static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *session,
+                                  struct eg_err *err)
+{
     const struct eg_supervisor_options options = {
         .policies = r->places.policies,
         .policy_count = r->places.policy_count,
@@ -164,8 +188,9 @@ static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *sess
     return status;
 }
 
-static enum eg_status child_environment(struct eg_run *r, const struct eg_session_info *session, char *const *parent, char ***ret,
-                                        struct eg_err *err) {
+static enum eg_status child_environment(struct eg_run *r, const struct eg_session_info *session,
+                                        char *const *parent, char ***ret, struct eg_err *err)
+{
     const char **services = calloc(session->phantom_count + 1, sizeof *services);
     const char **texts = calloc(session->phantom_count + 1, sizeof *texts);
     enum eg_status status = services && texts ? EG_OK : EG_NOMEM;
@@ -191,15 +216,18 @@ static enum eg_status child_environment(struct eg_run *r, const struct eg_sessio
     return status;
 }
 
-static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *session, struct eg_err *err) {
-    struct eg_run_user user = {0};
-    struct eg_run_paths paths = {0};
+static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *session,
+                             struct eg_err *err)
+{
+    struct eg_run_user user = { 0 };
+    struct eg_run_paths paths = { 0 };
     char **environment = NULL;
     enum eg_status status = eg_run_user_make(r->user, eg_environ_all(r->environment), &user, err);
     if (status == EG_OK)
         status = child_environment(r, session, user.environment, &environment, err);
     if (status == EG_OK)
-        status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor), user.uid, &paths);
+        status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
+                                   user.uid, &paths);
     if (status == EG_OK)
         status = eg_launch_go(r->child, environment, &paths.lists, err);
     eg_child_env_free(environment);
@@ -210,30 +238,38 @@ static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *ses
 
 /* ---- after ---- */
 
-static void summarise(struct eg_run *r) {
+static void summarise(struct eg_run *r)
+{
     struct eg_buf text;
     eg_buf_init(&text, 64 * 1024);
-    if (eg_summary_write(eg_supervisor_ring(r->supervisor), isatty(STDERR_FILENO), &text) == EG_OK && text.len > 0)
-        fprintf(stderr, "egressctl run: the policy refused:\n%.*s", (int)text.len, eg_buf_slice(&text).p);
+    if (eg_summary_write(eg_supervisor_ring(r->supervisor), isatty(STDERR_FILENO), &text) ==
+            EG_OK &&
+        text.len > 0)
+        fprintf(stderr, "egressctl run: the policy refused:\n%.*s", (int)text.len,
+                eg_buf_slice(&text).p);
     eg_buf_done(&text);
 }
 
-static int supervise(struct eg_run *r) {
-    struct eg_err err = {0};
-    struct eg_session_info session = {0};
+static int supervise(struct eg_run *r)
+{
+    struct eg_err err = { 0 };
+    struct eg_session_info session = { 0 };
     enum eg_status status = start_proxy(r, &session, &err);
     if (status == EG_INVALID && !r->supervisor)
         return failed("the policy is not valid", &err, status);
     if (status != EG_OK)
         return failed("the proxy can't be started", &err, status);
     if (!r->enforce) {
-        fprintf(stderr, "egressctl run: warning: --no-enforce: the command is not confined and can go round the proxy\n");
+        fprintf(stderr, "egressctl run: warning: --no-enforce: the command is not confined and can "
+                        "go round the proxy\n");
         eg_supervisor_event(r->supervisor, EG_OK, "not enforced");
     }
     status = let_go(r, &session, &err);
     if (status != EG_OK) {
         failed("the command was not started", &err, status);
-        return status == EG_NOT_FOUND ? EG_RUN_NOT_FOUND : status == EG_PERMISSION ? EG_RUN_NOT_EXECUTABLE : EG_RUN_FAILED;
+        return status == EG_NOT_FOUND    ? EG_RUN_NOT_FOUND
+               : status == EG_PERMISSION ? EG_RUN_NOT_EXECUTABLE
+                                         : EG_RUN_FAILED;
     }
     status = eg_supervisor_run(r->supervisor, &err);
     eg_launch_take_terminal(r->child);
@@ -243,9 +279,10 @@ static int supervise(struct eg_run *r) {
     return eg_launch_exit_code(r->wait_status);
 }
 
-int eg_cmd_run(int argc, char **argv) {
+int eg_cmd_run(int argc, char **argv)
+{
     struct eg_run *r = calloc(1, sizeof *r);
-    struct eg_err err = {0};
+    struct eg_err err = { 0 };
     const char *file;
     bool trust;
     char **command;
@@ -258,8 +295,11 @@ int eg_cmd_run(int argc, char **argv) {
         failed("no policy", &err, status);
         goto done;
     }
-    const struct eg_launch_spec spec = {.argv = command, .enforce = r->enforce, .user = r->user, .sudo_uid = getenv("SUDO_UID"),
-                                        .sudo_gid = getenv("SUDO_GID")};
+    const struct eg_launch_spec spec = { .argv = command,
+                                         .enforce = r->enforce,
+                                         .user = r->user,
+                                         .sudo_uid = getenv("SUDO_UID"),
+                                         .sudo_gid = getenv("SUDO_GID") };
     status = eg_launch_prepare(&spec, &r->child, &err);
     if (status != EG_OK) {
         failed("no sandbox", &err, status);

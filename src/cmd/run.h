@@ -1,4 +1,5 @@
-/* run.h - what the files of `egressctl run` share: the places it reads and keeps, and what its child must not see or change. */
+/* run.h - what the files of `egressctl run` share: the places it reads and keeps, and what its
+ * child must not see or change. */
 #ifndef EG_CMD_RUN_H
 #define EG_CMD_RUN_H
 
@@ -13,7 +14,7 @@ extern const struct eg_cmd_options eg_run_options;
 enum { EG_RUN_POLICIES = 3, EG_RUN_KEEP = 20, EG_RUN_PATHS = 64 };
 
 struct eg_run_places { /* computed before the environment is wiped */
-    char name[48];          /* of the session: run-20261121T043000-PID, so that kept files sort by time */
+    char name[48]; /* of the session: run-20261121T043000-PID, so that kept files sort by time */
     char org[PATH_MAX], user[PATH_MAX], repo[PATH_MAX];
     char state[PATH_MAX];   /* empty: none can be had */
     char events[PATH_MAX];  /* NAME.jsonl in it; empty as above */
@@ -23,26 +24,32 @@ struct eg_run_places { /* computed before the environment is wiped */
     unsigned policy_count;
 };
 
-/* Finds policy files (file: -p, may be NULL), makes the folders that are ours, drops kept events beyond EG_RUN_KEEP. trust: the repository's file is trusted for this run.
- * Reads the environment. EG_NOT_FOUND: no policy at all; err tells. */
-enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, bool trust, struct eg_err *err) EG_MUST_USE;
+/* Finds policy files (file: -p, may be NULL), makes the folders that are ours, drops kept events
+ * beyond EG_RUN_KEEP. trust: the repository's file is trusted for this run. Reads the
+ * environment. EG_NOT_FOUND: no policy at all; err tells. */
+enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, bool trust,
+                                  struct eg_err *err) EG_MUST_USE;
 
 struct eg_run_paths { /* owns its texts; for eg_launch_go */
     char *covered[EG_RUN_PATHS], *read_only[EG_RUN_PATHS];
     struct eg_launch_paths lists;
 };
-enum eg_status eg_run_paths_make(const struct eg_run_places *p, const struct eg_environ *environment, const struct eg_policy *policy,
-                                 uid_t child, struct eg_run_paths *ret) EG_MUST_USE;
+enum eg_status eg_run_paths_make(const struct eg_run_places *p,
+                                 const struct eg_environ *environment,
+                                 const struct eg_policy *policy, uid_t child,
+                                 struct eg_run_paths *ret) EG_MUST_USE;
 void eg_run_paths_done(struct eg_run_paths *p);
 
-/* The parent's environment as the child's user would have it: with HOME, USER and LOGNAME of who it becomes, without the caller's XDG_* and session bus. With no change of user
- * it is the same. Only the list is new, and the few texts named; freed with eg_run_user_done. */
+/* The parent's environment as the child's user would have it: with HOME, USER and LOGNAME of who
+ * it becomes, without the caller's XDG_* and session bus. With no change of user it is the same.
+ * Only the list is new, and the few texts named; freed with eg_run_user_done. */
 struct eg_run_user {
     uid_t uid;
     char **environment;
     char *own[3];
 };
-enum eg_status eg_run_user_make(const char *name, char *const *parent, struct eg_run_user *ret, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_run_user_make(const char *name, char *const *parent, struct eg_run_user *ret,
+                                struct eg_err *err) EG_MUST_USE;
 void eg_run_user_done(struct eg_run_user *u);
 
 #endif

@@ -1,5 +1,6 @@
-/* run_paths.c - what the child must not see (files of credentials, runtime folders with their sockets) and what it must not change (what it
- * would be trusted by at the next start), and who it is. Pure lists: launch does the mounting. */
+/* run_paths.c - what the child must not see (files of credentials, runtime folders with their
+ * sockets) and what it must not change (what it would be trusted by at the next start), and who
+ * it is. Pure lists: launch does the mounting. */
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +9,8 @@
 
 #include "cmd/run.h"
 
-static enum eg_status add(char **list, unsigned *count, const char *path, size_t n) {
+static enum eg_status add(char **list, unsigned *count, const char *path, size_t n)
+{
     if (n == 0)
         return EG_OK;
     if (*count == EG_RUN_PATHS)
@@ -20,18 +22,27 @@ static enum eg_status add(char **list, unsigned *count, const char *path, size_t
     return EG_OK;
 }
 
-static enum eg_status cover(struct eg_run_paths *p, const char *path) {
+static enum eg_status cover(struct eg_run_paths *p, const char *path)
+{
     return path ? add(p->covered, &p->lists.covered_count, path, strlen(path)) : EG_OK;
 }
 
-static enum eg_status fix(struct eg_run_paths *p, const char *path) {
+static enum eg_status fix(struct eg_run_paths *p, const char *path)
+{
     return path ? add(p->read_only, &p->lists.read_only_count, path, strlen(path)) : EG_OK;
 }
 
-/* The sockets that lead to somebody with more rights. The filter refuses AF_UNIX anyway; this is the second lock. */
-static enum eg_status cover_sockets(struct eg_run_paths *p, const struct eg_environ *e) {
-    static const char *const known[] = {"/run/docker.sock", "/run/podman", "/run/containerd/containerd.sock", "/run/crio/crio.sock",
-                                        "/run/dbus/system_bus_socket", "/run/snapd.socket", "/run/egress"};
+/* The sockets that lead to somebody with more rights. The filter refuses AF_UNIX anyway; this is
+ * the second lock. */
+static enum eg_status cover_sockets(struct eg_run_paths *p, const struct eg_environ *e)
+{
+    static const char *const known[] = { "/run/docker.sock",
+                                         "/run/podman",
+                                         "/run/containerd/containerd.sock",
+                                         "/run/crio/crio.sock",
+                                         "/run/dbus/system_bus_socket",
+                                         "/run/snapd.socket",
+                                         "/run/egress" };
     enum eg_status status = EG_OK;
     for (unsigned i = 0; i < sizeof known / sizeof *known && status == EG_OK; i++)
         status = cover(p, known[i]);
@@ -44,22 +55,27 @@ static enum eg_status cover_sockets(struct eg_run_paths *p, const struct eg_envi
     return status;
 }
 
-static enum eg_status cover_runtime(struct eg_run_paths *p, const struct eg_run_places *at, const struct eg_environ *e, uid_t child) {
+static enum eg_status cover_runtime(struct eg_run_paths *p, const struct eg_run_places *at,
+                                    const struct eg_environ *e, uid_t child)
+{
     char folder[PATH_MAX];
     const char *runtime = eg_environ_get(e, "XDG_RUNTIME_DIR");
     enum eg_status status = runtime && *runtime == '/' ? cover(p, runtime) : EG_OK;
-    const uid_t ids[] = {child, geteuid()};
+    const uid_t ids[] = { child, geteuid() };
     for (unsigned i = 0; i < 2 && status == EG_OK; i++) {
         snprintf(folder, sizeof folder, "/run/user/%u", (unsigned)ids[i]);
         status = cover(p, folder);
     }
     const char *last = strrchr(at->control, '/');
     if (status == EG_OK && last)
-        status = add(p->covered, &p->lists.covered_count, at->control, (size_t)(last - at->control));
+        status =
+            add(p->covered, &p->lists.covered_count, at->control, (size_t)(last - at->control));
     return status == EG_OK ? cover_sockets(p, e) : status;
 }
 
-static enum eg_status cover_credentials(struct eg_run_paths *p, const struct eg_environ *e, const struct eg_policy *policy) {
+static enum eg_status cover_credentials(struct eg_run_paths *p, const struct eg_environ *e,
+                                        const struct eg_policy *policy)
+{
     char folder[PATH_MAX];
     enum eg_status status = EG_OK;
     bool keyring = false;
@@ -73,12 +89,16 @@ static enum eg_status cover_credentials(struct eg_run_paths *p, const struct eg_
     const char *data = eg_environ_get(e, "XDG_DATA_HOME"), *home = eg_environ_get(e, "HOME");
     if (!keyring || status != EG_OK || (!data && !home))
         return status;
-    snprintf(folder, sizeof folder, "%s%s/keyrings", data ? data : home, data ? "" : "/.local/share");
+    snprintf(folder, sizeof folder, "%s%s/keyrings", data ? data : home,
+             data ? "" : "/.local/share");
     return cover(p, folder);
 }
 
-enum eg_status eg_run_paths_make(const struct eg_run_places *at, const struct eg_environ *environment, const struct eg_policy *policy,
-                                 uid_t child, struct eg_run_paths *ret) {
+enum eg_status eg_run_paths_make(const struct eg_run_places *at,
+                                 const struct eg_environ *environment,
+                                 const struct eg_policy *policy, uid_t child,
+                                 struct eg_run_paths *ret)
+{
     memset(ret, 0, sizeof *ret);
     ret->lists.covered = (const char *const *)ret->covered;
     ret->lists.read_only = (const char *const *)ret->read_only;
@@ -99,7 +119,8 @@ enum eg_status eg_run_paths_make(const struct eg_run_places *at, const struct eg
     return status;
 }
 
-void eg_run_paths_done(struct eg_run_paths *p) {
+void eg_run_paths_done(struct eg_run_paths *p)
+{
     for (unsigned i = 0; i < p->lists.covered_count; i++)
         free(p->covered[i]);
     for (unsigned i = 0; i < p->lists.read_only_count; i++)
@@ -109,29 +130,43 @@ void eg_run_paths_done(struct eg_run_paths *p) {
 
 /* ---- who the child is ---- */
 
-static const struct passwd *other_user(const char *name, char *const *parent) {
+static const struct passwd *other_user(const char *name, char *const *parent)
+{
     if (geteuid() != 0)
         return NULL;
     if (name)
         return getpwnam(name);
     for (; *parent; parent++) {
         unsigned long long uid;
-        if (strncmp(*parent, "SUDO_UID=", 9) == 0 && eg_slice_u64(eg_slice_str(*parent + 9), &uid) && uid < (uid_t)-1)
+        if (strncmp(*parent, "SUDO_UID=", 9) == 0 &&
+            eg_slice_u64(eg_slice_str(*parent + 9), &uid) && uid < (uid_t)-1)
             return getpwuid((uid_t)uid);
     }
     return NULL;
 }
 
-static bool of_caller(const char *item) {
-    static const char *const names[] = {"HOME=", "USER=", "LOGNAME=", "MAIL=", "XDG_RUNTIME_DIR=", "XDG_CONFIG_HOME=", "XDG_STATE_HOME=",
-                                        "XDG_DATA_HOME=", "XDG_CACHE_HOME=", "DBUS_SESSION_BUS_ADDRESS=", "SSH_AUTH_SOCK="};
+static bool of_caller(const char *item)
+{
+    static const char *const names[] = { "HOME=",
+                                         "USER=",
+                                         "LOGNAME=",
+                                         "MAIL=",
+                                         "XDG_RUNTIME_DIR=",
+                                         "XDG_CONFIG_HOME=",
+                                         "XDG_STATE_HOME=",
+                                         "XDG_DATA_HOME=",
+                                         "XDG_CACHE_HOME=",
+                                         "DBUS_SESSION_BUS_ADDRESS=",
+                                         "SSH_AUTH_SOCK=" };
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (strncmp(item, names[i], strlen(names[i])) == 0)
             return true;
     return false;
 }
 
-enum eg_status eg_run_user_make(const char *name, char *const *parent, struct eg_run_user *ret, struct eg_err *err) {
+enum eg_status eg_run_user_make(const char *name, char *const *parent, struct eg_run_user *ret,
+                                struct eg_err *err)
+{
     const struct passwd *p = other_user(name, parent);
     size_t n = 0, count = 0;
     memset(ret, 0, sizeof *ret);
@@ -146,7 +181,8 @@ enum eg_status eg_run_user_make(const char *name, char *const *parent, struct eg
             ret->environment[n++] = parent[i];
     if (!p)
         return EG_OK;
-    if (asprintf(&ret->own[0], "HOME=%s", p->pw_dir) < 0 || asprintf(&ret->own[1], "USER=%s", p->pw_name) < 0 ||
+    if (asprintf(&ret->own[0], "HOME=%s", p->pw_dir) < 0 ||
+        asprintf(&ret->own[1], "USER=%s", p->pw_name) < 0 ||
         asprintf(&ret->own[2], "LOGNAME=%s", p->pw_name) < 0) {
         eg_run_user_done(ret);
         return eg_err_set(err, EG_NOMEM, "run", 0, "out of memory");
@@ -156,7 +192,8 @@ enum eg_status eg_run_user_make(const char *name, char *const *parent, struct eg
     return EG_OK;
 }
 
-void eg_run_user_done(struct eg_run_user *u) {
+void eg_run_user_done(struct eg_run_user *u)
+{
     for (unsigned i = 0; i < 3; i++)
         free(u->own[i]);
     free(u->environment);

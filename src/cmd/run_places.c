@@ -1,6 +1,7 @@
-/* run_places.c - the places of one `egressctl run`: policy files in their layers, the state folder with its kept events, the control socket. It reads the
- * environment and so runs before that is wiped. A policy layer that is there but can't be read is not passed over: the supervisor then
- * refuses to start. */
+/* run_places.c - the places of one `egressctl run`: policy files in their layers, the state
+ * folder with its kept events, the control socket. It reads the environment and so runs before
+ * that is wiped. A policy layer that is there but can't be read is not passed over: the
+ * supervisor then refuses to start. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -11,57 +12,54 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "cmd/files.h"
 #include "cmd/run.h"
-#include "cmd/trust.h"
 
-static bool fits(int n, size_t cap) {
+static bool fits(int n, size_t cap)
+{
     return n >= 0 && (size_t)n < cap;
 }
 
-static void add(struct eg_run_places *p, const char *path, enum eg_layer layer, bool trusted) {
-    p->policies[p->policy_count++] = (struct eg_policy_source){.path = path, .layer = layer, .trusted = trusted};
+static void add(struct eg_run_places *p, const char *path, enum eg_layer layer, bool trusted)
+{
+    p->policies[p->policy_count++] =
+        (struct eg_policy_source){ .path = path, .layer = layer, .trusted = trusted };
 }
 
 /* Anything but a plain absence counts as present. */
-static bool present(const char *path) {
+static bool present(const char *path)
+{
     struct stat st;
     return stat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
-/* $XDG_CONFIG_HOME/egress. Made if it is missing, since a child that could make it would write its own trusted policy there. */
-static enum eg_status find_config(struct eg_run_places *p) {
+/* $XDG_CONFIG_HOME/egress. Made if it is missing, since a child that could make it would write
+ * its own trusted policy there. */
+static enum eg_status find_config(struct eg_run_places *p)
+{
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     int n = config && *config == '/' ? snprintf(p->config, sizeof p->config, "%s/egress", config)
-            : home && *home == '/'   ? snprintf(p->config, sizeof p->config, "%s/.config/egress", home)
-                                     : 0;
+            : home && *home == '/'
+                ? snprintf(p->config, sizeof p->config, "%s/.config/egress", home)
+                : 0;
     if (!fits(n, sizeof p->config))
         return EG_TOO_BIG;
-    for (char *slash = n > 0 ? strchr(p->config + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = n > 0 ? strchr(p->config + 1, '/') : NULL; slash;
+         slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         mkdir(p->config, 0700); /* where this fails for us, it fails for the child */
         *slash = '/';
     }
     if (n > 0)
         mkdir(p->config, 0700);
-    return n > 0 && !fits(snprintf(p->user, sizeof p->user, "%s/user.yaml", p->config), sizeof p->user) ? EG_TOO_BIG : EG_OK;
+    return n > 0 && !fits(snprintf(p->user, sizeof p->user, "%s/user.yaml", p->config),
+                          sizeof p->user)
+               ? EG_TOO_BIG
+               : EG_OK;
 }
 
-/* By hash, or for this run. The supervisor reads the file again: a difference to what is hashed here is a race with another process of the
- * same user, who could as well write the trust file. */
-static enum eg_status trusted_repo(const char *path, bool *trusted, struct eg_err *err) {
-    struct eg_buf text;
-    if (*trusted)
-        return EG_OK;
-    eg_buf_init(&text, EG_FILE_POLICY_MAX);
-    enum eg_status status = eg_file_read(path, &text, NULL, err);
-    if (status == EG_OK)
-        status = eg_trust_check(path, eg_buf_slice(&text), trusted, err);
-    eg_buf_done(&text);
-    return status;
-}
-
-static enum eg_status find_policies(struct eg_run_places *p, const char *file, bool trust, struct eg_err *err) {
+static enum eg_status find_policies(struct eg_run_places *p, const char *file, bool trust,
+                                    struct eg_err *err)
+{
     enum eg_status status = find_config(p);
     if (status != EG_OK)
         return status;
@@ -75,26 +73,30 @@ static enum eg_status find_policies(struct eg_run_places *p, const char *file, b
     if (!file && !present(p->repo)) {
         p->repo[0] = '\0';
         if (p->policy_count == 0)
-            return eg_err_set(err, EG_NOT_FOUND, "policy", 0, "there is no ./egress.yaml; name one with -p FILE");
+            return eg_err_set(err, EG_NOT_FOUND, "policy", 0,
+                              "there is no ./egress.yaml; name one with -p FILE");
         return EG_OK;
     }
-    status = trusted_repo(p->repo, &trust, err);
-    add(p, p->repo, EG_LAYER_REPO, trust);
-    return status;
+    add(p, p->repo, EG_LAYER_REPO,
+        trust); /* trust by hash is the supervisor's to find, over the very text that it uses */
+    return EG_OK;
 }
 
-static int kept(const struct dirent *d) {
+static int kept(const struct dirent *d)
+{
     size_t n = strlen(d->d_name);
     return strncmp(d->d_name, "run-", 4) == 0 && n > 10 && strcmp(d->d_name + n - 6, ".jsonl") == 0;
 }
 
 /* Room for this run's own: names sort by time. */
-static void drop_old(const char *state) {
+static void drop_old(const char *state)
+{
     struct dirent **list;
     char path[PATH_MAX];
     int n = scandir(state, &list, kept, alphasort);
     for (int i = 0; i < n; i++) {
-        if (i < n - (EG_RUN_KEEP - 1) && fits(snprintf(path, sizeof path, "%s/%s", state, list[i]->d_name), sizeof path))
+        if (i < n - (EG_RUN_KEEP - 1) &&
+            fits(snprintf(path, sizeof path, "%s/%s", state, list[i]->d_name), sizeof path))
             unlink(path);
         free(list[i]);
     }
@@ -102,24 +104,32 @@ static void drop_old(const char *state) {
         free(list);
 }
 
-/* Without a state folder (no HOME, not ours) nothing is kept; that is worth a warning and no more. */
-static enum eg_status find_state(struct eg_run_places *p) {
-    struct eg_err err = {0};
+/* Without a state folder (no HOME, not ours) nothing is kept; that is worth a warning and no
+ * more. */
+static enum eg_status find_state(struct eg_run_places *p)
+{
+    struct eg_err err = { 0 };
     char text[300];
     enum eg_status status = eg_cmd_state_dir(p->state, sizeof p->state);
     if (status == EG_OK)
         status = eg_cmd_state_make(p->state, &err);
     if (status != EG_OK) {
         fprintf(stderr, "egressctl run: warning: no events will be kept: %s\n",
-                err.status != EG_OK ? eg_err_format(&err, text, sizeof text) : "there is no home folder");
+                err.status != EG_OK ? eg_err_format(&err, text, sizeof text)
+                                    : "there is no home folder");
         p->state[0] = '\0';
         return EG_OK;
     }
     drop_old(p->state);
-    return fits(snprintf(p->events, sizeof p->events, "%s/%s.jsonl", p->state, p->name), sizeof p->events) ? EG_OK : EG_TOO_BIG;
+    return fits(snprintf(p->events, sizeof p->events, "%s/%s.jsonl", p->state, p->name),
+                sizeof p->events)
+               ? EG_OK
+               : EG_TOO_BIG;
 }
 
-enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, bool trust, struct eg_err *err) {
+enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, bool trust,
+                                  struct eg_err *err)
+{
     struct tm tm;
     time_t now = (time_t)(eg_clock_wall_us() / 1000000);
     memset(p, 0, sizeof *p);
@@ -132,7 +142,8 @@ enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, boo
     if (status == EG_OK)
         status = eg_cmd_control_path(p->control, sizeof p->control);
     char *last = status == EG_OK ? strrchr(p->control, '/') : NULL;
-    if (last && !fits(snprintf(last + 1, sizeof p->control - (size_t)(last + 1 - p->control), "%s.sock", p->name),
+    if (last && !fits(snprintf(last + 1, sizeof p->control - (size_t)(last + 1 - p->control),
+                               "%s.sock", p->name),
                       sizeof p->control - (size_t)(last + 1 - p->control)))
         status = EG_TOO_BIG;
     if (status != EG_OK)

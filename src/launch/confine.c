@@ -1,5 +1,6 @@
-/* confine.c - takes every privilege from the calling process, for good: bounding, inheritable, permitted, effective and ambient
- * sets empty, securebits locked, no_new_privs. It does not install the seccomp filter. */
+/* confine.c - takes every privilege from the calling process, for good: bounding, inheritable,
+ * permitted, effective and ambient sets empty, securebits locked, no_new_privs. It does not
+ * install the seccomp filter. */
 #include "launch/internal.h"
 
 #include <errno.h>
@@ -9,13 +10,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static enum eg_status failed(const char *what, struct eg_err *err) {
+static enum eg_status failed(const char *what, struct eg_err *err)
+{
     return eg_err_set(err, EG_IO, "launch", errno, "%s can't be given up", what);
 }
 
-enum eg_status eg_confine_capabilities(struct eg_err *err) {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
+enum eg_status eg_confine_capabilities(struct eg_err *err)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct none[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
     const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
                                SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
                                SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;

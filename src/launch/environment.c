@@ -1,5 +1,6 @@
-/* environment.c - the environment that the child starts with: the parent's, without what holds a real credential or leads round the
- * proxy, and with what points its programs at the proxy, the routes and their phantoms. It never sees a real credential but those that stand in the
+/* environment.c - the environment that the child starts with: the parent's, without what holds a
+ * real credential or leads round the proxy, and with what points its programs at the proxy, the
+ * routes and their phantoms. It never sees a real credential but those that stand in the
  * parent's environment, and only to leave them out. */
 #include "launch/launch.h"
 
@@ -13,19 +14,22 @@ struct eg_env_list {
     unsigned count, cap;
 };
 
-static struct eg_slice name_of(const char *item) {
+static struct eg_slice name_of(const char *item)
+{
     const char *equals = strchr(item, '=');
     return eg_slice(item, equals ? (size_t)(equals - item) : strlen(item));
 }
 
-static int find(const struct eg_env_list *l, struct eg_slice name) {
+static int find(const struct eg_env_list *l, struct eg_slice name)
+{
     for (unsigned i = 0; i < l->count; i++)
         if (eg_slice_eq(name_of(l->items[i]), name))
             return (int)i;
     return -1;
 }
 
-static void drop(struct eg_env_list *l, struct eg_slice name) {
+static void drop(struct eg_env_list *l, struct eg_slice name)
+{
     int i;
     while ((i = find(l, name)) >= 0) {
         free(l->items[i]);
@@ -35,7 +39,8 @@ static void drop(struct eg_env_list *l, struct eg_slice name) {
 }
 
 /* Takes item, also when it fails. */
-static enum eg_status push(struct eg_env_list *l, char *item) {
+static enum eg_status push(struct eg_env_list *l, char *item)
+{
     if (!item)
         return EG_NOMEM;
     if (l->count + 1 >= l->cap) {
@@ -53,7 +58,8 @@ static enum eg_status push(struct eg_env_list *l, char *item) {
     return EG_OK;
 }
 
-static enum eg_status set(struct eg_env_list *l, struct eg_slice name, struct eg_slice value) {
+static enum eg_status set(struct eg_env_list *l, struct eg_slice name, struct eg_slice value)
+{
     if (name.n == 0)
         return EG_OK;
     char *item = malloc(name.n + value.n + 2);
@@ -68,7 +74,8 @@ static enum eg_status set(struct eg_env_list *l, struct eg_slice name, struct eg
     return push(l, item);
 }
 
-static enum eg_status set_text(struct eg_env_list *l, const char *name, const char *value) {
+static enum eg_status set_text(struct eg_env_list *l, const char *name, const char *value)
+{
     return set(l, eg_slice_str(name), eg_slice_str(value));
 }
 
@@ -76,7 +83,8 @@ struct eg_env_pair {
     const char *name, *value;
 };
 
-static enum eg_status set_pairs(struct eg_env_list *l, const struct eg_env_pair *pairs, size_t n) {
+static enum eg_status set_pairs(struct eg_env_list *l, const struct eg_env_pair *pairs, size_t n)
+{
     enum eg_status status = EG_OK;
     for (size_t i = 0; i < n && status == EG_OK; i++)
         status = set_text(l, pairs[i].name, pairs[i].value);
@@ -85,15 +93,18 @@ static enum eg_status set_pairs(struct eg_env_list *l, const struct eg_env_pair 
 
 /* ---- what stays of the parent's ---- */
 
-static const char *parent_value(char *const *parent, struct eg_slice name) {
+static const char *parent_value(char *const *parent, struct eg_slice name)
+{
     for (; *parent; parent++)
         if (eg_slice_eq(name_of(*parent), name) && (*parent)[name.n] == '=')
             return *parent + name.n + 1;
     return NULL;
 }
 
-/* By name, and by value too: a copy of the key under another name, or inside a longer text, is the key. */
-static bool holds_credential(const struct eg_child_env_spec *spec, const char *item) {
+/* By name, and by value too: a copy of the key under another name, or inside a longer text, is
+ * the key. */
+static bool holds_credential(const struct eg_child_env_spec *spec, const char *item)
+{
     for (unsigned i = 0; i < eg_policy_credential_count(spec->policy); i++) {
         struct eg_credential c;
         eg_policy_credential(spec->policy, i, &c);
@@ -109,16 +120,24 @@ static bool holds_credential(const struct eg_child_env_spec *spec, const char *i
 }
 
 /* Other spellings of a proxy, which win over ours in some programs and may hold a password. */
-static bool misleads(struct eg_slice name) {
-    static const char *const names[] = {"ftp_proxy", "rsync_proxy", "npm_config_proxy", "npm_config_https_proxy",
-                                        "npm_config_http_proxy", "socks_proxy", "git_proxy_command"};
+static bool misleads(struct eg_slice name)
+{
+    static const char *const names[] = { "ftp_proxy",
+                                         "rsync_proxy",
+                                         "npm_config_proxy",
+                                         "npm_config_https_proxy",
+                                         "npm_config_http_proxy",
+                                         "socks_proxy",
+                                         "git_proxy_command" };
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (eg_slice_caseeq(name, eg_slice_str(names[i])))
             return true;
-    return eg_slice_eq(name, EG_SLICE("EGRESS_TOKEN")) || eg_slice_eq(name, EG_SLICE("EGRESS_SESSION"));
+    return eg_slice_eq(name, EG_SLICE("EGRESS_TOKEN")) ||
+           eg_slice_eq(name, EG_SLICE("EGRESS_SESSION"));
 }
 
-static enum eg_status inherit(const struct eg_child_env_spec *spec, struct eg_env_list *l) {
+static enum eg_status inherit(const struct eg_child_env_spec *spec, struct eg_env_list *l)
+{
     enum eg_status status = EG_OK;
     for (char *const *e = spec->parent; *e && status == EG_OK; e++)
         if (!holds_credential(spec, *e) && !misleads(name_of(*e)))
@@ -128,42 +147,57 @@ static enum eg_status inherit(const struct eg_child_env_spec *spec, struct eg_en
 
 /* ---- what leads to the proxy ---- */
 
-static enum eg_status set_proxy(const struct eg_child_env_spec *spec, struct eg_env_list *l) {
+static enum eg_status set_proxy(const struct eg_child_env_spec *spec, struct eg_env_list *l)
+{
     char url[256];
     int n = snprintf(url, sizeof url, "http://%s:%s@127.0.0.1:%u", spec->session, spec->token,
                      (unsigned)spec->listener->port);
     if (n < 0 || (size_t)n >= sizeof url)
         return EG_TOO_BIG;
-    const struct eg_env_pair pairs[] = {
-        {"http_proxy", url}, {"https_proxy", url}, {"HTTP_PROXY", url}, {"HTTPS_PROXY", url}, {"all_proxy", url},
-        {"ALL_PROXY", url}, {"no_proxy", "127.0.0.1,localhost,::1"}, {"NO_PROXY", "127.0.0.1,localhost,::1"},
-        {"NODE_USE_ENV_PROXY", "1"}, {"npm_config_noproxy", "127.0.0.1,localhost"},
-        {"GIT_HTTP_PROXY_AUTHMETHOD", "basic"}, {"GIT_TERMINAL_PROMPT", "0"}, {"EGRESS_SESSION", spec->session},
-        {"EGRESS_TOKEN", spec->token}, {"EGRESS_POLICY", spec->policy_path ? spec->policy_path : ""}};
+    const struct eg_env_pair pairs[] = { { "http_proxy", url },
+                                         { "https_proxy", url },
+                                         { "HTTP_PROXY", url },
+                                         { "HTTPS_PROXY", url },
+                                         { "all_proxy", url },
+                                         { "ALL_PROXY", url },
+                                         { "no_proxy", "127.0.0.1,localhost,::1" },
+                                         { "NO_PROXY", "127.0.0.1,localhost,::1" },
+                                         { "NODE_USE_ENV_PROXY", "1" },
+                                         { "npm_config_noproxy", "127.0.0.1,localhost" },
+                                         { "GIT_HTTP_PROXY_AUTHMETHOD", "basic" },
+                                         { "GIT_TERMINAL_PROMPT", "0" },
+                                         { "EGRESS_SESSION", spec->session },
+                                         { "EGRESS_TOKEN", spec->token },
+                                         { "EGRESS_POLICY",
+                                           spec->policy_path ? spec->policy_path : "" } };
     return set_pairs(l, pairs, sizeof pairs / sizeof *pairs);
 }
 
-/* Java reads no proxy variable and takes no password from properties: no token in it. gcloud has its own names. */
-static enum eg_status set_tools(const struct eg_child_env_spec *spec, struct eg_env_list *l) {
+/* Java reads no proxy variable and takes no password from properties: no token in it. gcloud has
+ * its own names. */
+static enum eg_status set_tools(const struct eg_child_env_spec *spec, struct eg_env_list *l)
+{
     char port[8];
     const char *before = parent_value(spec->parent, EG_SLICE("JAVA_TOOL_OPTIONS"));
     struct eg_buf java;
     eg_buf_init(&java, EG_ENV_TEXT_MAX);
     snprintf(port, sizeof port, "%u", (unsigned)spec->listener->port);
-    enum eg_status status =
-        eg_buf_printf(&java,
-                      "%s%s-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=%s -Dhttps.proxyHost=127.0.0.1 "
-                      "-Dhttps.proxyPort=%s -Dhttp.nonProxyHosts=localhost|127.0.0.1|[::1]",
-                      before ? before : "", before && *before ? " " : "", port, port);
+    enum eg_status status = eg_buf_printf(
+        &java,
+        "%s%s-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=%s -Dhttps.proxyHost=127.0.0.1 "
+        "-Dhttps.proxyPort=%s -Dhttp.nonProxyHosts=localhost|127.0.0.1|[::1]",
+        before ? before : "", before && *before ? " " : "", port, port);
     if (status == EG_OK)
         status = set(l, EG_SLICE("JAVA_TOOL_OPTIONS"), eg_buf_slice(&java));
     eg_buf_done(&java);
-    const struct eg_env_pair pairs[] = {{"CLOUDSDK_PROXY_TYPE", "http"}, {"CLOUDSDK_PROXY_ADDRESS", "127.0.0.1"},
-                                        {"CLOUDSDK_PROXY_PORT", port}};
+    const struct eg_env_pair pairs[] = { { "CLOUDSDK_PROXY_TYPE", "http" },
+                                         { "CLOUDSDK_PROXY_ADDRESS", "127.0.0.1" },
+                                         { "CLOUDSDK_PROXY_PORT", port } };
     return status == EG_OK ? set_pairs(l, pairs, sizeof pairs / sizeof *pairs) : status;
 }
 
-static const char *phantom_of(const struct eg_child_env_spec *spec, struct eg_slice service) {
+static const char *phantom_of(const struct eg_child_env_spec *spec, struct eg_slice service)
+{
     for (unsigned i = 0; i < spec->phantom_count; i++)
         if (eg_slice_eq(eg_slice_str(spec->phantom_services[i]), service))
             return spec->phantom_texts[i];
@@ -171,12 +205,13 @@ static const char *phantom_of(const struct eg_child_env_spec *spec, struct eg_sl
 }
 
 static enum eg_status set_service(const struct eg_child_env_spec *spec, const struct eg_service *s,
-                                  struct eg_env_list *l) {
+                                  struct eg_env_list *l)
+{
     struct eg_buf url;
     eg_buf_init(&url, EG_ENV_TEXT_MAX);
-    enum eg_status status =
-        eg_buf_printf(&url, "http://127.0.0.1:%u/%.*s%.*s", (unsigned)spec->listener->port, (int)s->route.n, s->route.p,
-                      (int)s->env_base_path.n, s->env_base_path.n ? s->env_base_path.p : "");
+    enum eg_status status = eg_buf_printf(
+        &url, "http://127.0.0.1:%u/%.*s%.*s", (unsigned)spec->listener->port, (int)s->route.n,
+        s->route.p, (int)s->env_base_path.n, s->env_base_path.n ? s->env_base_path.p : "");
     if (status == EG_OK)
         status = set(l, s->env_base_url, eg_buf_slice(&url));
     eg_buf_done(&url);
@@ -186,8 +221,10 @@ static enum eg_status set_service(const struct eg_child_env_spec *spec, const st
     return status;
 }
 
-enum eg_status eg_child_env_make(const struct eg_child_env_spec *spec, char ***ret, struct eg_err *err) {
-    struct eg_env_list l = {0};
+enum eg_status eg_child_env_make(const struct eg_child_env_spec *spec, char ***ret,
+                                 struct eg_err *err)
+{
+    struct eg_env_list l = { 0 };
     enum eg_status status = inherit(spec, &l);
     if (status == EG_OK)
         status = set_proxy(spec, &l);
@@ -206,9 +243,11 @@ enum eg_status eg_child_env_make(const struct eg_child_env_spec *spec, char ***r
     return EG_OK;
 }
 
-void eg_child_env_free(char **environment) {
+void eg_child_env_free(char **environment)
+{
     for (char **e = environment; e && *e; e++) {
-        explicit_bzero(*e, strlen(*e)); /* tokens and phantoms: of no use outside, but nobody's to keep */
+        explicit_bzero(
+            *e, strlen(*e)); /* tokens and phantoms: of no use outside, but nobody's to keep */
         free(*e);
     }
     free(environment);

@@ -1,6 +1,9 @@
-/* init.c - process 1 of the child's namespaces. It sets them up, starts the command, reaps what is orphaned, passes signals on, tells the launcher when the
- * command stops, and ends with its status; the kernel then ends all others of the namespace. It is a clone of the launcher from before any secret was read, and the
- * environment it was born with is overwritten first. Undumpable; it dies with the launcher. With enforcement off it is the same process without namespaces. */
+/* init.c - process 1 of the child's namespaces. It sets them up, starts the command, reaps what
+ * is orphaned, passes signals on, tells the launcher when the command stops, and ends with its
+ * status; the kernel then ends all others of the namespace. It is a clone of the launcher from
+ * before any secret was read, and the environment it was born with is overwritten first.
+ * Undumpable; it dies with the launcher. With enforcement off it is the same process without
+ * namespaces. */
 #include "launch/internal.h"
 
 #include <errno.h>
@@ -18,22 +21,27 @@
 
 enum { EG_INIT_SOCK = 3, EG_INIT_TTY = 4, EG_INIT_FREE = 5 };
 
-static _Noreturn void fail(int sock, enum eg_status status, const struct eg_err *err) {
-    struct eg_report r = {.kind = EG_REPORT_FAILED, .status = (int32_t)status, .sys = err->sys};
+static _Noreturn void fail(int sock, enum eg_status status, const struct eg_err *err)
+{
+    struct eg_report r = { .kind = EG_REPORT_FAILED, .status = (int32_t)status, .sys = err->sys };
     snprintf(r.text, sizeof r.text, "%s", err->text);
     enum eg_status sent = eg_wire_report(sock, &r, -1);
     _exit(sent == EG_OK ? 125 : 124);
 }
 
-/* /proc/PID/environ is readable to its owner and would be copied to the command by a forgetful exec. */
-static void wipe_environment(void) {
+/* /proc/PID/environ is readable to its owner and would be copied to the command by a forgetful
+ * exec. */
+static void wipe_environment(void)
+{
     for (char **e = environ; e && *e; e++)
         explicit_bzero(*e, strlen(*e));
     environ = NULL;
 }
 
-/* Descriptors 0, 1 and 2 are the command's; ours come next; whatever else the launcher's caller left open is closed. */
-static enum eg_status keep_descriptors(struct eg_plan *plan, struct eg_err *err) {
+/* Descriptors 0, 1 and 2 are the command's; ours come next; whatever else the launcher's caller
+ * left open is closed. */
+static enum eg_status keep_descriptors(struct eg_plan *plan, struct eg_err *err)
+{
     int sock = fcntl(plan->sock, F_DUPFD_CLOEXEC, 16);
     int tty = plan->tty >= 0 ? fcntl(plan->tty, F_DUPFD_CLOEXEC, 16) : -1;
     if (sock < 0 || dup3(sock, EG_INIT_SOCK, O_CLOEXEC) < 0)
@@ -49,8 +57,10 @@ static enum eg_status keep_descriptors(struct eg_plan *plan, struct eg_err *err)
     return EG_OK;
 }
 
-/* The id map holds one user and one group; a change from root to them keeps capabilities here, since root is not in it. */
-static enum eg_status become(const struct eg_who *who, struct eg_err *err) {
+/* The id map holds one user and one group; a change from root to them keeps capabilities here,
+ * since root is not in it. */
+static enum eg_status become(const struct eg_who *who, struct eg_err *err)
+{
     if (!who->change)
         return EG_OK;
     if (syscall(SYS_setgroups, 0, NULL) < 0 || setresgid(who->gid, who->gid, who->gid) < 0 ||
@@ -59,8 +69,9 @@ static enum eg_status become(const struct eg_who *who, struct eg_err *err) {
     return EG_OK;
 }
 
-static enum eg_status die_with_parent(int sock, int signal, struct eg_err *err) {
-    struct pollfd p = {.fd = sock, .events = 0};
+static enum eg_status die_with_parent(int sock, int signal, struct eg_err *err)
+{
+    struct pollfd p = { .fd = sock, .events = 0 };
     if (prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) < 0)
         return eg_err_set(err, EG_IO, "launch", errno, "no signal for the launcher's end");
     if (poll(&p, 1, 0) > 0 && (p.revents & POLLHUP)) /* it went before the call above */
@@ -68,7 +79,9 @@ static enum eg_status die_with_parent(int sock, int signal, struct eg_err *err) 
     return EG_OK;
 }
 
-static enum eg_status set_up(struct eg_plan *plan, int *listener, uint16_t *port, struct eg_err *err) {
+static enum eg_status set_up(struct eg_plan *plan, int *listener, uint16_t *port,
+                             struct eg_err *err)
+{
     enum eg_status status = become(&plan->who, err);
     if (status == EG_OK)
         status = die_with_parent(plan->sock, SIGKILL, err);
@@ -79,7 +92,8 @@ static enum eg_status set_up(struct eg_plan *plan, int *listener, uint16_t *port
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         return eg_namespace_listen(listener, port, err);
     }
-    /* The session keyring came along with the clone. A kernel without keyrings has nothing to leave. */
+    /* The session keyring came along with the clone. A kernel without keyrings has nothing to
+     * leave. */
     syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
     status = eg_namespace_loopback(err);
     if (status == EG_OK)
@@ -89,16 +103,19 @@ static enum eg_status set_up(struct eg_plan *plan, int *listener, uint16_t *port
 
 /* ---- the command ---- */
 
-/* A group of its own: kill(0, ...) from inside must not reach the launcher, whose group the command would otherwise be in. */
-static void take_terminal(const struct eg_plan *plan) {
+/* A group of its own: kill(0, ...) from inside must not reach the launcher, whose group the
+ * command would otherwise be in. */
+static void take_terminal(const struct eg_plan *plan)
+{
     setpgid(0, 0);
     if (plan->tty >= 0 && plan->foreground)
         tcsetpgrp(plan->tty, getpid()); /* every signal is blocked here, SIGTTOU too */
 }
 
 /* As a shell starts a command; what nohup and `&` had ignored stays ignored. */
-static void default_signals(void) {
-    const struct sigaction plain = {.sa_handler = SIG_DFL};
+static void default_signals(void)
+{
+    const struct sigaction plain = { .sa_handler = SIG_DFL };
     struct sigaction now;
     sigset_t none;
     for (int s = 1; s < NSIG; s++) {
@@ -112,9 +129,10 @@ static void default_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static _Noreturn void command_main(const struct eg_plan *plan, const struct eg_go *go, int report) {
-    struct eg_report r = {.kind = EG_REPORT_FAILED};
-    struct eg_err err = {0};
+static _Noreturn void command_main(const struct eg_plan *plan, const struct eg_go *go, int report)
+{
+    struct eg_report r = { .kind = EG_REPORT_FAILED };
+    struct eg_err err = { 0 };
     enum eg_status status = die_with_parent(plan->sock, SIGKILL, &err);
     take_terminal(plan);
     default_signals();
@@ -134,7 +152,9 @@ static _Noreturn void command_main(const struct eg_plan *plan, const struct eg_g
 }
 
 /* The pipe's end without a word is the exec. */
-static enum eg_status start(const struct eg_plan *plan, const struct eg_go *go, pid_t *ret, struct eg_err *err) {
+static enum eg_status start(const struct eg_plan *plan, const struct eg_go *go, pid_t *ret,
+                            struct eg_err *err)
+{
     struct eg_report r;
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -151,7 +171,7 @@ static enum eg_status start(const struct eg_plan *plan, const struct eg_go *go, 
     while (n < 0 && errno == EINTR);
     close(ends[0]);
     if (n != (ssize_t)sizeof r)
-        r = (struct eg_report){.kind = EG_REPORT_RUNNING};
+        r = (struct eg_report){ .kind = EG_REPORT_RUNNING };
     if (eg_wire_report(plan->sock, &r, -1) != EG_OK || r.kind != EG_REPORT_RUNNING)
         _exit(125);
     *ret = pid;
@@ -160,14 +180,15 @@ static enum eg_status start(const struct eg_plan *plan, const struct eg_go *go, 
 
 /* ---- watching over it ---- */
 
-static void reap(const struct eg_plan *plan, pid_t command) {
+static void reap(const struct eg_plan *plan, pid_t command)
+{
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED)) > 0) {
         if (pid != command)
             continue;
         if (WIFSTOPPED(status)) {
-            struct eg_report r = {.kind = EG_REPORT_STOPPED, .sys = WSTOPSIG(status)};
+            struct eg_report r = { .kind = EG_REPORT_STOPPED, .sys = WSTOPSIG(status) };
             if (eg_wire_report(plan->sock, &r, -1) != EG_OK)
                 _exit(124);
             continue;
@@ -176,8 +197,10 @@ static void reap(const struct eg_plan *plan, pid_t command) {
     }
 }
 
-/* si_pid 0: from outside this namespace, or from the kernel. The command's own signals to us are nobody's business. */
-static void on_signal(const struct eg_plan *plan, int fd, pid_t command) {
+/* si_pid 0: from outside this namespace, or from the kernel. The command's own signals to us are
+ * nobody's business. */
+static void on_signal(const struct eg_plan *plan, int fd, pid_t command)
+{
     struct signalfd_siginfo info;
     bool child = false;
     while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
@@ -190,7 +213,8 @@ static void on_signal(const struct eg_plan *plan, int fd, pid_t command) {
         reap(plan, command);
 }
 
-static void on_order(const struct eg_plan *plan, pid_t command) {
+static void on_order(const struct eg_plan *plan, pid_t command)
+{
     char order;
     ssize_t n = recv(plan->sock, &order, 1, MSG_DONTWAIT);
     if (n == 0)
@@ -202,8 +226,10 @@ static void on_order(const struct eg_plan *plan, pid_t command) {
     kill(-command, SIGCONT);
 }
 
-static _Noreturn void watch(const struct eg_plan *plan, pid_t command, int signals) {
-    struct pollfd p[2] = {{.fd = signals, .events = POLLIN}, {.fd = plan->sock, .events = POLLIN}};
+static _Noreturn void watch(const struct eg_plan *plan, pid_t command, int signals)
+{
+    struct pollfd p[2] = { { .fd = signals, .events = POLLIN },
+                           { .fd = plan->sock, .events = POLLIN } };
     reap(plan, command); /* it may have ended before this */
     for (;;) {
         if (poll(p, 2, -1) < 0 && errno != EINTR)
@@ -215,10 +241,11 @@ static _Noreturn void watch(const struct eg_plan *plan, pid_t command, int signa
     }
 }
 
-_Noreturn void eg_init_main(const struct eg_plan *born) {
+_Noreturn void eg_init_main(const struct eg_plan *born)
+{
     struct eg_plan plan = *born;
-    struct eg_err err = {0};
-    struct eg_report r = {.kind = EG_REPORT_READY};
+    struct eg_err err = { 0 };
+    struct eg_report r = { .kind = EG_REPORT_READY };
     struct eg_go go;
     sigset_t all;
     int listener = -1;

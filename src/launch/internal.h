@@ -1,5 +1,5 @@
-/* internal.h - what the files of this room share: the plan a namespace's init is born with, and the short
- * conversation between it and the launcher over one stream socket pair. */
+/* internal.h - what the files of this room share: the plan a namespace's init is born with, and
+ * the short conversation between it and the launcher over one stream socket pair. */
 #ifndef EG_LAUNCH_INTERNAL_H
 #define EG_LAUNCH_INTERNAL_H
 
@@ -26,7 +26,13 @@ struct eg_plan { /* copied into init by clone; pointers stay the launcher's */
     bool foreground; /* the launcher is its foreground job */
 };
 
-enum eg_report_kind { EG_REPORT_READY = 1, EG_REPORT_RUNNING, EG_REPORT_FAILED, EG_REPORT_EXEC, EG_REPORT_STOPPED };
+enum eg_report_kind {
+    EG_REPORT_READY = 1,
+    EG_REPORT_RUNNING,
+    EG_REPORT_FAILED,
+    EG_REPORT_EXEC,
+    EG_REPORT_STOPPED
+};
 struct eg_report { /* init to launcher; fixed size, so that a stream needs no framing */
     int32_t kind;
     int32_t status; /* enum eg_status of FAILED */
@@ -48,18 +54,21 @@ enum eg_status eg_wire_read(int fd, void *p, size_t n) EG_MUST_USE;
 /* One report, with a descriptor beside it (-1: none). */
 enum eg_status eg_wire_report(int fd, const struct eg_report *r, int pass) EG_MUST_USE;
 enum eg_status eg_wire_read_report(int fd, struct eg_report *r, int *passed) EG_MUST_USE;
-enum eg_status eg_wire_send_go(int fd, char *const *environment, const struct eg_launch_paths *paths,
-                               struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_wire_send_go(int fd, char *const *environment,
+                               const struct eg_launch_paths *paths, struct eg_err *err) EG_MUST_USE;
 /* Never freed: init keeps it until it ends. */
 enum eg_status eg_wire_read_go(int fd, struct eg_go *ret, struct eg_err *err) EG_MUST_USE;
 
 /* ---- namespace.c ---- */
-enum eg_status eg_who_find(const struct eg_launch_spec *spec, struct eg_who *ret, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_who_find(const struct eg_launch_spec *spec, struct eg_who *ret,
+                           struct eg_err *err) EG_MUST_USE;
 /* clone(2) like fork(2): 0 in the new init. */
 pid_t eg_namespace_clone(bool enforce);
 /* Ids map to themselves, and only these. Needs us dumpable. */
-enum eg_status eg_namespace_map(pid_t pid, const struct eg_who *who, struct eg_err *err) EG_MUST_USE;
-/* Fills err with what to change on this system when the kernel refused namespaces with that errno. */
+enum eg_status eg_namespace_map(pid_t pid, const struct eg_who *who,
+                                struct eg_err *err) EG_MUST_USE;
+/* Fills err with what to change on this system when the kernel refused namespaces with that
+ * errno. */
 enum eg_status eg_namespace_refused(int sys, const char *step, struct eg_err *err) EG_MUST_USE;
 /* Loopback up in this network namespace (127.0.0.1, and ::1 where the kernel has IPv6). */
 enum eg_status eg_namespace_loopback(struct eg_err *err) EG_MUST_USE;
@@ -69,7 +78,8 @@ enum eg_status eg_namespace_listen(int *fd, uint16_t *port, struct eg_err *err) 
 /* ---- mounts.c: in init, with capabilities over its own mount namespace ---- */
 /* Nothing of ours goes back to the host; /proc shows this pid namespace only. */
 enum eg_status eg_mounts_begin(struct eg_err *err) EG_MUST_USE;
-/* Covers and makes read-only. A path that does not exist, or that the child could not reach either, is passed over. */
+/* Covers and makes read-only. A path that does not exist, or that the child could not reach
+ * either, is passed over. */
 enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err) EG_MUST_USE;
 
 /* ---- confine.c, seccomp.c: in the child, before exec ---- */

@@ -1,5 +1,6 @@
-/* launch.c - the launcher's side: clones the namespace's init, maps its ids, receives the listener, lets the command go, and speaks
- * to init about signals and the terminal. Blocking until the command runs, with a deadline; never afterwards. */
+/* launch.c - the launcher's side: clones the namespace's init, maps its ids, receives the
+ * listener, lets the command go, and speaks to init about signals and the terminal. Blocking
+ * until the command runs, with a deadline; never afterwards. */
 #include "launch/internal.h"
 
 #include <errno.h>
@@ -22,8 +23,9 @@ struct eg_launch {
     struct eg_sockaddr at;
 };
 
-static enum eg_status pair(int ends[2], struct eg_err *err) {
-    struct timeval deadline = {.tv_sec = EG_REPORT_DEADLINE_S};
+static enum eg_status pair(int ends[2], struct eg_err *err)
+{
+    struct timeval deadline = { .tv_sec = EG_REPORT_DEADLINE_S };
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return eg_err_set(err, EG_IO, "launch", errno, "no socket pair for the child");
     if (setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline) < 0 ||
@@ -36,7 +38,8 @@ static enum eg_status pair(int ends[2], struct eg_err *err) {
 }
 
 /* Ends and reaps a child that never ran the command. */
-static void discard(struct eg_launch *l) {
+static void discard(struct eg_launch *l)
+{
     if (l->pid > 0 && !l->gone) {
         kill(l->pid, SIGKILL);
         while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
@@ -45,14 +48,19 @@ static void discard(struct eg_launch *l) {
     }
 }
 
-static enum eg_status refused_report(const struct eg_report *r, enum eg_status status, struct eg_err *err) {
-    if (status == EG_OK && r->kind == EG_REPORT_FAILED && r->status > EG_OK && r->status < EG_STATUS_COUNT)
+static enum eg_status refused_report(const struct eg_report *r, enum eg_status status,
+                                     struct eg_err *err)
+{
+    if (status == EG_OK && r->kind == EG_REPORT_FAILED && r->status > EG_OK &&
+        r->status < EG_STATUS_COUNT)
         return eg_err_set(err, (enum eg_status)r->status, "launch", r->sys, "%s", r->text);
     return eg_err_set(err, EG_IO, "launch", 0, "the child's first process gave no answer");
 }
 
-static enum eg_status receive_listener(struct eg_launch *l, const struct eg_who *who, bool enforce, struct eg_err *err) {
-    struct eg_report r = {0};
+static enum eg_status receive_listener(struct eg_launch *l, const struct eg_who *who, bool enforce,
+                                       struct eg_err *err)
+{
+    struct eg_report r = { 0 };
     const char mapped = EG_ORDER_MAPPED;
     enum eg_status status = enforce ? eg_namespace_map(l->pid, who, err) : EG_OK;
     if (status != EG_OK)
@@ -60,20 +68,25 @@ static enum eg_status receive_listener(struct eg_launch *l, const struct eg_who 
     status = eg_wire_write(l->sock, &mapped, 1);
     if (status == EG_OK)
         status = eg_wire_read_report(l->sock, &r, &l->listener);
-    if (status != EG_OK || r.kind != EG_REPORT_READY || l->listener < 0 || r.port == 0 || r.port > 65535)
+    if (status != EG_OK || r.kind != EG_REPORT_READY || l->listener < 0 || r.port == 0 ||
+        r.port > 65535)
         return refused_report(&r, status, err);
-    l->at = (struct eg_sockaddr){.addr = {.family = 4, .b = {127, 0, 0, 1}}, .port = (uint16_t)r.port};
+    l->at = (struct eg_sockaddr){ .addr = { .family = 4, .b = { 127, 0, 0, 1 } },
+                                  .port = (uint16_t)r.port };
     return EG_OK;
 }
 
 /* Are we the terminal's foreground job? Then the command becomes it. */
-static void find_terminal(struct eg_launch *l) {
+static void find_terminal(struct eg_launch *l)
+{
     l->tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     l->foreground = l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp();
 }
 
-enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_launch **ret, struct eg_err *err) {
-    struct eg_plan plan = {.argv = spec->argv, .enforce = spec->enforce};
+enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_launch **ret,
+                                 struct eg_err *err)
+{
+    struct eg_plan plan = { .argv = spec->argv, .enforce = spec->enforce };
     int ends[2];
     enum eg_status status = eg_who_find(spec, &plan.who, err);
     if (status != EG_OK)
@@ -109,27 +122,32 @@ fail:
     return status;
 }
 
-int eg_launch_listener(const struct eg_launch *l) {
+int eg_launch_listener(const struct eg_launch *l)
+{
     return l->listener;
 }
 
-const struct eg_sockaddr *eg_launch_address(const struct eg_launch *l) {
+const struct eg_sockaddr *eg_launch_address(const struct eg_launch *l)
+{
     return &l->at;
 }
 
-pid_t eg_launch_pid(const struct eg_launch *l) {
+pid_t eg_launch_pid(const struct eg_launch *l)
+{
     return l->pid;
 }
 
-static enum eg_status not_executed(int sys, struct eg_err *err) {
+static enum eg_status not_executed(int sys, struct eg_err *err)
+{
     if (sys == ENOENT || sys == ENOTDIR)
         return eg_err_set(err, EG_NOT_FOUND, "launch", sys, "the command was not found");
     return eg_err_set(err, EG_PERMISSION, "launch", sys, "the command can't be executed");
 }
 
-enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment, const struct eg_launch_paths *paths,
-                            struct eg_err *err) {
-    struct eg_report r = {0};
+enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment,
+                            const struct eg_launch_paths *paths, struct eg_err *err)
+{
+    struct eg_report r = { 0 };
     int passed = -1;
     enum eg_status status = eg_wire_send_go(l->sock, environment, paths, err);
     if (status == EG_OK)
@@ -146,32 +164,38 @@ enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment, const
     return status == EG_PERMISSION || status == EG_NOT_FOUND ? EG_IO : status;
 }
 
-void eg_launch_signal(struct eg_launch *l, int signal) {
+void eg_launch_signal(struct eg_launch *l, int signal)
+{
     if (!l->gone)
         kill(l->pid, signal);
 }
 
-int eg_launch_events_fd(const struct eg_launch *l) {
+int eg_launch_events_fd(const struct eg_launch *l)
+{
     return l->sock;
 }
 
-bool eg_launch_stopped(struct eg_launch *l) {
+bool eg_launch_stopped(struct eg_launch *l)
+{
     struct eg_report r;
     ssize_t n = recv(l->sock, &r, sizeof r, MSG_DONTWAIT | MSG_PEEK);
-    if (n != (ssize_t)sizeof r || recv(l->sock, &r, sizeof r, MSG_DONTWAIT) != n || r.kind != EG_REPORT_STOPPED)
+    if (n != (ssize_t)sizeof r || recv(l->sock, &r, sizeof r, MSG_DONTWAIT) != n ||
+        r.kind != EG_REPORT_STOPPED)
         return false;
     l->foreground = false; /* the shell takes the terminal when we stop too */
     return l->tty >= 0;
 }
 
-void eg_launch_continue(struct eg_launch *l) {
+void eg_launch_continue(struct eg_launch *l)
+{
     l->foreground = l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp();
     char order = l->foreground ? EG_ORDER_FOREGROUND : EG_ORDER_BACKGROUND;
     if (eg_wire_write(l->sock, &order, 1) != EG_OK)
         return; /* it ended meanwhile, and its status says so */
 }
 
-void eg_launch_take_terminal(struct eg_launch *l) {
+void eg_launch_take_terminal(struct eg_launch *l)
+{
     sigset_t block, before;
     if (!l->foreground)
         return;
@@ -183,11 +207,13 @@ void eg_launch_take_terminal(struct eg_launch *l) {
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-void eg_launch_ended(struct eg_launch *l) {
+void eg_launch_ended(struct eg_launch *l)
+{
     l->gone = true;
 }
 
-void eg_launch_free(struct eg_launch *l) {
+void eg_launch_free(struct eg_launch *l)
+{
     if (!l)
         return;
     discard(l);
@@ -199,7 +225,8 @@ void eg_launch_free(struct eg_launch *l) {
     free(l);
 }
 
-int eg_launch_exit_code(int wait_status) {
+int eg_launch_exit_code(int wait_status)
+{
     if (WIFEXITED(wait_status))
         return WEXITSTATUS(wait_status);
     return WIFSIGNALED(wait_status) ? (128 + WTERMSIG(wait_status)) & 255 : 255;

@@ -1,6 +1,7 @@
-/* mounts.c - the child's view of the file system: its own /proc, credentials and runtime folders covered, what it could use to
- * give itself rights at the next start read-only. It runs in init, which still holds capabilities over its own mount namespace and is the
- * child's user already: what it can't reach, the child can't either. Mounts of the host are not touched (private). */
+/* mounts.c - the child's view of the file system: its own /proc, credentials and runtime folders
+ * covered, what it could use to give itself rights at the next start read-only. It runs in init,
+ * which still holds capabilities over its own mount namespace and is the child's user already:
+ * what it can't reach, the child can't either. Mounts of the host are not touched (private). */
 #include "launch/internal.h"
 
 #include <errno.h>
@@ -13,12 +14,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static enum eg_status failed(const char *what, struct eg_err *err) {
-    return eg_err_set(err, EG_IO, "launch", errno, "%s failed in the child's mount namespace", what);
+static enum eg_status failed(const char *what, struct eg_err *err)
+{
+    return eg_err_set(err, EG_IO, "launch", errno, "%s failed in the child's mount namespace",
+                      what);
 }
 
 /* A proc of our own is refused where the host's is partly hidden, as containers do. */
-enum eg_status eg_mounts_begin(struct eg_err *err) {
+enum eg_status eg_mounts_begin(struct eg_err *err)
+{
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return eg_namespace_refused(errno, "a private mount namespace", err);
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
@@ -27,18 +31,22 @@ enum eg_status eg_mounts_begin(struct eg_err *err) {
 }
 
 /* Out of reach for the child as well, so there is nothing to cover. */
-static bool unreachable(int sys) {
+static bool unreachable(int sys)
+{
     return sys == ENOENT || sys == ENOTDIR || sys == EACCES || sys == ELOOP || sys == ENAMETOOLONG;
 }
 
-static int read_only(const char *path) {
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+static int read_only(const char *path)
+{
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
     return mount_setattr(AT_FDCWD, path, AT_RECURSIVE, &attr, sizeof attr);
 }
 
-/* A folder that is a mount point can't be renamed: without this, the child would move a parent of a read-only folder away and
- * put a new one in its place. Only where it may write to the folder above. */
-static enum eg_status pin_parents(const char *path, struct eg_err *err) {
+/* A folder that is a mount point can't be renamed: without this, the child would move a parent
+ * of a read-only folder away and put a new one in its place. Only where it may write to the
+ * folder above. */
+static enum eg_status pin_parents(const char *path, struct eg_err *err)
+{
     char part[PATH_MAX];
     for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
@@ -52,7 +60,8 @@ static enum eg_status pin_parents(const char *path, struct eg_err *err) {
     return EG_OK;
 }
 
-static enum eg_status protect(const char *path, struct eg_err *err) {
+static enum eg_status protect(const char *path, struct eg_err *err)
+{
     char real[PATH_MAX];
     struct stat st;
     if (!realpath(path, real) || stat(real, &st) < 0)
@@ -68,13 +77,15 @@ static enum eg_status protect(const char *path, struct eg_err *err) {
 }
 
 /* empty: a file of mode 000 to bind over files. Folders get a new, empty one of their own. */
-static enum eg_status cover(const char *path, const char *empty, struct eg_err *err) {
+static enum eg_status cover(const char *path, const char *empty, struct eg_err *err)
+{
     char real[PATH_MAX];
     struct stat st;
     if (!realpath(path, real) || lstat(real, &st) < 0)
         return unreachable(errno) ? EG_OK : failed("finding a covered path", err);
     if (S_ISDIR(st.st_mode)) {
-        if (mount("tmpfs", real, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=16m,nr_inodes=4k") < 0)
+        if (mount("tmpfs", real, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=16m,nr_inodes=4k") <
+            0)
             return failed("covering a folder", err);
         return EG_OK;
     }
@@ -83,8 +94,10 @@ static enum eg_status cover(const char *path, const char *empty, struct eg_err *
     return EG_OK;
 }
 
-/* Other mounts of a proc (of chroots) would show the host's processes. The list's fields are those of proc_pid_mountinfo(5). */
-static enum eg_status other_procs(struct eg_buf *paths, struct eg_err *err) {
+/* Other mounts of a proc (of chroots) would show the host's processes. The list's fields are
+ * those of proc_pid_mountinfo(5). */
+static enum eg_status other_procs(struct eg_buf *paths, struct eg_err *err)
+{
     char *line = NULL;
     size_t cap = 0;
     enum eg_status status = EG_OK;
@@ -94,7 +107,8 @@ static enum eg_status other_procs(struct eg_buf *paths, struct eg_err *err) {
     while (status == EG_OK && getline(&line, &cap, f) > 0) {
         char point[PATH_MAX];
         const char *dash = strstr(line, " - ");
-        if (!dash || strncmp(dash, " - proc ", 8) != 0 || sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1)
+        if (!dash || strncmp(dash, " - proc ", 8) != 0 ||
+            sscanf(line, "%*s %*s %*s %*s %4095s", point) != 1)
             continue;
         if (strcmp(point, "/proc") != 0 && strncmp(point, "/proc/", 6) != 0)
             status = eg_buf_append(paths, point, strlen(point) + 1);
@@ -104,11 +118,15 @@ static enum eg_status other_procs(struct eg_buf *paths, struct eg_err *err) {
     return status;
 }
 
-/* Covers need a file system to take the empty file from, and one place that is sure to exist: /proc, hidden for a moment. */
-static enum eg_status cover_all(const struct eg_go *go, const struct eg_buf *procs, struct eg_err *err) {
+/* Covers need a file system to take the empty file from, and one place that is sure to exist:
+ * /proc, hidden for a moment. */
+static enum eg_status cover_all(const struct eg_go *go, const struct eg_buf *procs,
+                                struct eg_err *err)
+{
     static const char empty[] = "/proc/covered";
     enum eg_status status = EG_OK;
-    if (mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=64k,nr_inodes=16") < 0)
+    if (mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "mode=0700,size=64k,nr_inodes=16") < 0)
         return failed("a temporary file system", err);
     int fd = open(empty, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
@@ -124,7 +142,8 @@ static enum eg_status cover_all(const struct eg_go *go, const struct eg_buf *pro
     return status;
 }
 
-enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err) {
+enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err)
+{
     char cwd[PATH_MAX];
     struct eg_buf procs;
     eg_buf_init(&procs, 1 << 20);

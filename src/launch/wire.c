@@ -1,5 +1,6 @@
-/* wire.c - the conversation between the launcher and the namespace's init: fixed reports one way, one block with
- * environment and paths and single orders the other way. Blocking; deadlines are the socket's own (SO_RCVTIMEO). */
+/* wire.c - the conversation between the launcher and the namespace's init: fixed reports one
+ * way, one block with environment and paths and single orders the other way. Blocking; deadlines
+ * are the socket's own (SO_RCVTIMEO). */
 #include "launch/internal.h"
 
 #include <errno.h>
@@ -7,7 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum eg_status eg_wire_write(int fd, const void *p, size_t n) {
+enum eg_status eg_wire_write(int fd, const void *p, size_t n)
+{
     const char *at = p;
     while (n > 0) {
         ssize_t k = send(fd, at, n, MSG_NOSIGNAL);
@@ -21,7 +23,8 @@ enum eg_status eg_wire_write(int fd, const void *p, size_t n) {
     return EG_OK;
 }
 
-enum eg_status eg_wire_read(int fd, void *p, size_t n) {
+enum eg_status eg_wire_read(int fd, void *p, size_t n)
+{
     char *at = p;
     while (n > 0) {
         ssize_t k = recv(fd, at, n, 0);
@@ -37,13 +40,14 @@ enum eg_status eg_wire_read(int fd, void *p, size_t n) {
     return EG_OK;
 }
 
-enum eg_status eg_wire_report(int fd, const struct eg_report *r, int pass) {
+enum eg_status eg_wire_report(int fd, const struct eg_report *r, int pass)
+{
     union {
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec data = {(void *)(uintptr_t)r, sizeof *r};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1};
+    } control = { 0 };
+    struct iovec data = { (void *)(uintptr_t)r, sizeof *r };
+    struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
     if (pass >= 0) {
         message.msg_control = control.space;
         message.msg_controllen = sizeof control.space;
@@ -60,14 +64,17 @@ enum eg_status eg_wire_report(int fd, const struct eg_report *r, int pass) {
     return k == (ssize_t)sizeof *r ? EG_OK : EG_IO;
 }
 
-enum eg_status eg_wire_read_report(int fd, struct eg_report *r, int *passed) {
+enum eg_status eg_wire_read_report(int fd, struct eg_report *r, int *passed)
+{
     union {
         struct cmsghdr align;
         char space[CMSG_SPACE(sizeof(int))];
     } control;
-    struct iovec data = {r, sizeof *r};
-    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control.space,
-                             .msg_controllen = sizeof control.space};
+    struct iovec data = { r, sizeof *r };
+    struct msghdr message = { .msg_iov = &data,
+                              .msg_iovlen = 1,
+                              .msg_control = control.space,
+                              .msg_controllen = sizeof control.space };
     ssize_t k;
     *passed = -1;
     do
@@ -76,7 +83,8 @@ enum eg_status eg_wire_read_report(int fd, struct eg_report *r, int *passed) {
     if (k <= 0)
         return k == 0 || errno == ECONNRESET ? EG_CLOSED : EG_IO;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+            c->cmsg_len == CMSG_LEN(sizeof(int)))
             memcpy(passed, CMSG_DATA(c), sizeof *passed);
     enum eg_status status = eg_wire_read(fd, (char *)r + k, sizeof *r - (size_t)k);
     if (status != EG_OK && *passed >= 0) {
@@ -87,13 +95,15 @@ enum eg_status eg_wire_read_report(int fd, struct eg_report *r, int *passed) {
     return status;
 }
 
-static enum eg_status put(struct eg_buf *b, char tag, const char *text) {
+static enum eg_status put(struct eg_buf *b, char tag, const char *text)
+{
     enum eg_status status = eg_buf_append(b, &tag, 1);
     return status == EG_OK ? eg_buf_append(b, text, strlen(text) + 1) : status;
 }
 
-enum eg_status eg_wire_send_go(int fd, char *const *environment, const struct eg_launch_paths *paths,
-                               struct eg_err *err) {
+enum eg_status eg_wire_send_go(int fd, char *const *environment,
+                               const struct eg_launch_paths *paths, struct eg_err *err)
+{
     struct eg_buf b;
     enum eg_status status = EG_OK;
     eg_buf_init(&b, EG_GO_MAX);
@@ -114,8 +124,9 @@ enum eg_status eg_wire_send_go(int fd, char *const *environment, const struct eg
 }
 
 /* Sorts the block's strings into three lists; lists is room for n + 3 pointers. */
-static void sort_strings(char *block, size_t n, char **lists, struct eg_go *ret) {
-    static const char tags[3] = {'E', 'C', 'R'};
+static void sort_strings(char *block, size_t n, char **lists, struct eg_go *ret)
+{
+    static const char tags[3] = { 'E', 'C', 'R' };
     char **out[3];
     for (unsigned t = 0; t < 3; t++) {
         out[t] = lists;
@@ -130,7 +141,8 @@ static void sort_strings(char *block, size_t n, char **lists, struct eg_go *ret)
     ret->read_only = out[2];
 }
 
-enum eg_status eg_wire_read_go(int fd, struct eg_go *ret, struct eg_err *err) {
+enum eg_status eg_wire_read_go(int fd, struct eg_go *ret, struct eg_err *err)
+{
     uint32_t n;
     enum eg_status status = eg_wire_read(fd, &n, sizeof n);
     if (status != EG_OK)

@@ -20,6 +20,7 @@ struct account {
     enum eg_status head, body, end;
     size_t taken;      /* bytes up to the message's end */
     size_t head_bytes; /* up to the head's */
+    bool keep_alive;   /* as the head said; a refusal afterwards takes it back */
     uint64_t data;     /* hash and number of the body's bytes */
     size_t data_n;
 };
@@ -42,6 +43,7 @@ static inline size_t step_head(struct eg_msg *m, const char *p, size_t n, struct
     MUST(used <= n && (a->head == EG_OK || used == n));
     a->taken += used;
     a->head_bytes = a->taken;
+    a->keep_alive = eg_msg_head_get(m)->keep_alive;
     return used;
 }
 
@@ -109,8 +111,8 @@ static inline bool same_account(const struct account *a, const struct account *b
     if (a->head != EG_OK && a->head != EG_AGAIN) {
         return true;
     }
-    return a->head_bytes == b->head_bytes && x == y && a->data == b->data &&
-           a->data_n == b->data_n && (x != EG_EOF || a->taken == b->taken);
+    return a->head_bytes == b->head_bytes && a->keep_alive == b->keep_alive && x == y &&
+           a->data == b->data && a->data_n == b->data_n && (x != EG_EOF || a->taken == b->taken);
 }
 
 static inline bool same_fields(const struct eg_head *a, const struct eg_head *b)

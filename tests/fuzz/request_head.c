@@ -27,7 +27,8 @@ static void write_anew(const struct eg_head *h, struct eg_buf *out)
 
 /* Twice, since the first writing moves the framing to the end; HTTP/1.0 may lack the Host that 1.1
  * asks for. */
-static void check_anew(const struct eg_head *h, struct eg_msg *second, struct eg_msg *third)
+static void check_anew(const struct eg_head *h, bool keep_alive, struct eg_msg *second,
+                       struct eg_msg *third)
 {
     struct eg_buf out;
     struct account a;
@@ -44,7 +45,7 @@ static void check_anew(const struct eg_head *h, struct eg_msg *second, struct eg
              eg_slice_eq(again->target, h->target));
         MUST(again->framing == h->framing && again->length == h->length &&
              again->upgrade == h->upgrade);
-        MUST(again->expect_continue == h->expect_continue && again->keep_alive == h->keep_alive);
+        MUST(again->expect_continue == h->expect_continue && a.keep_alive == keep_alive);
         struct eg_buf last;
         eg_buf_init(&last, 65536);
         write_anew(again, &last);
@@ -76,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         check_raw(eg_slice_from(head, (size_t)(end - head.p) + 2), h);
         MUST(h->minor == 1 || h->framing != EG_BODY_CHUNKED);
         MUST(h->framing != EG_BODY_UNTIL_CLOSE);
-        check_anew(h, other, third);
+        check_anew(h, whole.keep_alive, other, third);
     }
     eg_msg_free(m);
     eg_msg_free(other);

@@ -1,0 +1,178 @@
+/* reload.c - a new policy while the old one works: compile, read credentials, have every worker prepare it, and only when all accept, switch.
+ *
+ * Invariants: a failed reload changes nothing but the audit; SIGHUPs that come meanwhile become one more reload; at most one is under way. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "cmd/state.h"
+
+static void begin(struct eg_supervisor *s);
+
+/* What is left of an attempt; begins the next one when it was asked for. */
+static void clear(struct eg_supervisor *s)
+{
+    struct eg_sup_reload *r = &s->reload;
+    eg_timer_clear(s->loop, &r->late);
+    eg_sup_policy_free(r->policy);
+    eg_sup_creds_free(r->creds);
+    r->policy = NULL;
+    r->creds = NULL;
+    r->step = EG_SUP_RELOAD_NONE;
+}
+
+static void next(struct eg_supervisor *s)
+{
+    if (s->reload.again && s->phase == EG_SUP_RUNNING) {
+        s->reload.again = false;
+        begin(s);
+    }
+}
+
+static void fail(struct eg_supervisor *s, const char *why)
+{
+    eg_log(EG_LOG_ERROR, "reload failed, the old policy stays: %s", why);
+    eg_sup_event(s, EG_RELOAD_FAILED, 0, "%s", why);
+    if (s->reload.step == EG_SUP_RELOAD_PREPARE) {
+        uint32_t generation = s->reload.policy->generation;
+        struct eg_link_message m = { .kind = EG_LINK_ABANDON, .generation = generation };
+        for (unsigned i = 0; i < s->worker_count; i++)
+            if (s->workers[i].asked == generation)
+                eg_sup_worker_send(&s->workers[i], &m, NULL, 0);
+    }
+    clear(s);
+    next(s);
+}
+
+static void too_late(struct eg_timer *t)
+{
+    fail(t->ctx, "a worker did not answer in time");
+}
+
+static void warn_of(const struct eg_supervisor *s)
+{
+    for (unsigned i = 0; i < s->creds->count; i++) {
+        const struct eg_sup_credential *e = &s->creds->list[i];
+        char why[256];
+        if (e->state == EG_SUP_CRED_FAILED)
+            eg_log(EG_LOG_WARN, "credential %s: %s", e->name, eg_err_format(&e->why, why, sizeof why));
+    }
+}
+
+/* Names that the old policy had and the new one has not. */
+static void drop_old(struct eg_sup_worker *w, const struct eg_sup_creds *old, const struct eg_sup_creds *now)
+{
+    for (unsigned i = 0; i < old->count; i++) {
+        struct eg_slice name = eg_slice_str(old->list[i].name);
+        struct eg_link_message m = { .kind = EG_LINK_CREDENTIAL_DROP, .a = name };
+        if (!eg_sup_creds_find(now, name))
+            eg_sup_worker_send(w, &m, NULL, 0);
+    }
+}
+
+static void switch_over(struct eg_supervisor *s)
+{
+    struct eg_sup_reload *r = &s->reload;
+    struct eg_sup_creds *old = s->creds;
+    uint32_t generation = r->policy->generation;
+    struct eg_link_message m = { .kind = EG_LINK_SWITCH, .generation = generation };
+    eg_sup_policy_free(s->policy);
+    s->policy = r->policy;
+    s->creds = r->creds;
+    r->policy = NULL;
+    r->creds = NULL;
+    if (eg_sup_sessions_derive(s) != EG_OK)
+        eg_log(EG_LOG_ERROR, "reload: out of memory for the phantoms of new services");
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        struct eg_sup_worker *w = &s->workers[i];
+        if (w->state != EG_SUP_WORKER_READY || w->accepted != generation)
+            continue; /* one that begins gets it all when it has prepared */
+        drop_old(w, old, s->creds);
+        eg_sup_worker_credentials(w);
+        eg_sup_worker_send(w, &m, NULL, 0);
+        for (unsigned k = 0; k < s->session_count; k++)
+            if (!s->sessions[k]->revoked)
+                eg_sup_worker_session(w, s->sessions[k]);
+    }
+    eg_sup_creds_free(old);
+    warn_of(s);
+    clear(s);
+    eg_log(EG_LOG_INFO, "a new policy is in force");
+    eg_sup_event(s, EG_RELOADED, 0, "generation %u", generation);
+    next(s);
+}
+
+void eg_sup_reload_check(struct eg_supervisor *s)
+{
+    struct eg_sup_reload *r = &s->reload;
+    unsigned ready = 0, accepted = 0;
+    if (r->step != EG_SUP_RELOAD_PREPARE || s->phase != EG_SUP_RUNNING)
+        return;
+    for (unsigned i = 0; i < s->worker_count; i++) {
+        struct eg_sup_worker *w = &s->workers[i];
+        if (w->state == EG_SUP_WORKER_STARTING)
+            return; /* it prepares the old policy: it is asked for the new one once it is ready */
+        if (w->state != EG_SUP_WORKER_READY)
+            continue;
+        ready++;
+        if (w->asked != r->policy->generation)
+            eg_sup_worker_policy(w, r->policy);
+        accepted += w->accepted == r->policy->generation;
+    }
+    if (ready > 0 && accepted == ready)
+        switch_over(s);
+}
+
+void eg_sup_reload_refused(struct eg_supervisor *s, uint32_t generation, const char *why)
+{
+    const struct eg_sup_reload *r = &s->reload;
+    if (r->step == EG_SUP_RELOAD_PREPARE && r->policy->generation == generation)
+        fail(s, why);
+}
+
+static void credentials_read(struct eg_supervisor *s)
+{
+    s->reload.step = EG_SUP_RELOAD_PREPARE;
+    s->reload.late.fire = too_late;
+    s->reload.late.ctx = s;
+    if (eg_timer_set(s->loop, &s->reload.late, eg_loop_now(s->loop) + EG_SUP_READY_MS) != EG_OK)
+        fail(s, "out of memory");
+    else
+        eg_sup_reload_check(s);
+}
+
+static void begin(struct eg_supervisor *s)
+{
+    struct eg_sup_reload *r = &s->reload;
+    struct eg_err err = { 0 };
+    char why[256];
+    enum eg_status status = eg_sup_policy_load(s, &r->policy, &err);
+    if (status == EG_OK) {
+        eg_sup_listeners_compare(s, r->policy->policy);
+        status = eg_sup_creds_new(s, r->policy->policy, &r->creds);
+    }
+    if (status != EG_OK) {
+        fail(s, eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status }, why, sizeof why));
+        return;
+    }
+    r->step = EG_SUP_RELOAD_CREDENTIALS;
+    eg_sup_creds_read(r->creds, credentials_read);
+    if (r->creds->open == 0) {
+        r->creds->done = NULL;
+        credentials_read(s);
+    }
+}
+
+void eg_sup_reload_ask(struct eg_supervisor *s)
+{
+    if (s->phase != EG_SUP_RUNNING || s->reload.step != EG_SUP_RELOAD_NONE)
+        s->reload.again = true;
+    else
+        begin(s);
+}
+
+void eg_sup_reload_cancel(struct eg_supervisor *s)
+{
+    s->reload.again = false;
+    clear(s);
+}

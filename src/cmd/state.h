@@ -1,0 +1,183 @@
+/* state.h - what the files of the supervisor share; nobody else includes it. supervisor.c holds the whole together, each other file one part of it:
+ * environ.c facts.c listeners.c credentials.c sessions.c workers.c reload.c policy.c control.c events.c */
+#ifndef EG_CMD_STATE_H
+#define EG_CMD_STATE_H
+
+#include <signal.h>
+
+#include "audit/audit.h"
+#include "cmd/link.h"
+#include "cmd/supervisor.h"
+#include "cred/cred.h"
+#include "ctl/server.h"
+#include "proxy/session.h"
+
+enum {
+    EG_SUP_WORKERS = 64,
+    EG_SUP_LISTENERS = 8,
+    EG_SUP_HELPERS = 8,          /* credential helpers at once */
+    EG_SUP_VAULT = 512 * 1024,
+    EG_SUP_BLOCK_MAX = 256 << 20,
+    EG_SUP_READY_MS = 30000,     /* for workers to begin, or to take a policy */
+    EG_SUP_STOP_MS = 1000,       /* from STOP to SIGKILL */
+    EG_SUP_BACKOFF_MS = 100,
+    EG_SUP_BACKOFF_MAX_MS = 5000,
+    EG_SUP_STABLE_MS = 10000,    /* a worker that lived so long begins with the least backoff again */
+};
+
+enum eg_sup_phase { EG_SUP_NEW, EG_SUP_STARTING, EG_SUP_RUNNING, EG_SUP_DRAINING, EG_SUP_STOPPING };
+
+/* ---- one compiled policy with the facts it was compiled with ---- */
+struct eg_sup_policy {
+    uint32_t generation;
+    int block_fd, facts_fd; /* sealed */
+    const void *block;
+    size_t block_n;
+    struct eg_policy *policy;
+};
+/* Reads, compiles, seals. Diagnostics go to stderr; the first error also to err (EG_INVALID). */
+enum eg_status eg_sup_policy_load(struct eg_supervisor *s, struct eg_sup_policy **ret, struct eg_err *err) EG_MUST_USE;
+void eg_sup_policy_free(struct eg_sup_policy *p);
+
+/* ---- credentials of one policy ---- */
+struct eg_sup_credential {
+    char *name, *place, *account;
+    enum eg_source_kind kind;
+    enum { EG_SUP_CRED_WAITING, EG_SUP_CRED_READING, EG_SUP_CRED_LOADED, EG_SUP_CRED_FAILED } state;
+    struct eg_secret *secret;
+    struct eg_err why;
+};
+struct eg_sup_helper;
+struct eg_sup_creds {
+    struct eg_supervisor *supervisor;
+    struct eg_sup_credential *list;
+    unsigned count, open; /* open: not yet loaded or failed */
+    struct eg_sup_helper *helpers[EG_SUP_HELPERS];
+    void (*done)(struct eg_supervisor *s); /* once, when open becomes 0; not from inside eg_sup_creds_read */
+};
+enum eg_status eg_sup_creds_new(struct eg_supervisor *s, const struct eg_policy *policy, struct eg_sup_creds **ret) EG_MUST_USE;
+/* Begins to read all; env: is read at once. */
+void eg_sup_creds_read(struct eg_sup_creds *c, void (*done)(struct eg_supervisor *s));
+void eg_sup_creds_free(struct eg_sup_creds *c);
+const struct eg_sup_credential *eg_sup_creds_find(const struct eg_sup_creds *c, struct eg_slice name);
+
+/* ---- sessions ---- */
+struct eg_sup_session {
+    char id[48], label[48], token[EG_TOKEN_HEX + 1];
+    uint64_t created_wall_us, expires_wall_us;
+    bool revoked;
+    struct eg_secret *key;
+    unsigned count;
+    struct eg_session_phantom *phantoms; /* owned texts */
+};
+void eg_sup_sessions_free(struct eg_supervisor *s);
+struct eg_sup_session *eg_sup_session_find(struct eg_supervisor *s, const char *id);
+/* Phantoms of all sessions by the current policy and credentials; what exists and still has its prefix stays as it is. */
+enum eg_status eg_sup_sessions_derive(struct eg_supervisor *s) EG_MUST_USE;
+
+/* ---- workers ---- */
+enum eg_sup_worker_state { EG_SUP_WORKER_DOWN, EG_SUP_WORKER_STARTING, EG_SUP_WORKER_READY };
+struct eg_sup_worker {
+    struct eg_supervisor *supervisor;
+    uint32_t number;
+    pid_t pid; /* 0: none */
+    enum eg_sup_worker_state state;
+    uint32_t accepted;   /* generation that it prepared last */
+    uint32_t asked;      /* generation that it was asked to prepare last */
+    bool furnished;      /* it was sent sessions and listeners: what changes from here on is sent too */
+    bool failed;         /* at start: why is in err */
+    struct eg_err err;
+    struct eg_link link;
+    struct eg_timer timer; /* DOWN: start again; STARTING: give up */
+    uint64_t since_ms;
+    uint32_t backoff_ms;
+    unsigned restarts;
+    unsigned warned;     /* lines of WARN in this second */
+    uint64_t warned_ms;
+    bool stats_asked, stats_known;
+    struct eg_engine_stats stats;
+};
+enum eg_status eg_sup_worker_start(struct eg_sup_worker *w, struct eg_err *err) EG_MUST_USE;
+/* Sends to one; a link that takes no more is the end of that worker. */
+void eg_sup_worker_send(struct eg_sup_worker *w, const struct eg_link_message *m, const int *fds, unsigned fd_count);
+void eg_sup_workers_send(struct eg_supervisor *s, const struct eg_link_message *m);
+void eg_sup_worker_policy(struct eg_sup_worker *w, const struct eg_sup_policy *p);
+void eg_sup_worker_credentials(struct eg_sup_worker *w);
+void eg_sup_worker_session(struct eg_sup_worker *w, const struct eg_sup_session *session);
+bool eg_sup_worker_reaped(struct eg_supervisor *s, pid_t pid, int wait_status);
+unsigned eg_sup_workers_alive(const struct eg_supervisor *s);
+void eg_sup_workers_kill(struct eg_supervisor *s);
+
+/* ---- reload ---- */
+enum eg_sup_reload_step { EG_SUP_RELOAD_NONE, EG_SUP_RELOAD_CREDENTIALS, EG_SUP_RELOAD_PREPARE };
+struct eg_sup_reload {
+    enum eg_sup_reload_step step;
+    bool again; /* asked for while one is under way */
+    struct eg_sup_policy *policy;
+    struct eg_sup_creds *creds;
+    struct eg_timer late;
+};
+void eg_sup_reload_ask(struct eg_supervisor *s);
+/* A worker answered, began or ended. */
+void eg_sup_reload_check(struct eg_supervisor *s);
+void eg_sup_reload_refused(struct eg_supervisor *s, uint32_t generation, const char *why);
+/* Gives up what is under way. */
+void eg_sup_reload_cancel(struct eg_supervisor *s);
+
+/* ---- listeners ---- */
+struct eg_sup_listener {
+    int fd; /* -1: closed for the drain */
+    struct eg_sockaddr at;
+    bool auth_none;
+    char *cert, *key;
+};
+enum eg_status eg_sup_listeners_open(struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
+/* Warns of listeners and other settings of the new policy that need a restart. */
+void eg_sup_listeners_compare(const struct eg_supervisor *s, const struct eg_policy *next);
+void eg_sup_listeners_close(struct eg_supervisor *s, bool forget);
+
+/* ---- events, control ---- */
+void eg_sup_event(struct eg_supervisor *s, enum eg_status reason, uint64_t number, const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* `end` events for what a dead worker left open. */
+void eg_sup_events_close(struct eg_supervisor *s, uint32_t writer);
+enum eg_status eg_sup_events_keep(const struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
+extern const struct eg_ctl_handler eg_sup_handlers[];
+
+/* ---- setup.c: before anything is opened ---- */
+/* Undumpable, no core, descriptors up to the hard limit, SIGPIPE and SIGXFSZ ignored, libsodium. */
+enum eg_status eg_sup_harden(struct eg_err *err) EG_MUST_USE;
+/* Copies of all texts; freed also when it fails. */
+enum eg_status eg_sup_options_copy(struct eg_supervisor_options *to, const struct eg_supervisor_options *from) EG_MUST_USE;
+void eg_sup_options_free(struct eg_supervisor_options *o);
+
+struct eg_supervisor {
+    struct eg_supervisor_options options; /* its texts are copies */
+    enum eg_sup_phase phase;
+    struct eg_loop *loop;
+    struct eg_vault *vault;
+    struct egress_ring *ring;
+    int ring_fd;
+    struct eg_trail trail;
+    uint32_t generation; /* last number given */
+    struct eg_sup_policy *policy;
+    struct eg_sup_creds *creds;
+    bool creds_read;
+    struct eg_sup_reload reload;
+    struct eg_sup_session **sessions;
+    unsigned session_count;
+    struct eg_sup_worker workers[EG_SUP_WORKERS];
+    unsigned worker_count;
+    struct eg_sup_listener listeners[EG_SUP_LISTENERS];
+    unsigned listener_count;
+    struct eg_ctl_server *control;
+    bool token_written;
+    int signals;
+    bool signals_set;
+    sigset_t old_mask;
+    struct eg_watch signal_watch;
+    struct eg_timer stop_timer;
+    bool stop_asked; /* a signal while it starts */
+    uint64_t started_wall_us, started_ms;
+};
+
+#endif

@@ -1,0 +1,347 @@
+/* worker.c - a worker process: gives up its privileges, then does what the supervisor's messages say with the engine. It opens no file and
+ * starts no process; everything comes over the link.
+ *
+ * Invariant: credentials of a reload wait in the vault until SWITCH, so that no exchange sees a new one under the old policy. */
+#include "cmd/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cmd/confine.h"
+#include "cmd/facts.h"
+#include "cmd/files.h"
+#include "cmd/link.h"
+#include "tls/context.h"
+
+enum { VAULT = 256 * 1024, BLOCK_MAX = 1 << 30, QUEUE_MAX = 256 * 1024 };
+
+struct staged { /* a credential that waits for SWITCH */
+    struct staged *next;
+    char *name;
+    enum eg_link_kind kind;
+    struct eg_secret *secret;
+    struct eg_err why;
+};
+
+struct mapping { /* of one policy; freed when the engine releases it */
+    const void *block, *facts;
+    size_t block_n, facts_n;
+};
+
+struct worker {
+    struct eg_loop *loop;
+    struct eg_vault *vault;
+    struct eg_engine *engine;
+    struct eg_link link;
+    struct staged *staged;
+    bool stop, draining;
+    int urandom;
+};
+
+static void reply(struct worker *w, const struct eg_link_message *m)
+{
+    if (eg_link_send(&w->link, m, NULL, 0, NULL) != EG_OK)
+        w->stop = true; /* a supervisor that does not read is gone, or will be */
+}
+
+static void reply_err(struct worker *w, enum eg_link_kind kind, uint32_t generation,
+                      enum eg_status status, const struct eg_err *err)
+{
+    char text[256];
+    struct eg_err bare = { .status = status };
+    eg_err_format(err && err->status != EG_OK ? err : &bare, text, sizeof text);
+    struct eg_link_message m = {
+        .kind = kind, .generation = generation, .status = status, .a = eg_slice_str(text)
+    };
+    reply(w, &m);
+}
+
+static void warn(void *ctx, const char *text)
+{
+    struct eg_slice s = eg_slice_str(text);
+    s.n = s.n > 240 ? 240 : s.n;
+    reply(ctx, &(struct eg_link_message){ .kind = EG_LINK_WARN, .a = s });
+}
+
+/* ---- policies ---- */
+
+static void release(void *ctx)
+{
+    struct mapping *m = ctx;
+    if (m->block)
+        munmap((void *)(uintptr_t)m->block, m->block_n);
+    if (m->facts)
+        munmap((void *)(uintptr_t)m->facts, m->facts_n);
+    free(m);
+}
+
+static enum eg_status prepare(struct worker *w, const int *fds, unsigned fd_count, struct eg_err *err)
+{
+    struct eg_facts facts;
+    struct mapping *m = calloc(1, sizeof *m);
+    if (!m)
+        return EG_NOMEM;
+    enum eg_status status = fd_count == 2 ? EG_OK : EG_INVALID;
+    if (status == EG_OK)
+        status = eg_file_map(fds[0], BLOCK_MAX, &m->block, &m->block_n, err);
+    if (status == EG_OK)
+        status = eg_file_map(fds[1], EG_FACTS_MAX, &m->facts, &m->facts_n, err);
+    if (status == EG_OK)
+        status = eg_facts_decode(m->facts, m->facts_n, &facts);
+    if (status != EG_OK) {
+        release(m);
+        return status;
+    }
+    return eg_engine_prepare(w->engine, m->block, m->block_n, &facts, release, m, err);
+}
+
+/* ---- credentials ---- */
+
+static enum eg_status put_one(void *ctx, const unsigned char *p, size_t n)
+{
+    void **pair = ctx;
+    return eg_creds_put(pair[0], eg_slice_str(pair[1]), p, n, NULL);
+}
+
+static void staged_free(struct staged *s)
+{
+    eg_secret_free(s->secret);
+    free(s->name);
+    free(s);
+}
+
+static void stage(struct worker *w, const struct eg_link_message *m)
+{
+    struct staged *s = calloc(1, sizeof *s);
+    struct staged **end = &w->staged;
+    if (!s || !(s->name = strndup(m->a.p, m->a.n))) {
+        free(s);
+        w->stop = true;
+        return;
+    }
+    s->kind = m->kind;
+    if (m->kind == EG_LINK_CREDENTIAL &&
+        (m->b.n == 0 || eg_secret_new(w->vault, m->b.p, m->b.n, &s->secret, &s->why) != EG_OK)) {
+        s->kind = EG_LINK_CREDENTIAL_FAILED;
+        (void)!eg_err_set(&s->why, EG_TOO_BIG, "vault", 0, "no room for the credential");
+    } else if (m->kind == EG_LINK_CREDENTIAL_FAILED) {
+        enum eg_status status = m->status == EG_OK ? EG_CREDENTIAL_UNAVAILABLE : m->status;
+        (void)!eg_err_set(&s->why, status, "credential", 0, "%.*s", (int)m->b.n, m->b.p);
+    }
+    while (*end)
+        end = &(*end)->next;
+    *end = s;
+}
+
+/* commit: they come into force; else they are forgotten. */
+static void unstage(struct worker *w, bool commit)
+{
+    struct eg_creds *creds = eg_engine_creds(w->engine);
+    while (w->staged) {
+        struct staged *s = w->staged;
+        enum eg_status status = EG_OK;
+        w->staged = s->next;
+        if (commit && s->kind == EG_LINK_CREDENTIAL_DROP)
+            eg_creds_drop(creds, eg_slice_str(s->name));
+        else if (commit && s->secret)
+            status = eg_secret_lend(s->secret, put_one, (void *[]){ creds, s->name });
+        else if (commit)
+            status = eg_creds_fail(creds, eg_slice_str(s->name), &s->why);
+        if (status != EG_OK) { /* an old value must not stay in the place of a new one */
+            eg_creds_drop(creds, eg_slice_str(s->name));
+            warn(w, "a credential could not be stored");
+        }
+        staged_free(s);
+    }
+}
+
+/* ---- messages ---- */
+
+static void listen_on(struct worker *w, const struct eg_link_message *m, int *fds, unsigned fd_count)
+{
+    struct eg_err err = { 0 };
+    enum eg_status status = EG_INVALID;
+    if (fd_count == 1) {
+        int fd = fds[0];
+        fds[0] = -1;
+        status = eg_engine_listen(w->engine, fd, &m->at, m->flag, m->a, m->b, &err);
+    }
+    if (status != EG_OK)
+        reply_err(w, EG_LINK_FAILED, m->generation, status, &err);
+}
+
+static void put_session(struct worker *w, const struct eg_link_message *m)
+{
+    struct eg_err err = { 0 };
+    struct eg_session_spec spec = { .id = m->a.p,
+                                    .label = m->b.p,
+                                    .token = m->c.p,
+                                    .expires_wall_us = m->when_us,
+                                    .phantoms = m->pairs,
+                                    .phantom_count = m->pair_count };
+    enum eg_status status = eg_engine_session_put(w->engine, &spec, &err);
+    if (status != EG_OK)
+        warn(w, *err.text ? err.text : "a session could not be stored");
+}
+
+static void drive(struct worker *w, const struct eg_link_message *m)
+{
+    struct eg_link_message answer = { .generation = m->generation };
+    switch (m->kind) {
+    case EG_LINK_SWITCH:
+        unstage(w, true);
+        eg_engine_switch(w->engine);
+        break;
+    case EG_LINK_ABANDON:
+        unstage(w, false);
+        eg_engine_abandon(w->engine);
+        break;
+    case EG_LINK_GO:
+        answer.kind = EG_LINK_READY;
+        reply(w, &answer);
+        break;
+    case EG_LINK_DRAIN:
+        if (!w->draining)
+            eg_engine_drain(w->engine);
+        w->draining = true;
+        break;
+    case EG_LINK_STATS_ASK:
+        answer.kind = EG_LINK_STATS;
+        eg_engine_stats(w->engine, &answer.stats);
+        reply(w, &answer);
+        break;
+    default:
+        w->stop = true;
+    }
+}
+
+static void message(struct eg_link *l, const struct eg_link_message *m, int *fds, unsigned fd_count)
+{
+    struct worker *w = l->ctx;
+    struct eg_err err = { 0 };
+    enum eg_status status;
+    switch (m->kind) {
+    case EG_LINK_POLICY:
+        status = prepare(w, fds, fd_count, &err);
+        reply_err(w, status == EG_OK ? EG_LINK_ACCEPTED : EG_LINK_REFUSED, m->generation, status, &err);
+        break;
+    case EG_LINK_LISTENER:
+        listen_on(w, m, fds, fd_count);
+        break;
+    case EG_LINK_SESSION_PUT:
+        put_session(w, m);
+        break;
+    case EG_LINK_SESSION_REVOKE:
+        eg_engine_session_revoke(w->engine, m->a.p);
+        break;
+    case EG_LINK_CREDENTIAL:
+    case EG_LINK_CREDENTIAL_FAILED:
+    case EG_LINK_CREDENTIAL_DROP:
+        stage(w, m);
+        break;
+    default:
+        drive(w, m);
+    }
+}
+
+static void link_closed(struct eg_link *l, enum eg_status why)
+{
+    (void)why;
+    ((struct worker *)l->ctx)->stop = true;
+}
+
+/* ---- the process ---- */
+
+static void signals(void)
+{
+    static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2 };
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, plain = { .sa_handler = SIG_DFL };
+    sigset_t none;
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) /* the supervisor decides what they mean */
+        sigaction(ignored[i], &ignore, NULL);
+    sigaction(SIGCHLD, &plain, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static enum eg_status leave(struct worker *w, const struct eg_worker_config *config, struct eg_err *err)
+{
+    int keep[2] = { config->link, config->trail.file };
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+        return eg_err_set(err, EG_IO, "worker", errno, "/dev/null");
+    enum eg_status status = eg_confine_descriptors(keep, 2, err);
+    if (status != EG_OK)
+        return status;
+    (void)clearenv();
+    w->urandom = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    if (w->urandom < 0)
+        return eg_err_set(err, EG_IO, "worker", errno, "/dev/urandom");
+    bool locked = false, weak = false;
+    status = eg_vault_new(&w->vault, VAULT, false, &locked, err);
+    if (status == EG_OK)
+        status = eg_tls_start(err); /* it may load a library: the last file of this process */
+    if (status == EG_OK)
+        status = eg_confine_privileges(&weak, err);
+    if (status == EG_OK && weak)
+        eg_log(EG_LOG_WARN, "worker %u keeps its user id: this system lets root not change it", config->number);
+    if (status == EG_OK)
+        status = eg_confine_calls(w->urandom, err);
+    return status;
+}
+
+static enum eg_status begin(struct worker *w, const struct eg_worker_config *config, struct eg_err *err)
+{
+    enum eg_status status = eg_loop_new(&w->loop, err);
+    struct eg_engine_config engine = { .loop = w->loop,
+                                       .trail = config->trail,
+                                       .vault = w->vault,
+                                       .splice = config->splice,
+                                       .warn = warn,
+                                       .ctx = w };
+    engine.trail.ring = config->ring;
+    engine.trail.writer = config->number;
+    if (status == EG_OK)
+        status = eg_engine_new(&engine, &w->engine, err);
+    w->link.message = message;
+    w->link.closed = link_closed;
+    w->link.ctx = w;
+    if (status == EG_OK)
+        status = eg_link_open(&w->link, w->loop, config->link, EG_LINK_TO_WORKER_MAX, 2, QUEUE_MAX, err);
+    return status;
+}
+
+_Noreturn void eg_worker_run(const struct eg_worker_config *config)
+{
+    struct eg_err err = { 0 };
+    struct worker w = { .urandom = -1 };
+    char text[256];
+    signals();
+    enum eg_status status = leave(&w, config, &err);
+    if (status == EG_OK)
+        status = begin(&w, config, &err);
+    if (status != EG_OK) {
+        struct eg_err bare = { .status = status };
+        eg_log(EG_LOG_ERROR, "worker %u: %s", config->number,
+               eg_err_format(err.status != EG_OK ? &err : &bare, text, sizeof text));
+        _exit(1);
+    }
+    while (!w.stop && !(w.draining && eg_engine_idle(w.engine))) {
+        status = eg_loop_tick(w.loop, -1, &err);
+        if (status != EG_OK)
+            break;
+    }
+    unstage(&w, false);
+    eg_engine_free(w.engine); /* writes the `end` events of what it cuts */
+    eg_link_close(&w.link);
+    eg_loop_free(w.loop);
+    eg_vault_free(w.vault);
+    _exit(status == EG_OK ? 0 : 1);
+}

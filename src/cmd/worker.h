@@ -1,0 +1,19 @@
+/* worker.h - one worker process: the engine on a loop, driven by the supervisor's messages. */
+#ifndef EG_CMD_WORKER_H
+#define EG_CMD_WORKER_H
+
+#include "audit/audit.h"
+
+struct eg_worker_config {
+    uint32_t number;          /* from 1: the audit's writer */
+    int link;                 /* its end of the pair */
+    struct egress_ring *ring; /* mapped before the fork */
+    struct eg_trail trail;    /* file, strict, destinations */
+    bool splice;
+};
+
+/* In the child, right after fork. Gives up what it must not have, works until told to stop or until the link ends, and never returns:
+ * exit status 0, or 1 when it could not begin. */
+_Noreturn void eg_worker_run(const struct eg_worker_config *config);
+
+#endif

@@ -1,0 +1,328 @@
+/* workers.c - starts workers, tells each everything it must know, hears what it answers, and starts one anew when it dies.
+ *
+ * Invariants: what a worker sends is hostile: it is bounded, checked against what was asked, and never more than a text for the log; a worker
+ * whose link breaks is killed; every death is in the audit, with the `end` of what it left open. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cmd/state.h"
+#include "cmd/worker.h"
+#include "net/sock.h"
+
+enum { QUEUE_MAX = 8 << 20, WARN_LINES = 10 };
+
+static void give_up(struct eg_sup_worker *w)
+{
+    eg_link_close(&w->link);
+    if (w->pid > 0)
+        (void)kill(w->pid, SIGKILL); /* the rest is done when it is reaped */
+}
+
+void eg_sup_worker_send(struct eg_sup_worker *w, const struct eg_link_message *m, const int *fds,
+                        unsigned fd_count)
+{
+    struct eg_err err = { 0 };
+    if (!w->link.open || eg_link_send(&w->link, m, fds, fd_count, &err) == EG_OK)
+        return;
+    eg_log(EG_LOG_ERROR, "worker %u does not take messages: %s", w->number, err.text);
+    give_up(w);
+}
+
+void eg_sup_workers_send(struct eg_supervisor *s, const struct eg_link_message *m)
+{
+    for (unsigned i = 0; i < s->worker_count; i++)
+        if (s->workers[i].pid > 0)
+            eg_sup_worker_send(&s->workers[i], m, NULL, 0);
+}
+
+/* ---- what it must know ---- */
+
+void eg_sup_worker_policy(struct eg_sup_worker *w, const struct eg_sup_policy *p)
+{
+    int fds[2] = { p->block_fd, p->facts_fd };
+    struct eg_link_message m = { .kind = EG_LINK_POLICY, .generation = p->generation };
+    w->asked = p->generation;
+    eg_sup_worker_send(w, &m, fds, 2);
+}
+
+struct lending {
+    struct eg_sup_worker *worker;
+    const char *name;
+};
+
+static enum eg_status send_credential(void *ctx, const unsigned char *p, size_t n)
+{
+    struct lending *l = ctx;
+    struct eg_link_message m = { .kind = EG_LINK_CREDENTIAL,
+                                 .a = eg_slice_str(l->name),
+                                 .b = eg_slice(p, n) };
+    eg_sup_worker_send(l->worker, &m, NULL, 0);
+    return EG_OK;
+}
+
+void eg_sup_worker_credentials(struct eg_sup_worker *w)
+{
+    const struct eg_sup_creds *c = w->supervisor->creds;
+    for (unsigned i = 0; i < c->count; i++) {
+        const struct eg_sup_credential *e = &c->list[i];
+        struct lending l = { w, e->name };
+        char why[256];
+        if (e->state == EG_SUP_CRED_LOADED && eg_secret_lend(e->secret, send_credential, &l) == EG_OK)
+            continue;
+        eg_err_format(&e->why, why, sizeof why);
+        struct eg_link_message m = { .kind = EG_LINK_CREDENTIAL_FAILED,
+                                     .status = e->why.status,
+                                     .a = eg_slice_str(e->name),
+                                     .b = eg_slice_str(why) };
+        eg_sup_worker_send(w, &m, NULL, 0);
+    }
+}
+
+void eg_sup_worker_session(struct eg_sup_worker *w, const struct eg_sup_session *e)
+{
+    struct eg_link_message m = { .kind = EG_LINK_SESSION_PUT,
+                                 .a = eg_slice_str(e->id),
+                                 .b = eg_slice_str(e->label),
+                                 .c = eg_slice_str(e->token),
+                                 .when_us = e->expires_wall_us,
+                                 .pair_count = e->count };
+    if (e->count)
+        memcpy(m.pairs, e->phantoms, e->count * sizeof *e->phantoms);
+    eg_sup_worker_send(w, &m, NULL, 0);
+    m = (struct eg_link_message){ .kind = EG_LINK_SESSION_REVOKE, .a = eg_slice_str(e->id) };
+    if (e->revoked) /* put all the same: its token must answer token_revoked */
+        eg_sup_worker_send(w, &m, NULL, 0);
+}
+
+/* It has the policy: now all the rest, listeners last, so that it accepts nobody before it can judge. */
+static void furnish(struct eg_sup_worker *w)
+{
+    struct eg_supervisor *s = w->supervisor;
+    struct eg_link_message m = { .kind = EG_LINK_SWITCH };
+    w->furnished = true;
+    eg_sup_worker_credentials(w);
+    eg_sup_worker_send(w, &m, NULL, 0);
+    for (unsigned i = 0; i < s->session_count; i++)
+        eg_sup_worker_session(w, s->sessions[i]);
+    for (unsigned i = 0; i < s->listener_count; i++) {
+        const struct eg_sup_listener *l = &s->listeners[i];
+        m = (struct eg_link_message){ .kind = EG_LINK_LISTENER,
+                                      .at = l->at,
+                                      .flag = l->auth_none,
+                                      .a = eg_slice_str(l->cert),
+                                      .b = eg_slice_str(l->key) };
+        if (l->fd >= 0)
+            eg_sup_worker_send(w, &m, &l->fd, 1);
+    }
+    m = (struct eg_link_message){ .kind = EG_LINK_GO };
+    eg_sup_worker_send(w, &m, NULL, 0);
+}
+
+/* ---- what it says ---- */
+
+/* At most WARN_LINES a second; the text is escaped by the log. */
+static void said(struct eg_sup_worker *w, struct eg_slice text)
+{
+    uint64_t now = eg_loop_now(w->supervisor->loop);
+    if (now - w->warned_ms >= 1000) {
+        w->warned_ms = now;
+        w->warned = 0;
+    }
+    if (w->warned++ < WARN_LINES)
+        eg_log(EG_LOG_WARN, "worker %u: %.*s", w->number, (int)(text.n > 240 ? 240 : text.n), text.p);
+}
+
+static void accepted(struct eg_sup_worker *w, const struct eg_link_message *m)
+{
+    struct eg_supervisor *s = w->supervisor;
+    if (m->generation != w->asked || w->accepted == w->asked)
+        return;
+    w->accepted = m->generation;
+    if (w->state == EG_SUP_WORKER_STARTING && m->generation == s->policy->generation)
+        furnish(w);
+    else
+        eg_sup_reload_check(s);
+}
+
+static void unable(struct eg_sup_worker *w, const struct eg_link_message *m)
+{
+    enum eg_status status = m->status == EG_OK ? EG_INTERNAL : m->status;
+    said(w, m->a);
+    if (w->state == EG_SUP_WORKER_STARTING && !w->failed) {
+        w->failed = true;
+        (void)!eg_err_set(&w->err, status, "worker", 0, "%.*s", (int)(m->a.n > 180 ? 180 : m->a.n), m->a.p);
+    }
+    give_up(w);
+}
+
+static void message(struct eg_link *l, const struct eg_link_message *m, int *fds, unsigned fd_count)
+{
+    struct eg_sup_worker *w = l->ctx;
+    struct eg_supervisor *s = w->supervisor;
+    (void)fds;
+    (void)fd_count;
+    if (m->kind == EG_LINK_ACCEPTED) {
+        accepted(w, m);
+    } else if (m->kind == EG_LINK_REFUSED && w->state == EG_SUP_WORKER_READY) {
+        char why[128];
+        snprintf(why, sizeof why, "%.*s", (int)(m->a.n > 120 ? 120 : m->a.n), m->a.p);
+        if (m->generation == w->asked)
+            eg_sup_reload_refused(s, m->generation, why);
+    } else if (m->kind == EG_LINK_REFUSED || m->kind == EG_LINK_FAILED) {
+        unable(w, m);
+    } else if (m->kind == EG_LINK_READY && w->state == EG_SUP_WORKER_STARTING && w->furnished) {
+        w->state = EG_SUP_WORKER_READY;
+        w->since_ms = eg_loop_now(s->loop);
+        eg_timer_clear(s->loop, &w->timer);
+        eg_sup_reload_check(s);
+    } else if (m->kind == EG_LINK_STATS && w->stats_asked) {
+        w->stats = m->stats;
+        w->stats_known = true;
+        w->stats_asked = false;
+        if (s->control)
+            eg_ctl_server_poke(s->control);
+    } else if (m->kind == EG_LINK_WARN) {
+        said(w, m->a);
+    } else {
+        eg_log(EG_LOG_ERROR, "worker %u sent what it was not asked for", w->number);
+        give_up(w);
+    }
+}
+
+static void link_closed(struct eg_link *l, enum eg_status why)
+{
+    struct eg_sup_worker *w = l->ctx;
+    if (why != EG_EOF)
+        eg_log(EG_LOG_ERROR, "worker %u sent what is no message", w->number);
+    give_up(w);
+}
+
+/* ---- life and death ---- */
+
+static void late(struct eg_timer *t)
+{
+    struct eg_sup_worker *w = t->ctx;
+    struct eg_err err = { 0 };
+    if (w->pid > 0) {
+        eg_log(EG_LOG_ERROR, "worker %u did not begin in time", w->number);
+        give_up(w);
+    } else if (eg_sup_worker_start(w, &err) != EG_OK) {
+        eg_log(EG_LOG_ERROR, "worker %u: %s", w->number, err.text);
+        w->backoff_ms = EG_SUP_BACKOFF_MAX_MS;
+        if (eg_timer_set(w->supervisor->loop, t, eg_loop_now(w->supervisor->loop) + w->backoff_ms) != EG_OK)
+            eg_supervisor_quit(w->supervisor, true);
+    }
+}
+
+enum eg_status eg_sup_worker_start(struct eg_sup_worker *w, struct eg_err *err)
+{
+    struct eg_supervisor *s = w->supervisor;
+    int fds[2];
+    enum eg_status status = eg_sock_pair(fds, err);
+    if (status != EG_OK)
+        return status;
+    struct eg_worker_config config = { .number = w->number,
+                                       .link = fds[1],
+                                       .ring = s->ring,
+                                       .trail = s->trail,
+                                       .splice = s->options.splice };
+    w->pid = fork();
+    if (w->pid == 0)
+        eg_worker_run(&config);
+    close(fds[1]);
+    if (w->pid < 0) {
+        w->pid = 0;
+        close(fds[0]);
+        return eg_err_set(err, EG_IO, "worker", 0, "fork failed");
+    }
+    w->state = EG_SUP_WORKER_STARTING;
+    w->accepted = w->asked = 0;
+    w->failed = w->stats_asked = w->furnished = false;
+    w->since_ms = eg_loop_now(s->loop);
+    eg_err_reset(&w->err);
+    w->link.message = message;
+    w->link.closed = link_closed;
+    w->link.ctx = w;
+    w->timer.fire = late;
+    w->timer.ctx = w;
+    status = eg_link_open(&w->link, s->loop, fds[0], EG_LINK_FROM_WORKER_MAX, 0, QUEUE_MAX, err);
+    if (status == EG_OK)
+        status = eg_timer_set(s->loop, &w->timer, eg_loop_now(s->loop) + EG_SUP_READY_MS);
+    if (status == EG_OK)
+        eg_sup_worker_policy(w, s->policy);
+    else
+        (void)kill(w->pid, SIGKILL);
+    return EG_OK; /* from here on its end is noticed when it is reaped */
+}
+
+static void describe(int status, char *out, size_t cap)
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, cap, "signal %d", WTERMSIG(status));
+    else
+        snprintf(out, cap, "exit status %d", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+static void restart_later(struct eg_sup_worker *w)
+{
+    struct eg_supervisor *s = w->supervisor;
+    uint64_t now = eg_loop_now(s->loop);
+    bool stable = w->state == EG_SUP_WORKER_READY && now - w->since_ms >= EG_SUP_STABLE_MS;
+    w->backoff_ms = w->backoff_ms == 0 || stable                     ? EG_SUP_BACKOFF_MS
+                    : w->backoff_ms * 2 > EG_SUP_BACKOFF_MAX_MS ? EG_SUP_BACKOFF_MAX_MS
+                                                                     : w->backoff_ms * 2;
+    w->restarts++;
+    if (eg_timer_set(s->loop, &w->timer, now + w->backoff_ms) != EG_OK)
+        eg_supervisor_quit(s, true);
+}
+
+bool eg_sup_worker_reaped(struct eg_supervisor *s, pid_t pid, int wait_status)
+{
+    struct eg_sup_worker *w = NULL;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        if (s->workers[i].pid == pid)
+            w = &s->workers[i];
+    if (!w)
+        return false;
+    bool ending = s->phase == EG_SUP_DRAINING || s->phase == EG_SUP_STOPPING;
+    bool fine = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+    w->pid = 0;
+    w->furnished = false;
+    eg_timer_clear(s->loop, &w->timer);
+    eg_link_close(&w->link);
+    if (!(ending && fine)) {
+        char how[48];
+        describe(wait_status, how, sizeof how);
+        eg_log(EG_LOG_ERROR, "worker %u ended: %s", w->number, how);
+        eg_sup_event(s, EG_WORKER_DIED, 0, "worker %u: %s", w->number, how);
+        eg_sup_events_close(s, w->number);
+    }
+    if (s->phase == EG_SUP_STARTING && !w->failed) {
+        w->failed = true;
+        (void)!eg_err_set(&w->err, EG_INTERNAL, "worker", 0, "worker %u ended before it was ready", w->number);
+    }
+    if (s->phase == EG_SUP_RUNNING)
+        restart_later(w);
+    w->state = EG_SUP_WORKER_DOWN;
+    eg_sup_reload_check(s);
+    return true;
+}
+
+unsigned eg_sup_workers_alive(const struct eg_supervisor *s)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < s->worker_count; i++)
+        n += s->workers[i].pid > 0;
+    return n;
+}
+
+void eg_sup_workers_kill(struct eg_supervisor *s)
+{
+    for (unsigned i = 0; i < s->worker_count; i++)
+        if (s->workers[i].pid > 0)
+            (void)kill(s->workers[i].pid, SIGKILL);
+}

@@ -20,7 +20,8 @@ struct eg_secret;
  * the same and *locked tells. libsodium must be initialised. */
 enum eg_status eg_vault_new(struct eg_vault **ret, size_t capacity, bool lock_required,
                             bool *locked, struct eg_err *err) EG_MUST_USE;
-/* Wipes and frees. NULL is fine. Secrets of it are dead afterwards. */
+/* Wipes and frees, the handles of its secrets too: they must not be used or freed afterwards. NULL
+ * is fine. A forked child does not have the pages: it must neither lend, compare nor free. */
 void eg_vault_free(struct eg_vault *v);
 
 /* Copies n bytes (n >= 1) into the vault. The caller wipes its own copy. EG_TOO_BIG when the vault

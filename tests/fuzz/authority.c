@@ -1,7 +1,8 @@
 /* authority.c - any bytes as host, authority, address, range, request-target and path.
  *
- * What is accepted is in the grammar and is its own canonical form; addresses agree with the C library's strict parser; the
- * canonical path is stable, and its verdict is that of a reader who decodes again and again. */
+ * What is accepted is in the grammar and is its own canonical form; addresses agree with
+ * the C library's strict parser; the canonical path is stable, and its verdict is that of a reader
+ * who decodes again and again. */
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>

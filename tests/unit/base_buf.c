@@ -1,4 +1,5 @@
-/* base_buf.c - the byte queue: against a plain model, at its ceiling, and that it leaves nothing behind. */
+/* base_buf.c - the byte queue: against a plain model, at its ceiling, and that wiping leaves
+ * nothing behind. */
 #include <criterion/criterion.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* base_uri.c - what the tables of tests/vectors can't say: every byte, every length, conversions, untouched outputs. */
+/* base_uri.c - what the tables of tests/vectors can't say: every byte, every length, conversions,
+ * untouched outputs. */
 #include <criterion/criterion.h>
 #include <netinet/in.h>
 #include <stdio.h>

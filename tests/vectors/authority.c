@@ -1,4 +1,5 @@
-/* authority.c - runs every row of authority.md: one spelling, its canonical form or the whole refusal.
+/* authority.c - runs every row of authority.md: one spelling, its canonical form or the
+ * whole refusal.
  *
  * What is accepted is parsed once more: the canonical form is its own canonical form. */
 #include <criterion/criterion.h>

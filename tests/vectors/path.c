@@ -1,4 +1,5 @@
-/* path.c - runs every row of path.md: a raw path, its canonical form or refusal, and whether rules may be applied to it. */
+/* path.c - runs every row of path.md: a raw path, its canonical form or refusal, and whether
+ * rules may be applied to it. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 

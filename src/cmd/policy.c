@@ -173,3 +173,16 @@ enum eg_status eg_sup_policy_load(struct eg_supervisor *s, struct eg_sup_policy 
     *ret = p;
     return EG_OK;
 }
+
+enum eg_status eg_supervisor_check(const struct eg_supervisor_options *options, struct eg_err *err)
+{
+    struct eg_sup_policy *p = NULL;
+    struct eg_supervisor *s = calloc(1, sizeof *s);
+    if (!s)
+        return EG_NOMEM;
+    s->options = *options; /* borrowed for this call */
+    enum eg_status status = eg_sup_policy_load(s, &p, err);
+    eg_sup_policy_free(p);
+    free(s);
+    return status;
+}

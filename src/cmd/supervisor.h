@@ -17,7 +17,8 @@ struct eg_policy_source { /* read anew at every reload */
     bool trusted;
 };
 
-/* A copy of the environment taken at start, before the process' own is overwritten (/proc/self/environ must not show a key). Values that no credential, trust store or option asked for are not kept. */
+/* A copy of the environment taken at start, before the process' own is overwritten (/proc/self/environ must not show a key). All of it is kept, since a reload may name
+ * other variables: in memory that no core holds and no forked process inherits. */
 struct eg_environ;
 enum eg_status eg_environ_take(struct eg_environ **ret) EG_MUST_USE; /* copies; */
 const char *eg_environ_get(const struct eg_environ *e, const char *name); /* NULL when unset */
@@ -51,6 +52,8 @@ struct eg_supervisor_listener {
 /* Compiles the policy (diagnostics to stderr), opens listeners, ring, audit file, control socket; nothing is started when anything fails:
  * EG_INVALID for the policy (exit 3), else EG_IO, EG_EXISTS ... with err. */
 enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options, struct eg_supervisor **ret, struct eg_err *err) EG_MUST_USE;
+/* `egressd -t`: compiles only; diagnostics (warnings too) go to stderr. EG_INVALID, EG_NOMEM. */
+enum eg_status eg_supervisor_check(const struct eg_supervisor_options *options, struct eg_err *err) EG_MUST_USE;
 /* Reads the credentials (helpers with deadlines; failures are recorded and warned of), forks the workers and waits until each is ready. */
 enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
 /* Runs until eg_supervisor_quit, SIGTERM/SIGINT (drain) or a fatal fault; then stops the workers, writes events_file, removes socket and token file. */

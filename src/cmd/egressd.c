@@ -1,0 +1,157 @@
+/* egressd.c - the daemon's command line: one supervisor until SIGTERM. It says on stdout, in one line, when it is ready. */
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cmd/commands.h"
+#include "cmd/daemon.h"
+#include "cmd/supervisor.h"
+
+#ifndef EG_VERSION
+#define EG_VERSION "0"
+#endif
+
+struct settings {
+    struct eg_policy_source policy;
+    struct eg_supervisor_options options;
+    struct eg_sockaddr listen;
+    char control[4096];
+    bool check;
+};
+
+static const char *value(const struct eg_cmd_given *g, unsigned n, const char *name)
+{
+    return eg_cmd_value(&eg_egressd_options, g, n, name);
+}
+
+static bool level(const char *text)
+{
+    static const char *const names[] = { "error", "warn", "info", "debug" };
+    for (int i = 0; i < 4; i++)
+        if (strcmp(text, names[i]) == 0) {
+            eg_log_set_level((enum eg_log_level)i);
+            return true;
+        }
+    return false;
+}
+
+/* -1, or the exit status of a usage error. */
+static int take(struct settings *s, const struct eg_cmd_given *g, unsigned n)
+{
+    const struct eg_cmd_options *o = &eg_egressd_options;
+    unsigned long long workers = 1;
+    const char *v = value(g, n, "policy");
+    if (!v)
+        return eg_cmd_usage(o, "--policy FILE is required");
+    s->policy = (struct eg_policy_source){ v, EG_LAYER_COMMAND, true };
+    if ((v = value(g, n, "listen")) && !eg_daemon_listen(v, &s->listen))
+        return eg_cmd_usage(o, "--listen takes a loopback address and a port: 127.0.0.1:3128 or [::1]:0");
+    s->options.listen = v ? &s->listen : NULL;
+    if ((v = value(g, n, "workers")) &&
+        (!eg_slice_u64(eg_slice_str(v), &workers) || workers < 1 || workers > 64))
+        return eg_cmd_usage(o, "--workers takes 1 to 64");
+    s->options.workers = (unsigned)workers;
+    if ((v = value(g, n, "log")) && !level(v))
+        return eg_cmd_usage(o, "--log takes error, warn, info or debug");
+    v = value(g, n, "control");
+    if (v && strlen(v) >= sizeof s->control)
+        return eg_cmd_usage(o, "the path of --control is too long");
+    if (v)
+        memcpy(s->control, v, strlen(v) + 1);
+    else if (eg_cmd_control_path(s->control, sizeof s->control) != EG_OK)
+        return eg_cmd_usage(o, "--control PATH is required: the default path is too long");
+    s->options.token_file = value(g, n, "token-file");
+    s->options.splice = !value(g, n, "no-splice");
+    for (unsigned i = 0; i < n; i++)
+        s->check = s->check || o->list[g[i].index].letter == 't';
+    return -1;
+}
+
+static int failed(const struct eg_err *err, enum eg_status status)
+{
+    char text[256];
+    struct eg_err bare = { .status = status };
+    eg_log(EG_LOG_ERROR, "%s", eg_err_format(err->status != EG_OK ? err : &bare, text, sizeof text));
+    return status == EG_INVALID ? EG_EXIT_POLICY : EG_EXIT_FAILED;
+}
+
+static void say_ready(const struct eg_supervisor *s, const char *control)
+{
+    struct eg_supervisor_listener at[8];
+    unsigned n = eg_supervisor_listeners(s, at, 8);
+    json_t *listeners = json_array();
+    for (unsigned i = 0; i < n && i < 8; i++) {
+        char text[EG_ADDR_TEXT];
+        json_array_append_new(listeners, json_pack("{s:s,s:i,s:[s]}", "address",
+                                                   eg_addr_format(&at[i].at.addr, text, sizeof text),
+                                                   "port", (int)at[i].at.port, "protocols", "http"));
+    }
+    json_t *ready = json_pack("{s:s,s:o,s:s}", "event", "ready", "listeners", listeners, "control", control);
+    char *line = ready ? json_dumps(ready, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    if (line)
+        printf("%s\n", line);
+    fflush(stdout);
+    free(line);
+    json_decref(ready);
+}
+
+static int serve(struct settings *s)
+{
+    struct eg_err err = { 0 };
+    struct eg_environ *environment = NULL;
+    struct eg_supervisor *supervisor = NULL;
+    enum eg_status status = eg_environ_take(&environment);
+    if (status == EG_OK) {
+        eg_environ_wipe_own();
+        s->options.environment = environment;
+        status = eg_supervisor_new(&s->options, &supervisor, &err);
+    }
+    if (status == EG_OK)
+        status = eg_supervisor_start(supervisor, &err);
+    if (status == EG_OK) {
+        say_ready(supervisor, s->control);
+        status = eg_supervisor_run(supervisor, &err);
+    }
+    eg_supervisor_free(supervisor);
+    eg_environ_free(environment);
+    return status == EG_OK ? EG_EXIT_OK : failed(&err, status);
+}
+
+int main(int argc, char **argv)
+{
+    struct eg_cmd_given given[EG_CMD_OPTIONS_MAX];
+    unsigned count;
+    int operand;
+    static struct settings s;
+    int code = eg_cmd_parse(&eg_egressd_options, argc, argv, given, EG_CMD_OPTIONS_MAX, &count, &operand);
+    if (code >= 0)
+        return code;
+    if (operand < argc)
+        return eg_cmd_usage(&eg_egressd_options, "there are no operands");
+    if (value(given, count, "version")) {
+        printf("egressd %s\n", EG_VERSION);
+        return EG_EXIT_OK;
+    }
+    s.options.listen_fd = -1;
+    code = take(&s, given, count);
+    if (code >= 0)
+        return code;
+    s.options.policies = &s.policy;
+    s.options.policy_count = 1;
+    s.options.default_session = true;
+    s.options.control_path = s.control;
+    struct eg_err err = { 0 };
+    enum eg_status status = EG_OK;
+    if (s.check) {
+        status = eg_supervisor_check(&s.options, &err);
+        return status == EG_OK ? EG_EXIT_OK : failed(&err, status);
+    }
+    if (!value(given, count, "control") && (status = eg_daemon_default_folder(s.control, &err)) != EG_OK)
+        return failed(&err, status);
+    return serve(&s);
+}

@@ -1,0 +1,154 @@
+/* block.h - the layout of a compiled policy. Internal to the room; policy.h says what may be asked of it.
+ *
+ * One head, then arrays of fixed-size records, then a pool of texts. Every reference is an index or an offset into the pool, so the
+ * block is the same at every address. Numbers are in the machine's order: a block never leaves the machine. All
+ * texts are followed by a NUL. Booleans are octets: what is not 0 is true. */
+#ifndef EG_POLICY_BLOCK_H
+#define EG_POLICY_BLOCK_H
+
+#include "policy/model.h"
+
+enum { EG_BLOCK_VERSION = 1, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
+#define EG_BLOCK_MAGIC "EGPOLICY"
+
+struct eg_block_text {
+    uint32_t offset, length; /* in the pool */
+};
+struct eg_block_range {
+    uint32_t first, count;
+};
+struct eg_block_addr {
+    uint8_t family, b[16], tls, literal, padding;
+    uint16_t port, padding2;
+    struct eg_block_text host;
+};
+
+/* What rules name: an exact name, the names below one, or a prefix of addresses. All rules on it are neighbours, deny first. */
+struct eg_block_target {
+    uint32_t kind;                /* enum eg_pattern_kind */
+    struct eg_block_text key;     /* host; or family, bits and the 16 octets of the address */
+    struct eg_block_range rules;
+    struct eg_block_text allowed; /* "https on 443, http on 80"; empty: no allow rule */
+};
+
+struct eg_block_rule {
+    uint8_t action, scheme, sni_optional, padding[5];
+    uint64_t max_request_body;
+    struct eg_block_range ports; /* count 0: any */
+    struct eg_block_text rule, why;
+};
+
+struct eg_block_slot {
+    uint32_t kind;
+    struct eg_block_text name;
+};
+struct eg_block_write {
+    uint32_t credential;
+    struct eg_block_text name, before, after;
+};
+struct eg_block_service {
+    struct eg_block_text name, route, base_path, credential;
+    struct eg_block_addr upstream;
+    struct eg_block_range accept, write, strip, keys;
+    struct eg_block_text env_base_url, env_base_path, shape_prefix, ca_pem, client_cert_pem, client_key_pem, server_name, rule;
+    uint32_t shape_length, padding;
+};
+
+struct eg_block_host { /* of a credential */
+    uint8_t kind, family, bits, padding, b[16];
+    struct eg_block_text host;
+};
+struct eg_block_credential {
+    uint32_t kind, padding;
+    struct eg_block_text name, place, account, rule;
+    struct eg_block_range hosts;
+};
+
+struct eg_block_listen {
+    struct eg_block_addr at;
+    uint32_t auth_none, padding;
+    struct eg_block_text cert_pem, key_pem, rule;
+};
+
+struct eg_block_settings {
+    struct eg_block_addr dns[4], proxy;
+    uint32_t dns_count, audit_capacity;
+    uint8_t ca_system, via, audit_strict, audit_destinations, has_proxy, proxy_resolve_local, allow_metadata, padding;
+    struct eg_block_text name, file, ca_pem, audit_file, proxy_credential;
+};
+
+enum eg_block_section {
+    EG_BLOCK_SLOTS_HASH, /* uint32_t: 0, or index of a target + 1; a power of two, never full */
+    EG_BLOCK_TARGETS,
+    EG_BLOCK_RULES,
+    EG_BLOCK_PORTS, /* uint16_t */
+    EG_BLOCK_SERVICES,
+    EG_BLOCK_SLOTS,  /* accepted */
+    EG_BLOCK_WRITES,
+    EG_BLOCK_NAMES,  /* eg_block_text: strip and env keys */
+    EG_BLOCK_CREDENTIALS,
+    EG_BLOCK_HOSTS,
+    EG_BLOCK_LISTEN,
+    EG_BLOCK_POOL,
+    EG_BLOCK_SECTIONS
+};
+
+struct eg_block_head {
+    char magic[8];
+    uint32_t version, size;
+    unsigned char id[32];
+    unsigned char hash_key[16];
+    struct {
+        uint32_t offset, count;
+    } sections[EG_BLOCK_SECTIONS];
+    uint8_t below_labels[16]; /* bit n: some "*." pattern has n labels */
+    uint8_t prefixes4[8];     /* bit n: some prefix of n bits */
+    uint8_t prefixes6[24];
+    struct eg_limits limits;
+    struct eg_block_settings settings;
+};
+
+/* Size of one record of each section. */
+extern const uint32_t eg_block_record[EG_BLOCK_SECTIONS];
+
+struct eg_policy {
+    const struct eg_block_head *head;
+    const uint32_t *hash;
+    const struct eg_block_target *targets;
+    const struct eg_block_rule *rules;
+    const uint16_t *ports;
+    const struct eg_block_service *services;
+    const struct eg_block_slot *slots;
+    const struct eg_block_write *writes;
+    const struct eg_block_text *names;
+    const struct eg_block_credential *credentials;
+    const struct eg_block_host *hosts;
+    const struct eg_block_listen *listen;
+    const char *pool;
+    uint32_t count[EG_BLOCK_SECTIONS];
+    struct eg_settings settings;
+};
+
+/* Index into the hash for a key of a kind; the caller masks. */
+uint64_t eg_block_hash(const unsigned char key[16], enum eg_pattern_kind kind, struct eg_slice text);
+/* 18 bytes for a prefix; host bits are cleared. */
+void eg_block_prefix_key(const struct eg_addr *a, uint8_t bits, unsigned char out[EG_BLOCK_PREFIX_KEY]);
+static inline struct eg_slice eg_block_slice(const struct eg_policy *p, struct eg_block_text t)
+{
+    return eg_slice(p->pool + t.offset, t.length);
+}
+static inline bool eg_block_bit(const uint8_t *bits, unsigned n)
+{
+    return bits[n / 8] >> (n % 8) & 1;
+}
+
+/* Appends the block of the model to out. EG_NOMEM, EG_TOO_BIG. */
+enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out, struct eg_err *err) EG_MUST_USE;
+/* The hash of the meaning: no places, no order, no reasons, no names of files. */
+enum eg_status eg_block_meaning(struct eg_model *m, unsigned char id[32]) EG_MUST_USE;
+/* Warnings that need the whole policy: rules that a deny shadows, tunnels beside services. */
+void eg_policy_lint(struct eg_model *m, const struct eg_policy *p);
+/* Is there a deny rule that covers every flow the pattern and these ports could have? Its "file:line", or empty. */
+struct eg_slice eg_policy_covered(const struct eg_policy *p, const struct eg_pattern *to, const uint16_t *ports, unsigned count);
+
+#endif

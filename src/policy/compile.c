@@ -1,0 +1,129 @@
+/* compile.c - all files to one block, in order: text, tree, types, model, checks across files, block, warnings.
+ *
+ * Every file is read to its end before anything is given up, so that one run reports every problem. Nothing is compiled when there
+ * is an error. All intermediate memory is one arena; private keys that were read into it are wiped before it goes. */
+#include "policy/block.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "policy/check.h"
+
+enum { FILES_MAX = 64, ARENA_MAX = 512 << 20 };
+
+struct job {
+    struct eg_arena arena;
+    struct eg_model model;
+    struct eg_source sources[FILES_MAX];
+    struct eg_yaml *roots[FILES_MAX];
+    unsigned order[FILES_MAX]; /* by layer, then as given */
+    unsigned count;
+};
+
+static void sort_layers(struct job *j)
+{
+    unsigned n = 0;
+    for (int layer = EG_LAYER_PRESET; layer <= EG_LAYER_COMMAND; layer++)
+        for (unsigned i = 0; i < j->count; i++)
+            if ((int)j->sources[i].layer == layer)
+                j->order[n++] = i;
+    j->count = n;
+}
+
+static enum eg_status read_files(struct job *j, const struct eg_policy_file *files, unsigned count, struct eg_diags *diags)
+{
+    j->count = count;
+    for (unsigned i = 0; i < count; i++) {
+        struct eg_source *s = &j->sources[i];
+        *s = (struct eg_source){ .path = files[i].path, .text = files[i].text, .layer = files[i].layer, .trusted = files[i].trusted };
+        enum eg_status st = eg_yaml_read(s, &j->arena, diags, &j->roots[i]);
+        if (st == EG_INVALID)
+            j->roots[i] = NULL; /* reported */
+        else if (st != EG_OK)
+            return st;
+        if (j->roots[i])
+            eg_check_tree(j->roots[i], s, diags);
+    }
+    sort_layers(j);
+    return EG_OK;
+}
+
+static enum eg_status build_model(struct job *j)
+{
+    enum eg_status st = EG_OK;
+    for (unsigned i = 0; i < j->count && st == EG_OK; i++) {
+        unsigned at = j->order[i];
+        if (j->roots[at])
+            st = eg_model_add(&j->model, &j->sources[at], j->roots[at]);
+    }
+    for (unsigned i = 0; i < j->count && st == EG_OK; i++) {
+        unsigned at = j->order[i];
+        if (j->roots[at] && j->roots[at]->kind == EG_YAML_MAP)
+            eg_model_lower(&j->model, &j->sources[at], j->roots[at]);
+    }
+    return st == EG_OK ? eg_model_finish(&j->model) : st;
+}
+
+/* Warnings from a view of what was just written; a block that can't be opened is our own fault. */
+static enum eg_status lint(struct job *j, const struct eg_buf *block, size_t before, struct eg_err *err)
+{
+    struct eg_policy *p;
+    struct eg_slice text = eg_slice_from(eg_buf_slice(block), before);
+    enum eg_status st = eg_policy_open(text.p, text.n, &p, err);
+    if (st != EG_OK)
+        return st == EG_NOMEM ? st : EG_INTERNAL;
+    eg_policy_lint(&j->model, p);
+    eg_policy_close(p);
+    return EG_OK;
+}
+
+static enum eg_status run(struct job *j, const struct eg_policy_file *files, unsigned count, struct eg_diags *diags, struct eg_buf *block,
+                          struct eg_err *err)
+{
+    size_t before = block->len;
+    enum eg_status st = read_files(j, files, count, diags);
+    if (st == EG_OK)
+        st = build_model(j);
+    if (st == EG_OK && eg_diags_broken(diags))
+        st = EG_NOMEM;
+    if (st == EG_OK && eg_diags_count(diags, EG_DIAG_ERROR) > 0)
+        return eg_err_set(err, EG_INVALID, "policy", 0, "the policy has errors");
+    if (st == EG_OK)
+        st = eg_block_emit(&j->model, block, err);
+    if (st == EG_OK)
+        st = lint(j, block, before, err);
+    return st == EG_OK ? st : eg_err_set(err, st, "policy", 0, "the policy could not be compiled");
+}
+
+static void wipe(struct eg_slice s)
+{
+    if (s.n > 0) /* our own copy: made by eg_model_pem */
+        sodium_memzero((void *)(uintptr_t)s.p, s.n);
+}
+
+static void wipe_keys(struct eg_model *m)
+{
+    for (struct eg_model_service *s = m->services; s; s = s->next)
+        wipe(s->s.client_key_pem);
+    for (unsigned i = 0; i < m->listen_count; i++)
+        wipe(m->listen[i].key_pem);
+}
+
+enum eg_status eg_policy_compile(const struct eg_policy_file *files, unsigned count, const struct eg_policy_reader *reader,
+                                 struct eg_diags *diags, struct eg_buf *block, struct eg_err *err)
+{
+    if (count == 0 || count > FILES_MAX)
+        return eg_err_set(err, EG_INVALID, "policy", 0, "between 1 and %d policy files can be compiled", FILES_MAX);
+    struct job *j = calloc(1, sizeof *j);
+    if (!j)
+        return eg_err_set(err, EG_NOMEM, "policy", 0, "no memory to compile the policy");
+    eg_arena_init(&j->arena, ARENA_MAX);
+    enum eg_status st = eg_model_init(&j->model, &j->arena, diags, reader);
+    if (st == EG_OK)
+        st = run(j, files, count, diags, block, err);
+    wipe_keys(&j->model);
+    eg_model_done(&j->model);
+    eg_arena_done(&j->arena);
+    free(j);
+    return st;
+}

@@ -1,0 +1,49 @@
+/* compile.h - policy files to one block: yaml (libfyaml events) -> model (typed by one schema table) -> compile. Every problem of every file is reported
+ * in one run; nothing is compiled when there is an error. Pure but for the callbacks. */
+#ifndef EG_POLICY_COMPILE_H
+#define EG_POLICY_COMPILE_H
+
+#include "policy/policy.h"
+
+struct eg_policy_file {
+    const char *path;       /* as messages show it */
+    struct eg_slice text;
+    enum eg_layer layer;
+    bool trusted;           /* org, user, command line, egressd --policy, or trusted by hash */
+};
+
+/* Reads a file that the policy names (certificates) into out; relative paths are relative to the naming file's folder. Errors become diagnostics at the key. */
+struct eg_policy_reader {
+    enum eg_status (*read)(void *ctx, const char *path, struct eg_buf *out, struct eg_err *err);
+    void *ctx;
+    const struct eg_addr *own_addresses; /* of this machine's interfaces: denied unless networks.allow names them */
+    unsigned own_count;
+};
+
+enum eg_severity { EG_DIAG_ERROR, EG_DIAG_WARNING };
+struct eg_diag {
+    enum eg_severity severity;
+    const char *code;         /* stable: "unknown-key" ... */
+    const char *file;
+    uint32_t line, column;    /* from 1; 0: the file as a whole */
+    uint32_t width;           /* of the caret's underline, columns */
+    const char *text;         /* sentence; never the value of something that looks like a secret */
+    const char *fix;          /* may be NULL */
+    struct eg_slice source;   /* the line; of a long one the part around the column; what looks like a secret is masked */
+    uint32_t source_column;   /* the column at which source begins */
+};
+struct eg_diags; /* growing list with a ceiling of 1,000, owns its texts */
+
+enum eg_status eg_diags_new(struct eg_diags **ret) EG_MUST_USE;
+void eg_diags_free(struct eg_diags *d);
+unsigned eg_diags_count(const struct eg_diags *d, enum eg_severity severity);
+unsigned eg_diags_total(const struct eg_diags *d);
+const struct eg_diag *eg_diags_at(const struct eg_diags *d, unsigned i); /* sorted by file, line, column */
+/* "file:line:col: error[code]: sentence", the line, a caret, "  fix: ...". color: ANSI. */
+enum eg_status eg_diags_render(const struct eg_diags *d, bool color, struct eg_buf *out) EG_MUST_USE;
+
+/* EG_OK: block holds the compiled policy (its ceiling is the caller's buf.max). EG_INVALID: diags tell. EG_NOMEM, EG_TOO_BIG. */
+enum eg_status eg_policy_compile(const struct eg_policy_file *files, unsigned count, const struct eg_policy_reader *reader, struct eg_diags *diags,
+                                 struct eg_buf *block, struct eg_err *err) EG_MUST_USE;
+
+#endif

@@ -1,0 +1,394 @@
+/* emit.c - from the model to the block.
+ *
+ * Rules are sorted by what they name, so that all rules on one name or prefix are neighbours behind one entry of a hash
+ * table: the cost of a decision does not grow with the number of rules. The same model gives the same bytes. */
+#include "policy/block.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct emit {
+    struct eg_model *m;
+    struct eg_buf part[EG_BLOCK_SECTIONS];
+    struct eg_block_head head;
+    enum eg_status status;
+};
+
+const uint32_t eg_block_record[EG_BLOCK_SECTIONS] = {
+    [EG_BLOCK_SLOTS_HASH] = sizeof(uint32_t),
+    [EG_BLOCK_TARGETS] = sizeof(struct eg_block_target),
+    [EG_BLOCK_RULES] = sizeof(struct eg_block_rule),
+    [EG_BLOCK_PORTS] = sizeof(uint16_t),
+    [EG_BLOCK_SERVICES] = sizeof(struct eg_block_service),
+    [EG_BLOCK_SLOTS] = sizeof(struct eg_block_slot),
+    [EG_BLOCK_WRITES] = sizeof(struct eg_block_write),
+    [EG_BLOCK_NAMES] = sizeof(struct eg_block_text),
+    [EG_BLOCK_CREDENTIALS] = sizeof(struct eg_block_credential),
+    [EG_BLOCK_HOSTS] = sizeof(struct eg_block_host),
+    [EG_BLOCK_LISTEN] = sizeof(struct eg_block_listen),
+    [EG_BLOCK_POOL] = 1,
+};
+
+uint64_t eg_block_hash(const unsigned char key[16], enum eg_pattern_kind kind, struct eg_slice text)
+{
+    union {
+        unsigned char bytes[crypto_shorthash_BYTES];
+        uint64_t number;
+    } out;
+    unsigned char in[EG_HOST_MAX + 1];
+    in[0] = (unsigned char)kind;
+    size_t n = text.n < EG_HOST_MAX ? text.n : EG_HOST_MAX;
+    memcpy(in + 1, text.p, n);
+    crypto_shorthash(out.bytes, in, n + 1, key);
+    return out.number;
+}
+
+void eg_block_prefix_key(const struct eg_addr *a, uint8_t bits, unsigned char out[EG_BLOCK_PREFIX_KEY])
+{
+    memset(out, 0, EG_BLOCK_PREFIX_KEY);
+    out[0] = a->family;
+    out[1] = bits;
+    memcpy(out + 2, a->b, bits / 8);
+    if (bits % 8)
+        out[2 + bits / 8] = (unsigned char)(a->b[bits / 8] & (0xff00 >> (bits % 8)));
+}
+
+/* ---- records ---- */
+
+static uint32_t count_of(const struct emit *e, enum eg_block_section s)
+{
+    return (uint32_t)(e->part[s].len / eg_block_record[s]);
+}
+
+static void put(struct emit *e, enum eg_block_section s, const void *record)
+{
+    if (e->status == EG_OK)
+        e->status = eg_buf_append(&e->part[s], record, eg_block_record[s]);
+}
+
+static struct eg_block_text put_text(struct emit *e, struct eg_slice s)
+{
+    struct eg_block_text t = { (uint32_t)e->part[EG_BLOCK_POOL].len, (uint32_t)s.n };
+    if (s.n == 0)
+        return (struct eg_block_text){ 0, 0 };
+    if (e->status == EG_OK)
+        e->status = eg_buf_put(&e->part[EG_BLOCK_POOL], s);
+    if (e->status == EG_OK)
+        e->status = eg_buf_append(&e->part[EG_BLOCK_POOL], "", 1);
+    return t;
+}
+
+static struct eg_block_addr block_addr(const struct eg_addr *a, uint16_t port)
+{
+    struct eg_block_addr out = { .family = a->family, .literal = a->family != 0, .port = port };
+    memcpy(out.b, a->b, sizeof out.b);
+    return out;
+}
+
+static struct eg_block_addr block_authority(struct emit *e, const struct eg_authority *a, bool tls)
+{
+    struct eg_block_addr out = block_addr(&a->addr, a->port);
+    out.literal = a->literal;
+    out.tls = tls;
+    out.host = put_text(e, eg_authority_host(a));
+    return out;
+}
+
+/* ---- rules ---- */
+
+static unsigned scheme_rank(enum eg_scheme s)
+{
+    return s == EG_SCHEME_TCP ? 0 : s == EG_SCHEME_HTTPS ? 1 : 2;
+}
+
+static int order(uint64_t a, uint64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int compare_target(const struct eg_pattern *a, const struct eg_pattern *b)
+{
+    unsigned char x[EG_BLOCK_PREFIX_KEY], y[EG_BLOCK_PREFIX_KEY];
+    if (a->kind != b->kind)
+        return order(a->kind, b->kind);
+    if (a->kind == EG_PATTERN_PREFIX) {
+        eg_block_prefix_key(&a->addr, a->bits, x);
+        eg_block_prefix_key(&b->addr, b->bits, y);
+        return memcmp(x, y, sizeof x);
+    }
+    if (a->host.n != b->host.n)
+        return order(a->host.n, b->host.n);
+    return memcmp(a->host.p, b->host.p, a->host.n);
+}
+
+/* On one target: by action, then the rule that lets more through first, so that which one decides does not depend on the order of the
+ * file; at last the place. */
+static int compare_rules(const void *x, const void *y)
+{
+    const struct eg_model_rule *a = *(const struct eg_model_rule *const *)x;
+    const struct eg_model_rule *b = *(const struct eg_model_rule *const *)y;
+    int c = compare_target(&a->to, &b->to);
+    if (c == 0)
+        c = order(a->action, b->action);
+    if (c == 0)
+        c = order(scheme_rank(a->scheme), scheme_rank(b->scheme));
+    if (c == 0)
+        c = order(b->sni_optional, a->sni_optional);
+    if (c == 0) /* 0 is no limit; minus one makes it the largest */
+        c = order(b->max_request_body - 1, a->max_request_body - 1);
+    if (c == 0 && a->at.source != b->at.source && a->at.source && b->at.source)
+        c = strcmp(a->at.source->path, b->at.source->path);
+    return c ? c : order(a->at.offset, b->at.offset);
+}
+
+static void put_rule(struct emit *e, const struct eg_model_rule *rule)
+{
+    struct eg_block_rule r = { .action = (uint8_t)rule->action,
+                               .scheme = (uint8_t)rule->scheme,
+                               .sni_optional = rule->sni_optional,
+                               .max_request_body = rule->max_request_body,
+                               .ports = { count_of(e, EG_BLOCK_PORTS), rule->port_count } };
+    for (unsigned i = 0; i < rule->port_count; i++)
+        put(e, EG_BLOCK_PORTS, &rule->ports[i]);
+    r.rule = put_text(e, rule->rule);
+    r.why = put_text(e, rule->why);
+    put(e, EG_BLOCK_RULES, &r);
+}
+
+/* "https on 443; http on 80, 8080" of the allow rules, for port_not_allowed. */
+static struct eg_block_text put_allowed(struct emit *e, struct eg_model_rule **rules, size_t count)
+{
+    static const char *const names[] = { "", "https", "http", "tcp" };
+    char text[160];
+    size_t n = 0;
+    for (size_t i = 0; i < count && n < sizeof text - 40; i++) {
+        const struct eg_model_rule *r = rules[i];
+        if (r->action != EG_ACTION_ALLOW)
+            continue;
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s on %s", n ? "; " : "allowed: ", names[r->scheme],
+                              r->port_count ? "" : "any port");
+        for (unsigned p = 0; p < r->port_count && n < sizeof text - 16; p++)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", p ? ", " : "", r->ports[p]);
+    }
+    return put_text(e, eg_slice(text, n));
+}
+
+static void mark_target(struct emit *e, const struct eg_pattern *to)
+{
+    if (to->kind == EG_PATTERN_PREFIX) {
+        uint8_t *bits = to->addr.family == 4 ? e->head.prefixes4 : e->head.prefixes6;
+        bits[to->bits / 8] |= (uint8_t)(1 << (to->bits % 8));
+    } else if (to->kind == EG_PATTERN_BELOW) {
+        unsigned labels = 1;
+        for (size_t i = 0; i < to->host.n; i++)
+            labels += to->host.p[i] == '.';
+        e->head.below_labels[labels / 8] |= (uint8_t)(1 << (labels % 8));
+    }
+}
+
+static void put_target(struct emit *e, struct eg_model_rule **rules, size_t count)
+{
+    unsigned char key[EG_BLOCK_PREFIX_KEY];
+    const struct eg_pattern *to = &rules[0]->to;
+    struct eg_block_target t = { .kind = to->kind, .rules = { count_of(e, EG_BLOCK_RULES), (uint32_t)count } };
+    eg_block_prefix_key(&to->addr, to->bits, key);
+    t.key = put_text(e, to->kind == EG_PATTERN_PREFIX ? eg_slice(key, sizeof key) : to->host);
+    for (size_t i = 0; i < count; i++)
+        put_rule(e, rules[i]);
+    t.allowed = put_allowed(e, rules, count);
+    mark_target(e, to);
+    put(e, EG_BLOCK_TARGETS, &t);
+}
+
+static void put_rules(struct emit *e)
+{
+    size_t count = 0;
+    struct eg_model_rule **list = eg_model_alloc(e->m, (e->m->rule_count + 1) * sizeof *list);
+    if (!list)
+        return;
+    for (struct eg_model_rule *r = e->m->rules; r; r = r->next)
+        list[count++] = r;
+    qsort(list, count, sizeof *list, compare_rules);
+    for (size_t from = 0, to = 0; from < count && e->status == EG_OK; from = to) {
+        while (to < count && compare_target(&list[from]->to, &list[to]->to) == 0)
+            to++;
+        put_target(e, list + from, to - from);
+    }
+}
+
+/* Linear probing at half load at most; keyed by the texts themselves, so that nobody can write rules that collide. */
+static void put_hash(struct emit *e)
+{
+    const struct eg_block_target *targets = (const void *)(e->part[EG_BLOCK_TARGETS].data);
+    uint32_t count = count_of(e, EG_BLOCK_TARGETS);
+    uint32_t size = 8;
+    while (size < 2 * count)
+        size *= 2;
+    uint32_t *slots = eg_model_alloc(e->m, size * sizeof *slots);
+    const char *pool = e->part[EG_BLOCK_POOL].data;
+    size_t pool_size = e->part[EG_BLOCK_POOL].len;
+    if (!slots || e->status != EG_OK)
+        return;
+    crypto_generichash(e->head.hash_key, sizeof e->head.hash_key, (const unsigned char *)(pool_size ? pool : ""), pool_size, NULL, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        struct eg_slice key = eg_slice(pool + targets[i].key.offset, targets[i].key.length);
+        uint64_t at = eg_block_hash(e->head.hash_key, targets[i].kind, key);
+        while (slots[at & (size - 1)])
+            at++;
+        slots[at & (size - 1)] = i + 1;
+    }
+    for (uint32_t i = 0; i < size; i++)
+        put(e, EG_BLOCK_SLOTS_HASH, &slots[i]);
+}
+
+/* ---- services, credentials, listeners, settings ---- */
+
+static struct eg_block_range put_names(struct emit *e, const struct eg_slice *names, unsigned count)
+{
+    struct eg_block_range range = { count_of(e, EG_BLOCK_NAMES), count };
+    for (unsigned i = 0; i < count; i++) {
+        struct eg_block_text t = put_text(e, names[i]);
+        put(e, EG_BLOCK_NAMES, &t);
+    }
+    return range;
+}
+
+static void put_service(struct emit *e, const struct eg_service *s)
+{
+    struct eg_block_service b = { .name = put_text(e, s->name),
+                                  .route = put_text(e, s->route),
+                                  .base_path = put_text(e, s->base_path),
+                                  .credential = put_text(e, s->credential),
+                                  .upstream = block_authority(e, &s->upstream, s->tls),
+                                  .accept = { count_of(e, EG_BLOCK_SLOTS), s->accept_count },
+                                  .write = { count_of(e, EG_BLOCK_WRITES), s->write_count },
+                                  .env_base_url = put_text(e, s->env_base_url),
+                                  .env_base_path = put_text(e, s->env_base_path),
+                                  .shape_prefix = put_text(e, s->shape_prefix),
+                                  .shape_length = s->shape_length,
+                                  .ca_pem = put_text(e, s->ca_pem),
+                                  .client_cert_pem = put_text(e, s->client_cert_pem),
+                                  .client_key_pem = put_text(e, s->client_key_pem),
+                                  .server_name = put_text(e, s->server_name),
+                                  .rule = put_text(e, s->rule) };
+    for (unsigned i = 0; i < s->accept_count; i++) {
+        struct eg_block_slot slot = { s->accept[i].kind, put_text(e, s->accept[i].name) };
+        put(e, EG_BLOCK_SLOTS, &slot);
+    }
+    for (unsigned i = 0; i < s->write_count; i++) {
+        const struct eg_write *w = &s->write[i];
+        struct eg_block_write out = { w->credential, put_text(e, w->name), put_text(e, w->before), put_text(e, w->after) };
+        put(e, EG_BLOCK_WRITES, &out);
+    }
+    b.strip = put_names(e, s->strip, s->strip_count);
+    b.keys = put_names(e, s->env_keys, s->env_key_count);
+    put(e, EG_BLOCK_SERVICES, &b);
+}
+
+static void put_credential(struct emit *e, const struct eg_model_credential *c)
+{
+    struct eg_block_credential b = { .kind = c->c.kind,
+                                     .name = put_text(e, c->c.name),
+                                     .place = put_text(e, c->c.place),
+                                     .account = put_text(e, c->c.account),
+                                     .rule = put_text(e, c->c.rule),
+                                     .hosts = { count_of(e, EG_BLOCK_HOSTS), c->host_count } };
+    for (unsigned i = 0; i < c->host_count; i++) {
+        const struct eg_pattern *p = &c->hosts[i];
+        struct eg_block_host host = { .kind = (uint8_t)p->kind, .family = p->addr.family, .bits = p->bits };
+        memcpy(host.b, p->addr.b, sizeof host.b);
+        host.host = put_text(e, p->host);
+        put(e, EG_BLOCK_HOSTS, &host);
+    }
+    put(e, EG_BLOCK_CREDENTIALS, &b);
+}
+
+static void put_listen(struct emit *e, const struct eg_listen_spec *spec)
+{
+    struct eg_block_listen b = { .at = block_addr(&spec->at.addr, spec->at.port),
+                                 .auth_none = spec->auth_none,
+                                 .cert_pem = put_text(e, spec->cert_pem),
+                                 .key_pem = put_text(e, spec->key_pem),
+                                 .rule = put_text(e, spec->rule) };
+    put(e, EG_BLOCK_LISTEN, &b);
+}
+
+static void set_settings(struct emit *e)
+{
+    const struct eg_settings *s = &e->m->settings;
+    struct eg_block_settings *b = &e->head.settings;
+    for (unsigned i = 0; i < s->dns_count; i++)
+        b->dns[i] = block_addr(&s->dns_servers[i].addr, s->dns_servers[i].port);
+    b->dns_count = s->dns_count;
+    b->proxy = block_authority(e, &s->proxy, false);
+    b->audit_capacity = s->audit_capacity;
+    b->ca_system = s->ca_system;
+    b->via = s->via;
+    b->audit_strict = s->audit_strict;
+    b->audit_destinations = s->audit_destinations;
+    b->has_proxy = s->has_proxy;
+    b->proxy_resolve_local = s->proxy_resolve_local;
+    b->allow_metadata = e->m->allow_metadata;
+    b->name = put_text(e, e->m->name);
+    b->file = put_text(e, eg_model_printf(e->m, "no rule names it; add it to allow in %.*s", (int)e->m->file.n, e->m->file.p));
+    b->ca_pem = put_text(e, s->ca_pem);
+    b->audit_file = put_text(e, s->audit_file);
+    b->proxy_credential = put_text(e, s->proxy_credential);
+    e->head.limits = e->m->limits;
+}
+
+/* ---- the whole ---- */
+
+static enum eg_status assemble(struct emit *e, struct eg_buf *out)
+{
+    static const char zero[EG_BLOCK_ALIGN];
+    size_t at = sizeof e->head;
+    for (int s = 0; s < EG_BLOCK_SECTIONS; s++) {
+        e->head.sections[s].offset = (uint32_t)at;
+        e->head.sections[s].count = count_of(e, s);
+        at += (e->part[s].len + EG_BLOCK_ALIGN - 1) / EG_BLOCK_ALIGN * EG_BLOCK_ALIGN;
+        if (at > UINT32_MAX / 2)
+            return EG_TOO_BIG;
+    }
+    e->head.size = (uint32_t)at;
+    enum eg_status st = eg_buf_append(out, &e->head, sizeof e->head);
+    for (int s = 0; s < EG_BLOCK_SECTIONS && st == EG_OK; s++) {
+        size_t n = e->part[s].len;
+        if (n > 0)
+            st = eg_buf_put(out, eg_buf_slice(&e->part[s]));
+        if (st == EG_OK && n % EG_BLOCK_ALIGN)
+            st = eg_buf_append(out, zero, EG_BLOCK_ALIGN - n % EG_BLOCK_ALIGN);
+    }
+    return st;
+}
+
+enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out, struct eg_err *err)
+{
+    struct emit e = { .m = m, .status = EG_OK };
+    for (int s = 0; s < EG_BLOCK_SECTIONS; s++)
+        eg_buf_init(&e.part[s], out->max);
+    memcpy(e.head.magic, EG_BLOCK_MAGIC, sizeof e.head.magic);
+    e.head.version = EG_BLOCK_VERSION;
+    e.status = eg_buf_append(&e.part[EG_BLOCK_POOL], "", 1); /* the empty text */
+    set_settings(&e);
+    put_rules(&e);
+    for (const struct eg_model_service *s = m->services; s; s = s->next)
+        put_service(&e, &s->s);
+    for (const struct eg_model_credential *c = m->credentials; c; c = c->next)
+        put_credential(&e, c);
+    for (unsigned i = 0; i < m->listen_count; i++)
+        put_listen(&e, &m->listen[i]);
+    put_hash(&e);
+    if (e.status == EG_OK)
+        e.status = m->status;
+    if (e.status == EG_OK)
+        e.status = eg_block_meaning(m, e.head.id);
+    if (e.status == EG_OK)
+        e.status = assemble(&e, out);
+    for (int s = 0; s < EG_BLOCK_SECTIONS; s++) {
+        eg_buf_wipe(&e.part[s]); /* the pool may hold a client key */
+        eg_buf_done(&e.part[s]);
+    }
+    return e.status == EG_OK ? EG_OK : eg_err_set(err, e.status, "policy", 0, "the compiled policy does not fit");
+}

@@ -1,0 +1,127 @@
+/* model.h - what all files of a policy say together, before it becomes a block. Internal to the room.
+ *
+ * Files are added in the order of their layers. Lists unite; for single values the more specific trusted layer wins; an untrusted
+ * file may only lower a limit. Everything lives in one arena. */
+#ifndef EG_POLICY_MODEL_H
+#define EG_POLICY_MODEL_H
+
+#include "policy/yaml.h"
+
+struct eg_table;
+
+enum {
+    EG_MODEL_RULES_MAX = 200000,
+    EG_MODEL_SERVICES_MAX = 1000,
+    EG_MODEL_CREDENTIALS_MAX = 1000,
+    EG_MODEL_HOSTS_MAX = 64, /* of a credential */
+    EG_MODEL_PORTS_MAX = 64, /* of a rule */
+    EG_MODEL_LISTEN_MAX = 8,
+    EG_MODEL_PEM_MAX = 1 << 20,
+};
+
+enum eg_action { EG_ACTION_DENY, EG_ACTION_ALLOW, EG_ACTION_NETWORK, EG_ACTION_OWN, EG_ACTION_SERVICE, EG_ACTION_COUNT };
+enum eg_pattern_kind { EG_PATTERN_EXACT, EG_PATTERN_BELOW, EG_PATTERN_PREFIX, EG_PATTERN_KINDS };
+
+struct eg_pattern { /* what a rule names */
+    enum eg_pattern_kind kind;
+    struct eg_slice host; /* EXACT: the name; BELOW: the name without "*." */
+    struct eg_addr addr;  /* PREFIX */
+    uint8_t bits;
+};
+
+struct eg_model_rule {
+    struct eg_model_rule *next;
+    enum eg_action action;
+    struct eg_pattern to;
+    enum eg_scheme scheme;
+    bool sni_optional;
+    uint64_t max_request_body;
+    uint16_t ports[EG_MODEL_PORTS_MAX]; /* sorted, no doubles */
+    uint16_t port_count;                /* 0: any */
+    struct eg_slice why;
+    struct eg_place at;
+    struct eg_slice rule; /* "file:line" */
+};
+
+struct eg_model_service {
+    struct eg_model_service *next;
+    struct eg_service s;
+    const struct eg_source *source;
+    bool plaintext;
+    bool has_accept, has_write, has_key, has_env;
+    struct eg_place at, upstream_at, credential_at, route_at, write_at, env_at;
+};
+
+struct eg_model_credential {
+    struct eg_model_credential *next;
+    struct eg_credential c;
+    struct eg_pattern hosts[EG_MODEL_HOSTS_MAX];
+    unsigned host_count;
+    struct eg_place at;
+    const struct eg_source *source;
+};
+
+struct eg_model {
+    struct eg_arena *arena;
+    struct eg_diags *diags;
+    const struct eg_policy_reader *reader;
+    enum eg_status status; /* EG_NOMEM, EG_TOO_BIG: give up */
+    struct eg_slice name;
+    struct eg_model_rule *rules, **rules_end;
+    unsigned rule_count;
+    struct eg_model_service *services;
+    unsigned service_count;
+    struct eg_table *service_names;
+    struct eg_model_credential *credentials;
+    unsigned credential_count;
+    struct eg_table *credential_names;
+    struct eg_limits limits;
+    struct eg_settings settings;
+    struct eg_place proxy_at;
+    bool allow_metadata;
+    struct eg_listen_spec listen[EG_MODEL_LISTEN_MAX];
+    unsigned listen_count;
+    struct eg_slice file; /* the file to which a rule should be added */
+};
+
+enum eg_status eg_model_init(struct eg_model *m, struct eg_arena *arena, struct eg_diags *diags,
+                             const struct eg_policy_reader *reader) EG_MUST_USE;
+void eg_model_done(struct eg_model *m);
+/* One checked tree. Problems become diagnostics; EG_NOMEM, EG_TOO_BIG. */
+enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root) EG_MUST_USE;
+/* Limits of the untrusted files, after all trusted ones. */
+void eg_model_lower(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root);
+/* Once all files are in: what one file's keys mean for another's (credentials of services, doubles, defaults). */
+enum eg_status eg_model_finish(struct eg_model *m) EG_MUST_USE;
+
+/* --- the parts, one file each --- */
+void eg_model_add_rules(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root);
+void eg_model_add_services(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *services);
+void eg_model_read_slots(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *service);
+void eg_model_read_env(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *service);
+void eg_model_finish_service(struct eg_model *m, struct eg_model_service *s, struct eg_table *names);
+void eg_model_add_credentials(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *credentials);
+void eg_model_add_settings(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root);
+void eg_model_add_listeners(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *list);
+
+/* --- helpers of the parts --- */
+void *eg_model_alloc(struct eg_model *m, size_t n); /* NULL sets m->status */
+struct eg_slice eg_model_copy(struct eg_model *m, struct eg_slice s);
+struct eg_slice eg_model_printf(struct eg_model *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "file:line" of a place. */
+struct eg_slice eg_model_rule_text(struct eg_model *m, struct eg_place at);
+/* An untouched child, NULL when absent or bad. */
+const struct eg_yaml *eg_model_child(const struct eg_yaml *map, const char *name);
+struct eg_slice eg_model_text(const struct eg_yaml *map, const char *name);
+/* A new rule at the end of the list; NULL when there are too many or no memory. */
+struct eg_model_rule *eg_model_new_rule(struct eg_model *m, enum eg_action action, struct eg_place at);
+/* PATH, or the folder of the naming file and PATH. */
+struct eg_slice eg_model_path(struct eg_model *m, const struct eg_source *source, struct eg_slice path);
+/* Contents of a file that a key names; what is not PEM of that kind ("CERTIFICATE", "PRIVATE KEY") is an error. */
+struct eg_slice eg_model_pem(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *node, const char *label);
+/* Host patterns ("name", "*.name"); literals only where `literals`. False: reported. */
+bool eg_model_pattern(struct eg_model *m, const struct eg_yaml *node, bool literals, struct eg_pattern *ret);
+bool eg_model_matches(const struct eg_pattern *pattern, struct eg_slice host);
+bool eg_addr_loopback(const struct eg_addr *a);
+
+#endif

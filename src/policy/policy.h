@@ -1,0 +1,136 @@
+/* policy.h - the compiled policy: one flat, offset-based, immutable block, and the pure questions that can be asked of it.
+ *
+ * The block is made by policy/compile.h in the supervisor, sealed in a memfd and mapped read-only by every worker; eg_policy_open checks every offset
+ * once, so that questions need no checks. Questions allocate nothing and are safe on any number of views. */
+#ifndef EG_POLICY_POLICY_H
+#define EG_POLICY_POLICY_H
+
+#include "base/uri.h"
+
+struct eg_policy; /* a view; the block must outlive it */
+
+enum eg_scheme { EG_SCHEME_NONE, EG_SCHEME_HTTPS, EG_SCHEME_HTTP, EG_SCHEME_TCP };
+enum eg_layer { EG_LAYER_PRESET, EG_LAYER_ORG, EG_LAYER_USER, EG_LAYER_REPO, EG_LAYER_COMMAND };
+
+struct eg_verdict {
+    enum eg_status status;  /* EG_OK: allowed; else the reason of refusals.md */
+    enum eg_scheme scheme;  /* when allowed */
+    bool sni_optional;      /* https: a ClientHello without SNI passes (a rule on an address, or sni: optional) */
+    bool opened;            /* a literal under an address: or cidr: rule: that address is allowed although it is special */
+    struct eg_slice rule;   /* "file:line" of the deciding rule, lives with the block; empty when no rule spoke */
+    struct eg_slice detail; /* why, and what would help: static or in the block; e.g. "closest rule: ...", may be empty */
+    uint64_t max_request_body; /* 0: none given */
+};
+
+/* Checks the block (magic, version, every offset and count) and makes a view of it. EG_INVALID. The view is small and malloc'd. */
+enum eg_status eg_policy_open(const void *block, size_t n, struct eg_policy **ret, struct eg_err *err) EG_MUST_USE;
+void eg_policy_close(struct eg_policy *p);
+/* BLAKE2b-256 of the meaning: equal for equal policies. */
+const unsigned char *eg_policy_id(const struct eg_policy *p);
+struct eg_slice eg_policy_name(const struct eg_policy *p);
+
+/* May a tunnel (CONNECT, SOCKS) go to this authority, and what may flow in it? Deny beats allow; metadata names and addresses are EG_METADATA_DENIED; names
+ * without a rule EG_HOST_NOT_ALLOWED, known hosts with another port EG_PORT_NOT_ALLOWED, deny rules EG_HOST_DENIED. Literals match address and cidr rules only. */
+void eg_policy_judge_tunnel(const struct eg_policy *p, const struct eg_authority *to, struct eg_verdict *ret);
+/* May this plain-HTTP request go there (absolute-form, or HTTP inside a tunnel)? path is canonical. */
+void eg_policy_judge_http(const struct eg_policy *p, const struct eg_authority *to, struct eg_slice method, struct eg_slice path,
+                          struct eg_path_flags flags, struct eg_verdict *ret);
+/* May this request use this service's route? path is canonical and without the route's prefix. */
+void eg_policy_judge_route(const struct eg_policy *p, unsigned service, struct eg_slice method, struct eg_slice path,
+                           struct eg_path_flags flags, struct eg_verdict *ret);
+/* May this resolved or literal address be connected, for what `by_name` allowed? (policy.md point 6, security.md T3: special ranges, embedded forms,
+ * own addresses, metadata; address deny rules.) EG_ADDRESS_DENIED, EG_METADATA_DENIED; detail names the range. */
+void eg_policy_judge_address(const struct eg_policy *p, const struct eg_verdict *by_name, const struct eg_addr *addr, uint16_t port,
+                             struct eg_verdict *ret);
+
+/* The next step for a person, as one line with the host in it: `add "- api.example.com" to allow in egress.yaml`. v is a verdict on `to`; its detail
+ * where there is nothing better. Writes at most cap bytes with the NUL; returns out. */
+char *eg_policy_advise(const struct eg_policy *p, const struct eg_verdict *v, const struct eg_authority *to, char *out, size_t cap);
+
+/* --- what the policy configures. Slices live with the block. --- */
+
+struct eg_limits { /* milliseconds and bytes; all > 0 */
+    uint32_t connections, headers;
+    uint32_t head_bytes, target_bytes;
+    uint64_t head_timeout, body_timeout, idle_timeout, total_timeout, dns_timeout, connect_timeout, tls_timeout, response_timeout, drain_timeout;
+};
+const struct eg_limits *eg_policy_limits(const struct eg_policy *p);
+
+enum eg_slot_kind { EG_SLOT_BEARER, EG_SLOT_HEADER, EG_SLOT_BASIC_PASSWORD };
+struct eg_slot { /* where a phantom may come in */
+    enum eg_slot_kind kind;
+    struct eg_slice name; /* field name for EG_SLOT_HEADER */
+};
+struct eg_write { /* one header to write upstream */
+    struct eg_slice name;
+    struct eg_slice before, after; /* around the credential */
+    bool credential;               /* false: fixed text, all in before */
+};
+enum { EG_SERVICE_SLOTS = 16, EG_SERVICE_WRITES = 16 };
+
+struct eg_service {
+    struct eg_slice name, route; /* route without slashes */
+    struct eg_authority upstream;
+    bool tls;                    /* https upstream */
+    struct eg_slice base_path;   /* of the upstream URL, without a trailing slash; may be empty */
+    struct eg_slice credential;  /* name; empty: a plain route, no phantom */
+    struct eg_slot accept[EG_SERVICE_SLOTS];
+    unsigned accept_count;
+    struct eg_write write[EG_SERVICE_WRITES];
+    unsigned write_count;
+    struct eg_slice strip[EG_SERVICE_SLOTS];
+    unsigned strip_count;
+    struct eg_slice env_base_url, env_base_path, env_keys[4]; /* variable names; base_path as shown to the child */
+    unsigned env_key_count;
+    struct eg_slice shape_prefix;
+    uint32_t shape_length;       /* 0: as long as the real one */
+    struct eg_slice ca_pem, client_cert_pem, client_key_pem; /* contents, read at compile time */
+    struct eg_slice server_name; /* empty: the upstream's host */
+    struct eg_slice rule;        /* "file:line" */
+};
+unsigned eg_policy_service_count(const struct eg_policy *p);
+/* i < count. Fills *ret from the block; no allocation. */
+void eg_policy_service(const struct eg_policy *p, unsigned i, struct eg_service *ret);
+/* Index of the service with that route; -1. */
+int eg_policy_service_of_route(const struct eg_policy *p, struct eg_slice route);
+
+enum eg_source_kind { EG_SOURCE_ENV, EG_SOURCE_FILE, EG_SOURCE_KEYRING };
+struct eg_credential {
+    struct eg_slice name;
+    enum eg_source_kind kind;
+    struct eg_slice place;   /* variable, path, or keyring service */
+    struct eg_slice account; /* keyring */
+    struct eg_slice rule;    /* "file:line" */
+};
+unsigned eg_policy_credential_count(const struct eg_policy *p);
+void eg_policy_credential(const struct eg_policy *p, unsigned i, struct eg_credential *ret);
+/* Is the credential bound to that host (credentials.NAME.hosts; required for every credential)? */
+bool eg_policy_credential_host(const struct eg_policy *p, struct eg_slice credential, struct eg_slice host);
+
+struct eg_listen_spec {
+    struct eg_sockaddr at;
+    bool auth_none;
+    struct eg_slice cert_pem, key_pem; /* TLS listener when cert is not empty */
+    struct eg_slice rule;
+};
+unsigned eg_policy_listen_count(const struct eg_policy *p); /* 0: the default listener */
+void eg_policy_listen(const struct eg_policy *p, unsigned i, struct eg_listen_spec *ret);
+
+struct eg_settings {
+    struct eg_sockaddr dns_servers[4];
+    unsigned dns_count;               /* 0: the system's */
+    struct eg_slice ca_pem;           /* tls.ca contents */
+    bool ca_system;                   /* tls.system */
+    bool via;
+    uint32_t audit_capacity;
+    struct eg_slice audit_file;       /* path; empty: none */
+    bool audit_strict;
+    uint8_t audit_destinations;       /* 0 full, 1 host, 2 none */
+    bool has_proxy;                   /* upstream: one http proxy */
+    struct eg_authority proxy;
+    struct eg_slice proxy_credential; /* name; empty: none */
+    bool proxy_resolve_local;         /* resolve: local */
+};
+const struct eg_settings *eg_policy_settings(const struct eg_policy *p);
+
+#endif

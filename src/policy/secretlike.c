@@ -1,0 +1,153 @@
+/* secretlike.c - what looks like a key, so that it is neither accepted in a policy nor repeated in a message.
+ *
+ * A heuristic on words: a vendor's prefix with enough behind it, or a long word that is too random for a name. A false
+ * alarm in a message costs a few asterisks; where a finding is an error, callers ask for values only, never for names. */
+#include "policy/diag.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { MIN_PREFIXED = 16, MIN_RANDOM = 24, MAX_WORD = 4096 };
+
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '+' || c == '=' || c == '~' || c == '/' || c == '.';
+}
+
+static bool has_prefix(struct eg_slice word)
+{
+    static const char *const prefixes[] = {
+        "sk-",   "sk_live_", "sk_test_", "rk_live_", "rk_test_", "ghp_",  "gho_", "ghu_",    "ghs_",
+        "ghr_",  "glpat-",   "glptt-",   "xoxb-",    "xoxp-",    "xoxa-", "xapp-", "xoxs-",  "github_pat_",
+        "AKIA",  "ASIA",     "AIza",     "ya29.",    "hf_",      "npm_",  "pypi-", "gsk_",   "dop_v1_",
+        "eyJ",   "SG.",      "shpat_",   "lin_api_", "ntn_",     "AGE-SECRET-KEY-",
+    };
+    if (word.n < MIN_PREFIXED)
+        return false;
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (eg_slice_starts(word, eg_slice_str(prefixes[i])))
+            return true;
+    return false;
+}
+
+/* Bits of information a byte, by the frequency of bytes in the word. */
+static double entropy(struct eg_slice word)
+{
+    unsigned count[256] = { 0 };
+    double bits = 0;
+    for (size_t i = 0; i < word.n; i++)
+        count[(unsigned char)word.p[i]]++;
+    for (int c = 0; c < 256; c++) {
+        double share = (double)count[c] / (double)word.n;
+        if (count[c])
+            bits -= share * log2(share);
+    }
+    return bits;
+}
+
+/* Changes between digits, capitals, small letters and the rest: names have few, random text has one every few bytes. */
+static size_t changes(struct eg_slice word)
+{
+    size_t n = 0;
+    int last = -1;
+    for (size_t i = 0; i < word.n; i++) {
+        char c = word.p[i];
+        int kind = c >= '0' && c <= '9' ? 0 : c >= 'A' && c <= 'Z' ? 1 : c >= 'a' && c <= 'z' ? 2 : 3;
+        n += last >= 0 && kind != last;
+        last = kind;
+    }
+    return n;
+}
+
+static bool has_digit_and_letter(struct eg_slice word)
+{
+    bool digit = false;
+    bool letter = false;
+    for (size_t i = 0; i < word.n; i++) {
+        char c = eg_lower(word.p[i]);
+        digit |= c >= '0' && c <= '9';
+        letter |= c >= 'a' && c <= 'z';
+    }
+    return digit && letter;
+}
+
+/* The run around slashes and dots is judged in pieces: paths and host names are long, their parts are not. */
+static bool is_random(struct eg_slice word)
+{
+    if (word.n < MIN_RANDOM || word.n > MAX_WORD || !has_digit_and_letter(word))
+        return false;
+    return entropy(word) > 3.3 && changes(word) * 4 >= word.n;
+}
+
+static bool judge_pieces(struct eg_slice word)
+{
+    size_t start = 0;
+    for (size_t i = 0; i <= word.n; i++) {
+        if (i < word.n && word.p[i] != '/' && word.p[i] != '.')
+            continue;
+        struct eg_slice piece = eg_slice(word.p + start, i - start);
+        if (has_prefix(piece) || is_random(piece))
+            return true;
+        start = i + 1;
+    }
+    return false;
+}
+
+/* The next word in text from *at; false at the end. */
+static bool next_word(struct eg_slice text, size_t *at, struct eg_slice *ret)
+{
+    size_t start = *at;
+    while (start < text.n && !is_word(text.p[start]))
+        start++;
+    size_t end = start;
+    while (end < text.n && is_word(text.p[end]))
+        end++;
+    *at = end;
+    *ret = eg_slice(text.p + start, end - start);
+    return end > start;
+}
+
+bool eg_secret_like(struct eg_slice text)
+{
+    struct eg_slice word;
+    size_t at = 0;
+    while (next_word(text, &at, &word))
+        if (has_prefix(word) || judge_pieces(word))
+            return true;
+    return false;
+}
+
+void eg_secret_mask(char *text, size_t n)
+{
+    struct eg_slice word;
+    size_t at = 0;
+    while (next_word(eg_slice(text, n), &at, &word))
+        if (has_prefix(word) || judge_pieces(word))
+            memset(text + (word.p - text), '*', word.n);
+}
+
+struct eg_quoted eg_quote(struct eg_slice text)
+{
+    struct eg_quoted q;
+    size_t out = 0;
+    if (eg_secret_like(text)) {
+        snprintf(q.text, sizeof q.text, "<hidden>");
+        return q;
+    }
+    q.text[out++] = '\'';
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        if (out > sizeof q.text - 12) {
+            out += (size_t)snprintf(q.text + out, sizeof q.text - out, "...");
+            break;
+        }
+        if (c >= 0x20 && c < 0x7f)
+            q.text[out++] = (char)c;
+        else
+            out += (size_t)snprintf(q.text + out, sizeof q.text - out, "\\x%02x", c);
+    }
+    q.text[out++] = '\'';
+    q.text[out] = '\0';
+    return q;
+}

@@ -268,6 +268,16 @@ void eg_world_origin(struct eg_world *w, const char *const *args)
     w->origin_port = (uint16_t)eg_proc_number(&w->origin, "port");
 }
 
+void eg_world_plain(struct eg_world *w)
+{
+    const char *argv[] = {
+        EG_BUILD_DIR "/tests/bin/tlsorigin", "--plain", "--dir", w->dir, "--record",
+        eg_world_path(w, "plain.rec"),       NULL
+    };
+    eg_proc_start(&w->plain, w, "plain", argv, NULL);
+    w->plain_port = (uint16_t)eg_proc_number(&w->plain, "port");
+}
+
 void eg_world_dns(struct eg_world *w, const char *const *names)
 {
     const char *argv[64] = { EG_BUILD_DIR "/tests/bin/dnsstub", "--log",
@@ -284,6 +294,8 @@ void eg_world_policy(const struct eg_world *w, const char *policy)
     for (const char *p = policy; *p;) {
         if (strncmp(p, "@ORIGIN@", 8) == 0)
             p += 8, fprintf(f, "%u", w->origin_port);
+        else if (strncmp(p, "@PLAIN@", 7) == 0)
+            p += 7, fprintf(f, "%u", w->plain_port);
         else if (strncmp(p, "@DNS@", 5) == 0)
             p += 5, fprintf(f, "%u", w->dns_port);
         else if (strncmp(p, "@DIR@", 5) == 0)
@@ -321,6 +333,7 @@ void eg_world_done(struct eg_world *w)
                   status, eg_world_read(w, "egressd.err", NULL));
     }
     eg_proc_end(&w->origin, SIGTERM);
+    eg_proc_end(&w->plain, SIGTERM);
     eg_proc_end(&w->dns, SIGTERM);
     remove_tree(w->dir);
 }

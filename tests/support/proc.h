@@ -17,8 +17,8 @@ struct eg_proc {
 
 struct eg_world { /* one test's scratch folder and the programs in it */
     char dir[256];
-    struct eg_proc egressd, origin, dns;
-    uint16_t proxy_port, origin_port, dns_port;
+    struct eg_proc egressd, origin, plain, dns;
+    uint16_t proxy_port, origin_port, plain_port, dns_port;
     char token[65];
     char control[300];
 };
@@ -35,6 +35,8 @@ char *eg_world_read(const struct eg_world *w, const char *name, size_t *n);
 
 /* tlsorigin with these extra arguments (NULL-terminated), recording to DIR/origin.rec. */
 void eg_world_origin(struct eg_world *w, const char *const *args);
+/* The same without TLS, recording to DIR/plain.rec; its policy word is @PLAIN@. */
+void eg_world_plain(struct eg_world *w);
 /* dnsstub with these NAME=ADDR arguments, logging to DIR/dns.log. */
 void eg_world_dns(struct eg_world *w, const char *const *names);
 /* egressd --policy DIR/egress.yaml with these extra arguments; format as printf, the policy's text. In it, @ORIGIN@, @DNS@ and @DIR@ are replaced. environment: extra NAME=VALUE (NULL-terminated) or NULL. */

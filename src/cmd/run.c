@@ -275,6 +275,8 @@ static int supervise(struct eg_run *r)
     eg_launch_take_terminal(r->child);
     if (!r->ended)
         return failed("the proxy ended before the command", &err, status);
+    if (status != EG_OK)
+        failed("warning: the events were not kept", &err, status);
     summarise(r);
     return eg_launch_exit_code(r->wait_status);
 }

@@ -1,0 +1,217 @@
+"""How a run ends, and its terminal."""
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+import time
+
+from lib.world import DEADLINE, EGRESSCTL, Wrong, check, read_line
+
+
+def test_status_of_the_command(world):
+    for script, code in (("exit 0", 0), ("exit 42", 42), ("kill -KILL $$", 137), ("kill -TERM $$", 143)):
+        r = world.run("sh", "-c", script)
+        check(r.code == code, (script, str(r)))
+        check(r.err == "", f"something was printed: {r}")
+
+
+def test_command_that_is_not_there(world):
+    r = world.run("egress-no-such-command")
+    check(r.code == 127 and r.err, r)
+    r = world.run(os.path.join(world.folder, "policy.yaml"))
+    check(r.code == 126 and r.err, r)
+
+
+def test_policy_with_errors(world):
+    path = os.path.join(world.folder, "broken.yaml")
+    with open(path, "w") as f:
+        f.write("egress: 1\nallow:\n  - '*'\n  - ok.example\nalow: []\n")
+    marker = os.path.join(world.work, "started")
+    r = world.run("touch", marker, policy=path)
+    check(r.code == 125 and "broken.yaml:3:" in r.err and "broken.yaml:5:" in r.err, r)
+    check(not os.path.exists(marker), "the command was started")
+
+
+def test_no_policy_and_wrong_options(world):
+    for argv in ([EGRESSCTL, "run", "true"], [EGRESSCTL, "run", "-p", "/no/such/file", "true"], [EGRESSCTL, "run", "--workers", "0", "true"],
+                 [EGRESSCTL, "run", "--no-such-option", "true"], [EGRESSCTL, "run"]):
+        r = world.finish(world.start(argv))
+        check(r.code == 125 and r.err, (argv, str(r)))
+
+
+def test_root_needs_a_user(world):
+    if os.geteuid() != 0:
+        return
+    r = world.finish(world.start([EGRESSCTL, "run", "-p", world.policy(), "--trust", "true"]))
+    check(r.code == 125 and "--user" in r.err, r)
+
+
+def test_without_enforcement_it_warns(world):
+    r = world.run("sh", "-c", 'curl -sS --cacert "$CA" "https://$API/"; exit 3', options=("--no-enforce",))
+    check(r.code == 3 and "hello from the origin" in r.out, r)
+    check("--no-enforce" in r.err, r)
+
+
+def test_several_workers(world):
+    r = world.run("sh", "-c", 'for i in 1 2 3 4 5 6; do curl -sS --cacert "$CA" "https://$API/"; done', options=("--workers", "3"))
+    check(r.code == 0 and r.out == "hello from the origin\n" * 6, r)
+
+
+def test_events_are_kept_and_bounded(world):
+    for _ in range(2):
+        r = world.run("sh", "-c", 'curl -sS -o /dev/null "http://$PLAIN/"')
+        check(r.code == 0, r)
+    state = os.path.join(world.home, ".local/state/egress")
+    for i in range(30):
+        with open(os.path.join(state, f"run-20200101t0000{i:02}-1.jsonl"), "w"):
+            pass
+    world.run("true")
+    kept = sorted(n for n in os.listdir(state) if n.endswith(".jsonl"))
+    check(len(kept) == 20, kept)
+    check(all(os.stat(os.path.join(state, n)).st_mode & 0o777 == 0o600 for n in kept if "2020" not in n), "modes")
+    audit = world.finish(world.start([EGRESSCTL, "audit", "--json"]))
+    check(audit.code == 0, audit)
+
+
+def gone(pid):
+    return not os.path.exists(f"/proc/{pid}")
+
+
+def test_no_child_outlives_the_proxy(world):
+    """The pipe's end comes when the last process that holds it is gone."""
+    p = subprocess.Popen(world.command("sh", "-c", "sleep 600 & echo up; exec sleep 600"), env=world.environment(), cwd=world.work,
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    check(read_line(p.stdout) == "up\n", "another line")
+    p.kill()
+    p.wait()
+    ready, _, _ = select.select([p.stdout], [], [], DEADLINE)
+    check(ready and os.read(p.stdout.fileno(), 1) == b"", "something of it is still there")
+
+
+def test_nothing_of_the_child_is_left_behind(world):
+    r = world.run("sh", "-c", "(setsid sleep 600 &) ; exit 4")  # its stdout is our pipe: communicate() waits for its end
+    check(r.code == 4, r)
+    check(os.listdir(os.path.join(world.runtime, "egress")) == [], "a socket was left")
+
+
+def test_signals_reach_the_command(world):
+    p = subprocess.Popen(world.command("sh", "-c", "trap 'exit 9' TERM; echo up; while :; do read x || sleep 0.05; done"),
+                         env=world.environment(), cwd=world.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    check(read_line(p.stdout) == "up\n", "another line")
+    p.send_signal(signal.SIGTERM)
+    p.communicate(timeout=DEADLINE)
+    check(p.returncode == 9, p.returncode)
+
+
+class Terminal:
+    """A small job-control shell's part: a session with a terminal, one job in its foreground."""
+
+    def __init__(self, argv, env, cwd):
+        self.master, slave = pty.openpty()
+        self.report, report = os.pipe()
+        self.orders, orders = socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                self._shell(argv, env, cwd, slave, report, orders)
+            finally:
+                os._exit(99)
+        os.close(slave)
+        os.close(report)
+
+    @staticmethod
+    def _shell(argv, env, cwd, slave, report, orders):
+        os.setsid()
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        job = os.fork()
+        if job == 0:
+            os.setpgid(0, 0)
+            os.tcsetpgrp(slave, os.getpid())
+            signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+            for fd in (0, 1, 2):
+                os.dup2(slave, fd)
+            os.chdir(cwd)
+            os.execve(argv[0], argv, env)
+        while True:
+            _, status = os.waitpid(job, os.WUNTRACED)
+            os.tcsetpgrp(slave, os.getpgrp())
+            if not os.WIFSTOPPED(status):
+                os.write(report, b"E%03d" % os.waitstatus_to_exitcode(status))
+                os._exit(0)
+            os.write(report, b"Stop")
+            os.read(orders, 1)
+            os.tcsetpgrp(slave, job)
+            os.killpg(job, signal.SIGCONT)
+
+    def _wait(self, fd):
+        check(select.select([fd], [], [], DEADLINE)[0], "nothing came in time")
+
+    def expect(self, text):
+        seen = b""
+        end = time.monotonic() + DEADLINE
+        while text not in seen:
+            if time.monotonic() > end:
+                raise Wrong(f"the terminal shows {seen!r}")
+            self._wait(self.master)
+            try:
+                seen += os.read(self.master, 4096)
+            except OSError:
+                raise Wrong(f"the terminal ended with {seen!r}")
+
+    def type(self, data):
+        os.write(self.master, data)
+
+    def reported(self):
+        self._wait(self.report)
+        return os.read(self.report, 4)
+
+    def resume(self):
+        os.write(self.orders, b"x")
+
+    def done(self):
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        os.waitpid(self.pid, 0)
+        os.close(self.master)
+
+
+def socketpair():
+    import socket
+    a, b = socket.socketpair()
+    return a.detach(), b.detach()
+
+
+def on_terminal(world, script, conversation):
+    t = Terminal(world.command("sh", "-c", script), world.environment(), world.work)
+    try:
+        conversation(t)
+    finally:
+        t.done()
+
+
+def test_interrupt_key_reaches_the_command_only(world):
+    def conversation(t):
+        t.expect(b"up")
+        t.type(b"\x03")
+        t.expect(b"caught")
+        check(t.reported() == b"E005", "another status")
+    on_terminal(world, "trap 'echo caught; exit 5' INT; echo up; while :; do read x; done", conversation)
+
+
+def test_suspend_key_stops_the_whole_run_and_it_goes_on(world):
+    def conversation(t):
+        t.expect(b"up")
+        t.type(b"\x1a")
+        check(t.reported() == b"Stop", "it did not stop")
+        t.resume()
+        t.type(b"line\n")
+        t.expect(b"got line")
+        check(t.reported() == b"E006", "another status")
+    on_terminal(world, "echo up; read x; echo got $x; exit 6", conversation)

@@ -22,7 +22,8 @@ static const struct phase {
 } phases[EG_PHASE_COUNT] = {
     [EG_PHASE_ACCEPT] = { "accept", accept_step, TO(HEAD) },
     [EG_PHASE_HEAD] = { "head", eg_request_step,
-                        TO(HEAD) | TO(RESOLVE) | TO(CONNECT) | TO(EXCHANGE) | TO(REFUSE) },
+                        TO(HEAD) | TO(RESOLVE) | TO(CONNECT) | TO(ANSWER) | TO(EXCHANGE) |
+                            TO(REFUSE) },
     [EG_PHASE_RESOLVE] = { "resolve", eg_resolve_step, TO(RESOLVE) | TO(CONNECT) | TO(REFUSE) },
     [EG_PHASE_CONNECT] = { "connect", eg_connect_step,
                            TO(SECURE) | TO(ANSWER) | TO(EXCHANGE) | TO(REFUSE) },

@@ -235,7 +235,8 @@ void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reas
                      const char *detail)
 {
     SET(t, detail, eg_slice_str(detail));
-    if (t->open || reason == EG_AUDIT_UNWRITABLE) /* the end event tells; or the trail has said so itself */
+    if (t->open ||
+        reason == EG_AUDIT_UNWRITABLE) /* the end event tells; or the trail has said so itself */
         return;
     enum egress_event_kind kind = reason == EG_CANARY ? EGRESS_EVENT_CANARY : EGRESS_EVENT_DECISION;
     (void)record(g, t, reason, EGRESS_STAGE_REQUEST);

@@ -36,6 +36,7 @@ struct eg_ares {
     bool library;
     bool closing;
     unsigned count;
+    unsigned turn;
     struct channel channels[];
 };
 
@@ -197,10 +198,10 @@ void eg_ares_free(struct eg_ares *a)
     free(a);
 }
 
-unsigned eg_ares_pick(const struct eg_ares *a)
+unsigned eg_ares_pick(struct eg_ares *a)
 {
-    unsigned best = 0;
-    for (unsigned i = 1; i < a->count; i++)
+    unsigned best = a->turn = (a->turn + 1) % a->count;
+    for (unsigned i = 0; i < a->count; i++)
         if (a->channels[i].flying < a->channels[best].flying)
             best = i;
     return best;

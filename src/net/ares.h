@@ -14,8 +14,8 @@ enum eg_status eg_ares_new(struct eg_loop *loop, const struct eg_sockaddr *serve
                            struct eg_ares **ret, struct eg_err *err) EG_MUST_USE;
 /* Calls answered for every question that is under way, with EG_CLOSED. */
 void eg_ares_free(struct eg_ares *a);
-/* The channel that the next question should take: an idle one, else the one with the fewest questions. */
-unsigned eg_ares_pick(const struct eg_ares *a);
+/* The channel that the next question should take: in turn, but one with the fewest questions under way. */
+unsigned eg_ares_pick(struct eg_ares *a);
 
 struct eg_ares_question { /* embed it; must live until answered */
     unsigned channel;

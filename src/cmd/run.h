@@ -14,10 +14,10 @@ extern const struct eg_cmd_options eg_run_options;
 enum { EG_RUN_POLICIES = 3, EG_RUN_KEEP = 20, EG_RUN_PATHS = 64 };
 
 struct eg_run_places { /* computed before the environment is wiped */
-    char name[48]; /* of the session: run-20261121T043000-PID, so that kept files sort by time */
+    char name[48]; /* of the session and its socket: run-PID */
     char org[PATH_MAX], user[PATH_MAX], repo[PATH_MAX];
     char state[PATH_MAX];   /* empty: none can be had */
-    char events[PATH_MAX];  /* NAME.jsonl in it; empty as above */
+    char events[PATH_MAX];  /* run-TIME-PID.jsonl in it, so that names sort by time */
     char config[PATH_MAX];  /* the user policy's folder; empty: none */
     char control[PATH_MAX]; /* of the socket */
     struct eg_policy_source policies[EG_RUN_POLICIES];

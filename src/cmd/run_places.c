@@ -109,7 +109,9 @@ static void drop_old(const char *state)
 static enum eg_status find_state(struct eg_run_places *p)
 {
     struct eg_err err = { 0 };
-    char text[300];
+    char text[300], when[32];
+    struct tm tm;
+    const time_t now = (time_t)(eg_clock_wall_us() / 1000000);
     enum eg_status status = eg_cmd_state_dir(p->state, sizeof p->state);
     if (status == EG_OK)
         status = eg_cmd_state_make(p->state, &err);
@@ -121,7 +123,10 @@ static enum eg_status find_state(struct eg_run_places *p)
         return EG_OK;
     }
     drop_old(p->state);
-    return fits(snprintf(p->events, sizeof p->events, "%s/%s.jsonl", p->state, p->name),
+    gmtime_r(&now, &tm);
+    strftime(when, sizeof when, "%Y%m%dT%H%M%S", &tm);
+    return fits(snprintf(p->events, sizeof p->events, "%s/run-%s-%d.jsonl", p->state, when,
+                         (int)getpid()),
                 sizeof p->events)
                ? EG_OK
                : EG_TOO_BIG;
@@ -130,12 +135,8 @@ static enum eg_status find_state(struct eg_run_places *p)
 enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, bool trust,
                                   struct eg_err *err)
 {
-    struct tm tm;
-    time_t now = (time_t)(eg_clock_wall_us() / 1000000);
     memset(p, 0, sizeof *p);
-    gmtime_r(&now, &tm);
-    size_t n = strftime(p->name, sizeof p->name, "run-%Y%m%dt%H%M%S", &tm);
-    snprintf(p->name + n, sizeof p->name - n, "-%d", (int)getpid());
+    snprintf(p->name, sizeof p->name, "run-%d", (int)getpid());
     enum eg_status status = find_policies(p, file, trust, err);
     if (status == EG_OK)
         status = find_state(p);

@@ -26,9 +26,11 @@ void eg_sup_worker_send(struct eg_sup_worker *w, const struct eg_link_message *m
                         unsigned fd_count)
 {
     struct eg_err err = { 0 };
-    if (!w->link.open || eg_link_send(&w->link, m, fds, fd_count, &err) == EG_OK)
+    enum eg_status status = w->link.open ? eg_link_send(&w->link, m, fds, fd_count, &err) : EG_OK;
+    if (status == EG_OK)
         return;
-    eg_log(EG_LOG_ERROR, "worker %u does not take messages: %s", w->number, err.text);
+    if (status != EG_CLOSED) /* a worker that has ended is heard of when it is reaped */
+        eg_log(EG_LOG_ERROR, "worker %u does not take messages: %s", w->number, err.text);
     give_up(w);
 }
 
@@ -198,7 +200,10 @@ static void link_closed(struct eg_link *l, enum eg_status why)
     struct eg_sup_worker *w = l->ctx;
     if (why != EG_EOF)
         eg_log(EG_LOG_ERROR, "worker %u sent what is no message", w->number);
-    give_up(w);
+    if (why == EG_EOF && w->supervisor->phase == EG_SUP_STOPPING)
+        eg_link_close(&w->link); /* told to stop, it closes and exits: the stop timer ends one that does not */
+    else
+        give_up(w);
 }
 
 /* ---- life and death ---- */

@@ -245,7 +245,7 @@ static void summarise(struct eg_run *r)
     if (eg_summary_write(eg_supervisor_ring(r->supervisor), isatty(STDERR_FILENO), &text) ==
             EG_OK &&
         text.len > 0)
-        fprintf(stderr, "egressctl run: the policy refused:\n%.*s", (int)text.len,
+        fprintf(stderr, "egressctl run: what did not get through:\n%.*s", (int)text.len,
                 eg_buf_slice(&text).p);
     eg_buf_done(&text);
 }

@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 
-from lib.world import BUILD, CHILD, DEADLINE, PYTHON, Skip, check, end, need, read_line
+from lib.world import BUILD, DEADLINE, PYTHON, Skip, check, end, need, read_line
 
 
 def one_key_and_no_phantom(world, key, phantom):
@@ -115,7 +115,7 @@ def modules():
 
 
 def vendor(world, script, key):
-    r = world.run("sh", "-c", f'echo "${key}"; exec node "$0" "$1"', os.path.join(CHILD, script), modules())
+    r = world.run("sh", "-c", f'echo "${key}"; exec node "$0" "$1"', os.path.join(world.child, script), world.copy(modules(), "modules"))
     check(r.code == 0 and "ANSWER origin says hi" in r.out, r)
     return r.out.splitlines()[0]
 
@@ -159,7 +159,7 @@ exec "$@"
 def test_secret_of_a_real_keyring(world):
     need("gnome-keyring-daemon", "dbus-run-session", "secret-tool")
     inner = world.command("sh", "-c", 'echo "$RINGED_API_KEY"; curl -sS -H "Authorization: Bearer $RINGED_API_KEY" "$RINGED_BASE_URL/x";'
-                          f'{PYTHON} {CHILD}/look.py touch "$BUS"', policy=world.policy(keyring=True))
+                          f'{PYTHON} {world.child}/look.py touch "$BUS"', policy=world.policy(keyring=True))
     p = world.start(["dbus-run-session", "--", "sh", "-c", KEYRING, "sh", *inner],
                     world.environment(RING=world.keys["keyring"]), start_new_session=True)
     r = world.finish(p)

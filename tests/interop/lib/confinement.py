@@ -4,7 +4,7 @@ import base64
 import os
 import re
 
-from lib.world import PYTHON, CHILD, check
+from lib.world import PYTHON, check
 
 
 def forms(key):
@@ -26,7 +26,7 @@ def hold_no_key(world, *texts):
 
 def test_nothing_that_the_child_reads_holds_a_key(world):
     p = world.start(world.command("sh", "-c", 'curl -sS -o /dev/null -H "Authorization: Bearer $OPENAI_API_KEY" "$OPENAI_BASE_URL/models"; '
-                                  f'exec {PYTHON} {CHILD}/look.py dump'))
+                                  f'exec {PYTHON} {world.child}/look.py dump'))
     r = world.finish(p)
     check(r.code == 0, r.err)
     read = re.search(r"\nREAD (\d+)\n", r.out)
@@ -62,7 +62,7 @@ def test_what_the_child_must_not_touch(world):
 
 
 def test_child_can_not_trust_itself(world):
-    r = world.run(PYTHON, os.path.join(CHILD, "look.py"), "touch", env=world.environment(EGRESS_HOME=world.home))
+    r = world.run(PYTHON, os.path.join(world.child, "look.py"), "touch", env=world.environment(EGRESS_HOME=world.home))
     check("refused own policy" in r.out and "refused own trust" in r.out and "refused moved config" in r.out, r)
 
 

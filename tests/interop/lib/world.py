@@ -17,7 +17,6 @@ DEADLINE = 60
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 BUILD = os.environ.get("EGRESS_BUILD", os.path.join(REPOSITORY, "build", "release"))
 EGRESSCTL = os.path.join(BUILD, "egressctl")
-CHILD = os.path.join(REPOSITORY, "tests", "interop", "child")
 PYTHON = next((p for p in ("/usr/bin/python3", "/usr/local/bin/python3") if os.access(p, os.X_OK)), "python3")
 
 
@@ -57,6 +56,7 @@ class World:
         self.work = self._make("work", 0o777)
         os.chmod(self.work, 0o777)
         self.runtime = self._make("runtime", 0o700)
+        self.child = self.copy(os.path.join(REPOSITORY, "tests", "interop", "child"), "child")
         self.keys = {n: "sk-real-" + secrets.token_hex(24) for n in ("openai", "anthropic", "file", "keyring")}
         self._certificates()
         self.api = Origin("127.0.0.2", self.cert, self.key)
@@ -75,6 +75,10 @@ class World:
         path = os.path.join(self.folder, name)
         os.mkdir(path, mode)
         return path
+
+    def copy(self, source, name):
+        """Where the child can read it: the repository may be in a folder that is root's alone."""
+        return shutil.copytree(source, os.path.join(self.folder, name), symlinks=True)
 
     def _certificates(self):
         self.ca, self.cert, self.key = (os.path.join(self.folder, n) for n in ("ca.pem", "leaf.pem", "private/leaf.key"))
@@ -148,7 +152,7 @@ class World:
         return self.finish(self.start(self.command(*command, **more), env))
 
     def python(self, script, *arguments, **more):
-        return self.run(PYTHON, os.path.join(CHILD, script), *arguments, **more)
+        return self.run(PYTHON, os.path.join(self.child, script), *arguments, **more)
 
     def events(self):
         """Of the newest run."""

@@ -198,6 +198,9 @@ static void message(struct eg_link *l, const struct eg_link_message *m, int *fds
 static void link_closed(struct eg_link *l, enum eg_status why)
 {
     struct eg_sup_worker *w = l->ctx;
+    enum eg_sup_phase phase = w->supervisor->phase;
+    if (why == EG_EOF && (phase == EG_SUP_DRAINING || phase == EG_SUP_STOPPING))
+        return; /* it is on its way out */
     if (why != EG_EOF)
         eg_log(EG_LOG_ERROR, "worker %u sent what is no message", w->number);
     if (why == EG_EOF && w->supervisor->phase == EG_SUP_STOPPING)
@@ -215,6 +218,8 @@ static void late(struct eg_timer *t)
     if (w->pid > 0) {
         eg_log(EG_LOG_ERROR, "worker %u did not begin in time", w->number);
         give_up(w);
+    } else if (w->supervisor->phase != EG_SUP_RUNNING) {
+        return; /* it died before the drain: one that began now would hear of none */
     } else if (eg_sup_worker_start(w, &err) != EG_OK) {
         eg_log(EG_LOG_ERROR, "worker %u: %s", w->number, err.text);
         w->backoff_ms = EG_SUP_BACKOFF_MAX_MS;

@@ -1,0 +1,318 @@
+/* load.c - the client of the benchmark: one epoll loop on loopback, a bounded count, a deadline. Prints one JSON line.
+ *
+ *   load bulk|tunnels|echo|idle --target PORT [--proxy PORT] [--head FILE] ...     without --proxy: straight to the target
+ *   load requests --target PORT --path PATH [--head FILE] ...
+ *
+ * FILE holds whole header lines (CRLF) for CONNECT or the request, so that no token stands on a command line. The same code drives every party,
+ * so its own cost is the same for each. It does no TLS. */
+#include <endian.h>
+#include <getopt.h>
+#include <sys/epoll.h>
+
+#include "bench/wire.h"
+
+enum { CONNECTIONS = 4096, EVENTS = 256, CHUNK = 1 << 20 };
+
+static struct {
+    uint16_t proxy, target;
+    char head[BENCH_HEAD_MAX / 2];
+    const char *path;
+    uint64_t count, bytes;
+    unsigned concurrency, size;
+} option = { .path = "/", .count = 1000, .bytes = 1 << 28, .concurrency = 1, .size = 64 };
+
+/* ---- samples ---- */
+
+static uint32_t *sample_ns;
+static uint64_t sample_count;
+
+static void sample(uint64_t since)
+{
+    uint64_t ns = bench_now() - since;
+    if (sample_count < option.count)
+        sample_ns[sample_count++] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static double percentile_us(unsigned percent)
+{
+    if (sample_count == 0)
+        return 0;
+    uint64_t at = sample_count * percent / 100;
+    return sample_ns[at < sample_count ? at : sample_count - 1] / 1e3;
+}
+
+static void report(uint64_t begun)
+{
+    double seconds = (double)(bench_now() - begun) / 1e9;
+    qsort(sample_ns, sample_count, sizeof *sample_ns, by_value);
+    printf("{\"seconds\":%.6f,\"count\":%llu,\"rate\":%.1f,\"p50_us\":%.2f,\"p99_us\":%.2f}\n",
+           seconds, (unsigned long long)sample_count, (double)sample_count / seconds,
+           percentile_us(50), percentile_us(99));
+}
+
+/* ---- one connection at a time ---- */
+
+static int open_tunnel(void)
+{
+    int fd = bench_connect(option.proxy ? option.proxy : option.target);
+    if (option.proxy) {
+        bench_ask_tunnel(fd, option.target, option.head);
+        bench_await_tunnel(fd);
+    }
+    return fd;
+}
+
+static void run_bulk(void)
+{
+    uint64_t ask = htobe64(option.bytes), got = 0;
+    char *into = malloc(CHUNK);
+    if (!into)
+        bench_die("no memory");
+    int fd = open_tunnel();
+    uint64_t begun = bench_now();
+    bench_send(fd, &ask, sizeof ask);
+    while (got < option.bytes) {
+        /* MSG_TRUNC on TCP drops the bytes without a copy: the client must not be what is measured. */
+        ssize_t n = recv(fd, into, CHUNK, MSG_TRUNC);
+        if (n <= 0)
+            bench_die("the source ended after %llu bytes", (unsigned long long)got);
+        got += (uint64_t)n;
+    }
+    double seconds = (double)(bench_now() - begun) / 1e9;
+    close(fd);
+    free(into);
+    printf("{\"seconds\":%.6f,\"bytes\":%llu,\"rate\":%.1f}\n", seconds, (unsigned long long)got,
+           (double)got / seconds);
+}
+
+static void ping(int fd, char *text)
+{
+    bench_send(fd, text, option.size);
+    bench_recv_all(fd, text, option.size);
+}
+
+static void run_echo(void)
+{
+    char text[4096] = { 0 };
+    int fd = open_tunnel();
+    for (unsigned i = 0; i < 100; i++)
+        ping(fd, text);
+    uint64_t begun = bench_now();
+    for (uint64_t i = 0; i < option.count; i++) {
+        uint64_t sent = bench_now();
+        ping(fd, text);
+        sample(sent);
+    }
+    report(begun);
+    close(fd);
+}
+
+/* Holds count tunnels, each used once, until stdin ends. */
+static void run_idle(void)
+{
+    char text[4096] = { 0 };
+    for (uint64_t i = 0; i < option.count; i++)
+        ping(open_tunnel(), text);
+    printf("{\"open\":%llu}\n", (unsigned long long)option.count);
+    fflush(stdout);
+    while (read(0, text, sizeof text) > 0)
+        ;
+}
+
+/* ---- many at once ---- */
+
+struct conn {
+    int fd;
+    bool in_tunnel; /* requests: unused */
+    size_t n;
+    uint64_t begun;
+    char in[BENCH_HEAD_MAX];
+};
+
+static int epoll_fd;
+static uint64_t started;
+static char payload[4096], request[BENCH_HEAD_MAX];
+static size_t request_n;
+
+static void watch(struct conn *c)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
+        bench_die("epoll: %s", strerror(errno));
+}
+
+static void tunnel_begin(struct conn *c)
+{
+    started++;
+    c->begun = bench_now();
+    c->n = 0;
+    c->in_tunnel = option.proxy == 0;
+    c->fd = bench_connect(option.proxy ? option.proxy : option.target);
+    watch(c);
+    if (option.proxy)
+        bench_ask_tunnel(c->fd, option.target, option.head);
+    else
+        bench_send(c->fd, payload, option.size);
+}
+
+/* More bytes came: the answer to CONNECT, then the echo of the first bytes, then the close and the next tunnel. */
+static void tunnel_step(struct conn *c)
+{
+    if (!c->in_tunnel) {
+        size_t head = bench_head_length(c->in, c->n);
+        if (head == 0)
+            return;
+        bench_expect_ok(c->in, c->n);
+        c->in_tunnel = true;
+        c->n -= head;
+        bench_send(c->fd, payload, option.size);
+    }
+    if (c->n < option.size)
+        return;
+    sample(c->begun);
+    close(c->fd);
+    c->fd = -1;
+    if (started < option.count)
+        tunnel_begin(c);
+}
+
+static void request_send(struct conn *c)
+{
+    started++;
+    c->begun = bench_now();
+    c->n = 0;
+    bench_send(c->fd, request, request_n);
+}
+
+static void request_begin(struct conn *c)
+{
+    c->fd = bench_connect(option.target);
+    watch(c);
+    request_send(c);
+}
+
+/* The whole length of the response whose head is in `in`; only Content-Length is understood. */
+static size_t response_length(struct conn *c, size_t head)
+{
+    bench_expect_ok(c->in, c->n);
+    char kept = c->in[head - 1];
+    c->in[head - 1] = 0;
+    const char *field = strcasestr(c->in, "\r\nContent-Length:");
+    if (!field)
+        bench_die("a response without Content-Length: %s", c->in);
+    size_t length = head + strtoul(field + 17, NULL, 10);
+    c->in[head - 1] = kept;
+    if (length > sizeof c->in)
+        bench_die("the response is too long");
+    return length;
+}
+
+static void request_step(struct conn *c)
+{
+    size_t head = bench_head_length(c->in, c->n);
+    if (head == 0 || c->n < response_length(c, head))
+        return;
+    sample(c->begun);
+    if (started < option.count) {
+        request_send(c);
+    } else {
+        close(c->fd);
+        c->fd = -1;
+    }
+}
+
+static void drive(void (*begin)(struct conn *c), void (*step)(struct conn *c))
+{
+    struct epoll_event events[EVENTS];
+    struct conn *conns = calloc(option.concurrency, sizeof *conns);
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (!conns || epoll_fd < 0)
+        bench_die("start: %s", strerror(errno));
+    uint64_t begun = bench_now();
+    for (unsigned i = 0; i < option.concurrency; i++)
+        begin(&conns[i]);
+    while (sample_count < option.count) {
+        int n = epoll_wait(epoll_fd, events, EVENTS, -1);
+        for (int i = 0; i < n; i++) {
+            struct conn *c = events[i].data.ptr;
+            c->n += bench_recv(c->fd, c->in + c->n, sizeof c->in - c->n);
+            step(c);
+        }
+    }
+    report(begun);
+    free(conns);
+}
+
+static void run_tunnels(void)
+{
+    drive(tunnel_begin, tunnel_step);
+}
+
+static void run_requests(void)
+{
+    int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s\r\n",
+                     option.path, option.target, option.head);
+    if (n < 0 || (size_t)n >= sizeof request)
+        bench_die("the request is too long");
+    request_n = (size_t)n;
+    drive(request_begin, request_step);
+}
+
+/* ---- command line ---- */
+
+static void parse(int argc, char **argv)
+{
+    static const struct option list[] = {
+        { "proxy", 1, NULL, 'x' },       { "target", 1, NULL, 't' }, { "head", 1, NULL, 'h' },
+        { "path", 1, NULL, 'p' },        { "count", 1, NULL, 'n' },  { "bytes", 1, NULL, 'b' },
+        { "concurrency", 1, NULL, 'c' }, { "size", 1, NULL, 's' },   { "deadline", 1, NULL, 'd' },
+        { NULL, 0, NULL, 0 }
+    };
+    unsigned deadline = 60;
+    for (int o; (o = getopt_long(argc, argv, "", list, NULL)) != -1;) {
+        switch (o) {
+        case 'x': option.proxy = (uint16_t)bench_number(optarg, 65535); break;
+        case 't': option.target = (uint16_t)bench_number(optarg, 65535); break;
+        case 'h': bench_read_file(optarg, option.head, sizeof option.head); break;
+        case 'p': option.path = optarg; break;
+        case 'n': option.count = bench_number(optarg, 10000000); break;
+        case 'b': option.bytes = bench_number(optarg, 1ull << 40); break;
+        case 'c': option.concurrency = (unsigned)bench_number(optarg, CONNECTIONS); break;
+        case 's': option.size = (unsigned)bench_number(optarg, sizeof payload); break;
+        case 'd': deadline = (unsigned)bench_number(optarg, 600); break;
+        default: exit(2);
+        }
+    }
+    bench_deadline(deadline);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } modes[] = { { "bulk", run_bulk },
+                  { "tunnels", run_tunnels },
+                  { "echo", run_echo },
+                  { "idle", run_idle },
+                  { "requests", run_requests } };
+    parse(argc, argv);
+    const char *mode = optind < argc ? argv[optind] : "";
+    sample_ns = calloc(option.count + 1, sizeof *sample_ns);
+    if (!sample_ns)
+        bench_die("no memory");
+    for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++) {
+        if (strcmp(modes[i].name, mode) == 0) {
+            modes[i].run();
+            free(sample_ns);
+            return 0;
+        }
+    }
+    bench_die("no such mode: %s", mode);
+}

@@ -329,8 +329,10 @@ void eg_world_done(struct eg_world *w)
 {
     if (w->egressd.pid > 0) {
         int status = eg_proc_end(&w->egressd, SIGTERM);
-        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "egressd ended with %d: %s",
-                  status, eg_world_read(w, "egressd.err", NULL));
+        bool well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        char *said = eg_world_read(w, "egressd.err", NULL);
+        cr_expect(well, "egressd ended with %d: %s", status, said);
+        free(said);
     }
     eg_proc_end(&w->origin, SIGTERM);
     eg_proc_end(&w->plain, SIGTERM);

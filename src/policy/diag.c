@@ -5,6 +5,8 @@
  * everything that looks like a secret masked. */
 #include "policy/diag.h"
 
+#include "policy/yaml.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,13 +249,19 @@ void eg_diag_warning(struct eg_diags *d, const char *code, struct eg_place at, c
 
 /* ---- rendering ---- */
 
-/* The line as a terminal may see it: control bytes and what is not valid text become '?'. */
+/* The line as a terminal may see it: tabs become blanks, what is not plain visible text becomes '?'. */
 static enum eg_status put_line(struct eg_slice line, struct eg_buf *out)
 {
     enum eg_status st = eg_buf_append(out, "    ", 4);
-    for (size_t i = 0; st == EG_OK && i < line.n; i++) {
-        unsigned char c = (unsigned char)line.p[i];
-        st = eg_buf_append(out, c == '\t' ? " " : c < 0x20 || c == 0x7f ? "?" : &line.p[i], 1);
+    for (size_t i = 0, n; st == EG_OK && i < line.n; i += n) {
+        n = eg_yaml_visible(line.p + i, line.n - i);
+        if (n > 0) {
+            st = eg_buf_append(out, line.p + i, n);
+            continue;
+        }
+        st = eg_buf_append(out, line.p[i] == '\t' ? " " : "?", 1);
+        for (n = 1; i + n < line.n && is_continuation(line.p[i + n]); n++)
+            ;
     }
     return st == EG_OK ? eg_buf_append(out, "\n", 1) : st;
 }

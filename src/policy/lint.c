@@ -22,6 +22,20 @@ static void warn_tunnel(struct eg_model *m, const struct eg_policy *p, const str
                     (int)s->s.upstream.host_len, s->s.upstream.host);
 }
 
+/* localhost is a name, and names may not lead to loopback: people mean the address. */
+static void warn_localhost(struct eg_model *m, const struct eg_policy *p, struct eg_place at, struct eg_slice host, uint16_t port)
+{
+    static const struct eg_addr loopback = { 4, { 127, 0, 0, 1 } };
+    const struct eg_verdict by_name = { .status = EG_OK };
+    struct eg_verdict verdict;
+    if (!eg_slice_eq(host, EG_SLICE("localhost")))
+        return;
+    eg_policy_judge_address(p, &by_name, &loopback, port, &verdict);
+    if (verdict.status != EG_OK)
+        eg_diag_warning(m->diags, "unreachable-rule", at, "write 127.0.0.1 or [::1], or open 127.0.0.0/8 with networks.allow",
+                        "localhost is a name, and a name may not lead to a loopback address");
+}
+
 static void warn_denied(struct eg_model *m, const struct eg_policy *p, const struct eg_model_service *s, unsigned index)
 {
     struct eg_verdict verdict;
@@ -37,10 +51,13 @@ void eg_policy_lint(struct eg_model *m, const struct eg_policy *p)
 {
     unsigned index = 0;
     for (const struct eg_model_rule *r = m->rules; r; r = r->next)
-        if (r->action == EG_ACTION_ALLOW)
+        if (r->action == EG_ACTION_ALLOW) {
             warn_shadowed(m, p, r);
+            warn_localhost(m, p, r->at, r->to.host, r->ports[0]);
+        }
     for (const struct eg_model_service *s = m->services; s; s = s->next, index++) {
         warn_tunnel(m, p, s);
         warn_denied(m, p, s, index);
+        warn_localhost(m, p, s->upstream_at, eg_authority_host(&s->s.upstream), s->s.upstream.port);
     }
 }

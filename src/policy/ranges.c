@@ -115,7 +115,8 @@ unsigned eg_range_embedded(const struct eg_addr *a, struct eg_addr out[EG_EMBEDD
     unsigned n = 0;
     if (a->family != 6)
         return 0;
-    if (!memcmp(a->b, zero, 12) || !memcmp(a->b, mapped, 12) || !memcmp(a->b, siit, 12) || eg_range_nat64(a))
+    bool self = !memcmp(a->b, zero, 12) && !a->b[12] && !a->b[13] && !a->b[14] && a->b[15] < 2; /* :: and ::1 */
+    if ((!memcmp(a->b, zero, 12) && !self) || !memcmp(a->b, mapped, 12) || !memcmp(a->b, siit, 12) || eg_range_nat64(a))
         out[n++] = v4_at(a->b + 12, 0);
     if (eg_addr_in(a, &nat64_local, 48)) {
         out[n++] = v4_at(a->b + 12, 0);

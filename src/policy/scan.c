@@ -35,6 +35,13 @@ static bool is_deceptive(uint32_t code)
            code == 0xffff;
 }
 
+size_t eg_yaml_visible(const char *p, size_t n)
+{
+    uint32_t code;
+    size_t length = utf8_length((const unsigned char *)p, n, &code);
+    return length == 0 || code < 0x20 || code == 0x7f || is_deceptive(code) ? 0 : length;
+}
+
 /* A tab may stand in a comment, and anywhere in JSON, whose tools indent with it. */
 struct tab_state {
     bool json;
@@ -87,6 +94,8 @@ bool eg_yaml_scan(const struct eg_source *source, struct eg_diags *diags)
         n += n == 0;
         step_tab_state(&tab, source->text.p[i]);
         if (!fault)
+            continue;
+        if (strcmp(rule, "bad-utf8") == 0 && faults > 0) /* one is enough: columns mean little behind it */
             continue;
         if (faults++ < MAX_REPORTED)
             eg_diag_error(diags, rule, eg_place_at(source, (uint32_t)i, (uint32_t)n), NULL, "%s", fault);

@@ -28,6 +28,16 @@ struct reader {
     enum eg_status status;
 };
 
+/* libfyaml marks what is behind an anchor's or alias' sign; we mark the sign. */
+static struct eg_place with_sign(struct eg_place at, char sign)
+{
+    if (at.offset > 0 && at.source->text.p[at.offset - 1] == sign) {
+        at.offset--;
+        at.width++;
+    }
+    return at;
+}
+
 static struct eg_place place_of(const struct reader *r, struct fy_event *e)
 {
     const struct fy_mark *from = fy_event_start_mark(e);
@@ -149,7 +159,7 @@ static bool wants_key(const struct reader *r)
 static bool refuse_properties(struct reader *r, struct fy_token *anchor, struct fy_token *tag)
 {
     if (anchor)
-        eg_diag_error(r->diags, "anchor", token_place(r, anchor), "write the value out where it is used",
+        eg_diag_error(r->diags, "anchor", with_sign(token_place(r, anchor), '&'), "write the value out where it is used",
                       "anchors are not part of the policy language");
     if (tag)
         eg_diag_error(r->diags, "tag", token_place(r, tag), "remove it: values are typed by their key",
@@ -201,7 +211,7 @@ static void on_scalar(struct reader *r, struct fy_event *e)
 
 static void on_alias(struct reader *r, struct fy_event *e)
 {
-    struct eg_place at = place_of(r, e);
+    struct eg_place at = with_sign(place_of(r, e), '*');
     eg_diag_error(r->diags, "anchor", at, "write the value out", "aliases are not part of the policy language");
     if (wants_key(r)) {
         r->key[r->depth - 1] = EG_SLICE("*");

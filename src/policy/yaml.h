@@ -39,6 +39,8 @@ struct eg_yaml *eg_yaml_get(const struct eg_yaml *node, const char *name);
 
 /* Bytes that no policy file may hold: NUL, control bytes, tabs, broken UTF-8. False when the parser should not see it. */
 bool eg_yaml_scan(const struct eg_source *source, struct eg_diags *diags);
+/* Length of the character at p when a terminal may see it; 0 for control bytes, broken UTF-8 and what hides or turns text. */
+size_t eg_yaml_visible(const char *p, size_t n);
 /* Offset of the innermost bracket or brace that is still open at the end of the text, or -1. Best effort, for messages. */
 long eg_yaml_open_bracket(struct eg_slice text);
 

@@ -1,0 +1,210 @@
+/* policy.c - feeds tests/vectors/policy.md to the engine: small policies in fenced blocks, tables of questions and answers.
+ *
+ * Every block is compiled once for each row that names it: rows stand alone, and a block is small. */
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "policy/compile.h"
+#include "support/vectors.h"
+
+#define TABLE EG_SOURCE_DIR "/tests/vectors/policy.md"
+enum { ROWS_LEAST = 320, BLOCKS_MAX = 64, COLUMNS = 4 };
+
+struct block {
+    char name[32];
+    bool org, untrusted;
+    struct eg_slice text;
+};
+
+struct blocks {
+    char *file;
+    struct block list[BLOCKS_MAX];
+    unsigned count;
+    unsigned failed;
+};
+
+static char *read_file(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f, "%s", path);
+    char *text = calloc(1, 1 << 20);
+    size_t n = fread(text, 1, (1 << 20) - 1, f);
+    fclose(f);
+    text[n] = '\0';
+    return text;
+}
+
+/* ```yaml NAME [org|untrusted] ... ``` */
+static void find_blocks(struct blocks *b)
+{
+    b->file = read_file(TABLE);
+    for (char *p = b->file; (p = strstr(p, "```yaml ")) != NULL;) {
+        char word[32] = "";
+        char *body = strchr(p, '\n') + 1;
+        char *end = strstr(body, "```");
+        struct block *block = &b->list[b->count++];
+        cr_assert(end && b->count < BLOCKS_MAX);
+        sscanf(p + 8, "%31s", block->name);
+        if (memchr(p, '\n', strlen(p)) && sscanf(p + 8 + strlen(block->name), "%*[ ]%31[a-z]", word) == 1) {
+            block->org = strcmp(word, "org") == 0;
+            block->untrusted = strcmp(word, "untrusted") == 0;
+            cr_assert(block->org || block->untrusted, "%s", word);
+        }
+        block->text = eg_slice(body, (size_t)(end - body));
+        p = end + 3;
+    }
+}
+
+static const struct block *block_of(const struct blocks *b, const char *name, size_t n)
+{
+    for (unsigned i = 0; i < b->count; i++)
+        if (strlen(b->list[i].name) == n && strncmp(b->list[i].name, name, n) == 0)
+            return &b->list[i];
+    cr_assert_fail("no block %.*s", (int)n, name);
+    return NULL;
+}
+
+/* Compiles "a" or "a+b" into block. */
+static void compile(const struct blocks *b, struct eg_slice names, struct eg_buf *block)
+{
+    struct eg_policy_file files[2];
+    struct eg_diags *diags = NULL;
+    struct eg_err err = { 0 };
+    struct eg_buf text;
+    unsigned count = 0;
+    while (names.n && count < 2) {
+        long plus = eg_slice_index(names, '+');
+        size_t n = plus < 0 ? names.n : (size_t)plus;
+        const struct block *from = block_of(b, names.p, n);
+        files[count++] = (struct eg_policy_file){ from->name, from->text, from->org ? EG_LAYER_ORG : EG_LAYER_REPO, !from->untrusted };
+        names = eg_slice_from(names, plus < 0 ? names.n : n + 1);
+    }
+    cr_assert_eq(eg_diags_new(&diags), EG_OK);
+    eg_buf_init(&text, 1 << 20);
+    enum eg_status st = eg_policy_compile(files, count, NULL, diags, block, &err);
+    cr_assert_eq(eg_diags_render(diags, false, &text), EG_OK);
+    cr_assert_eq(st, EG_OK, "%s\n%.*s", err.text, (int)text.len, text.len ? text.data : "");
+    eg_buf_done(&text);
+    eg_diags_free(diags);
+}
+
+static struct eg_authority authority(const char *text)
+{
+    struct eg_authority to;
+    struct eg_err err = { 0 };
+    cr_assert_eq(eg_authority_parse(eg_slice_str(text), 0, &to, &err), EG_OK, "%s: %s", text, err.text);
+    return to;
+}
+
+static struct eg_addr address(const char *text)
+{
+    struct eg_addr a;
+    cr_assert(eg_addr_parse(eg_slice_str(text), &a), "%s", text);
+    return a;
+}
+
+static int service_of(const struct eg_policy *p, const char *route)
+{
+    return eg_policy_service_of_route(p, eg_slice_str(route));
+}
+
+static void judge_route(const struct eg_policy *p, int service, const char *path, struct eg_verdict *v)
+{
+    struct eg_buf out;
+    struct eg_path_flags flags = { 0 };
+    eg_buf_init(&out, 4096);
+    cr_assert_eq(eg_path_canon(eg_slice_str(path), &out, &flags, NULL), EG_OK);
+    eg_policy_judge_route(p, (unsigned)service, EG_SLICE("GET"), eg_buf_slice(&out), flags, v);
+    eg_buf_done(&out);
+}
+
+/* Asks what the row asks. False: there is no such route. */
+static bool ask(const struct eg_policy *p, const char *question, struct eg_verdict *v)
+{
+    char verb[16], first[300], second[300] = "";
+    cr_assert(sscanf(question, "%15s %299s %299s", verb, first, second) >= 2, "%s", question);
+    struct eg_verdict by_name;
+    struct eg_path_flags flags = { 0 };
+    if (strcmp(verb, "route") == 0 || strcmp(verb, "used") == 0) {
+        struct eg_service s;
+        int service = service_of(p, first);
+        if (service < 0)
+            return false;
+        judge_route(p, service, strcmp(verb, "used") == 0 ? "/" : second, v);
+        if (strcmp(verb, "route") == 0)
+            return true;
+        struct eg_addr a = address(second);
+        by_name = *v;
+        eg_policy_service(p, (unsigned)service, &s);
+        cr_assert_eq(by_name.status, EG_OK, "%s", question);
+        eg_policy_judge_address(p, &by_name, &a, s.upstream.port, v);
+        return true;
+    }
+    struct eg_authority to = authority(first);
+    if (strcmp(verb, "http") == 0) {
+        eg_policy_judge_http(p, &to, EG_SLICE("GET"), EG_SLICE("/"), flags, v);
+        return true;
+    }
+    eg_policy_judge_tunnel(p, &to, v);
+    if (strcmp(verb, "connect") == 0)
+        return true;
+    cr_assert_str_eq(verb, "resolved");
+    struct eg_addr a = address(second);
+    by_name = *v;
+    cr_assert_eq(by_name.status, EG_OK, "%s", question);
+    eg_policy_judge_address(p, &by_name, &a, to.port, v);
+    return true;
+}
+
+static void describe(const struct eg_verdict *v, char *out, size_t cap)
+{
+    static const char *const schemes[] = { "", "https", "http", "tcp" };
+    if (v->status != EG_OK) {
+        snprintf(out, cap, "%s", egress_status_name(v->status));
+        return;
+    }
+    int n = snprintf(out, cap, "ok %s%s", schemes[v->scheme], v->sni_optional ? " nosni" : "");
+    if (v->max_request_body)
+        snprintf(out + n, cap - (size_t)n, " body=%llu", (unsigned long long)v->max_request_body);
+}
+
+static void check_row(const struct eg_vector_row *row, void *ctx)
+{
+    struct blocks *b = ctx;
+    struct eg_policy *p;
+    struct eg_buf block;
+    struct eg_verdict v;
+    struct eg_err err = { 0 };
+    char got[64] = "none", line[32] = "";
+    eg_buf_init(&block, 16 << 20);
+    compile(b, row->cell[0], &block);
+    cr_assert_eq(eg_policy_open(block.data, block.len, &p, &err), EG_OK, "%s", err.text);
+    if (ask(p, row->cell[1].p, &v)) {
+        describe(&v, got, sizeof got);
+        const char *colon = v.rule.n ? memrchr(v.rule.p, ':', v.rule.n) : NULL;
+        if (colon)
+            snprintf(line, sizeof line, "%.*s", (int)(v.rule.n - (size_t)(colon + 1 - v.rule.p)), colon + 1);
+        if (v.status != EG_OK && v.detail.n == 0)
+            snprintf(got, sizeof got, "a refusal without a detail");
+    }
+    if (!eg_vector_is(row->cell[2], got) || !eg_vector_is(row->cell[3], line)) {
+        fprintf(stderr, "%s:%d: %s: %s: got %s at '%s', want %s at '%s'\n", row->file, row->line, row->cell[0].p, row->cell[1].p, got,
+                line, row->cell[2].p, row->cell[3].p);
+        b->failed++;
+    }
+    eg_policy_close(p);
+    eg_buf_done(&block);
+}
+
+Test(policy, decisions)
+{
+    struct blocks b = { 0 };
+    cr_assert_geq(sodium_init(), 0);
+    find_blocks(&b);
+    long rows = eg_vectors_each(TABLE, COLUMNS, check_row, &b);
+    free(b.file);
+    cr_assert_geq(rows, ROWS_LEAST, "%ld rows", rows);
+    cr_assert_eq(b.failed, 0, "%u rows differ", b.failed);
+}

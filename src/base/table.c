@@ -174,7 +174,8 @@ bool eg_table_next(const struct eg_table *t, size_t *cursor, struct eg_slice *ke
         const struct entry *e = t->slots[(*cursor)++];
         if (!e)
             continue;
-        *key = eg_slice(e->key, e->key_len);
+        if (key)
+            *key = eg_slice(e->key, e->key_len);
         *value = e->value;
         return true;
     }

@@ -22,7 +22,7 @@ enum eg_status eg_table_add(struct eg_table *t, struct eg_slice key, void *value
 void *eg_table_take(struct eg_table *t, struct eg_slice key);
 size_t eg_table_count(const struct eg_table *t);
 /* Walks all entries in no order: start with *cursor = 0; false at the end. The table must not
- * change meanwhile. */
+ * change meanwhile. key may be NULL. */
 bool eg_table_next(const struct eg_table *t, size_t *cursor, struct eg_slice *key, void **value);
 
 #endif

@@ -67,15 +67,15 @@ static void read_env(struct eg_sup_creds *c, struct eg_sup_credential *e)
     struct eg_err err = { 0 };
     struct eg_buf b;
     const char *value = eg_environ_get(c->supervisor->options.environment, e->place);
-    eg_buf_init(&b, EG_CREDENTIAL_MAX);
+    eg_buf_init(&b, EG_CREDENTIAL_MAX + 2);
     enum eg_status status = value ? EG_OK
                                   : eg_err_set(&err, EG_NOT_FOUND, "env", 0,
                                                "the variable %.100s is not set", e->place);
     char *room;
-    if (status == EG_OK && strlen(value) >= EG_CREDENTIAL_MAX)
+    if (status == EG_OK && strlen(value) > EG_CREDENTIAL_MAX + 2)
         status = eg_err_set(&err, EG_TOO_BIG, "env", 0, "the value of %.100s is too long", e->place);
     if (status == EG_OK)
-        status = eg_buf_reserve(&b, strlen(value) + 1, &room);
+        status = eg_buf_reserve(&b, strlen(value), &room);
     if (status == EG_OK) {
         memcpy(room, value, strlen(value));
         eg_buf_commit(&b, strlen(value));
@@ -101,7 +101,7 @@ static _Noreturn void helper_run(const struct eg_sup_credential *e, int fd)
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     memset(&a, 0, sizeof a);
-    eg_buf_init(&value, EG_CREDENTIAL_MAX);
+    eg_buf_init(&value, EG_CREDENTIAL_MAX + 2);
     enum eg_status status = eg_confine_descriptors(kept, 1, &err);
     if (status == EG_OK)
         status = e->kind == EG_SOURCE_FILE

@@ -57,16 +57,23 @@ static void follow(struct eg_table *open, uint32_t writer, const struct egress_e
 void eg_sup_events_close(struct eg_supervisor *s, uint32_t writer)
 {
     struct eg_table *open = NULL;
+    struct egress_ring *ring = NULL; /* a reader of our own: s->ring goes on to wait for numbers that are still to come */
     uint32_t capacity = 0;
     uint64_t newest = 0, after = 0;
-    egress_ring_stats(s->ring, &newest, &capacity, NULL);
-    if (eg_table_new(&open, capacity ? capacity : 1) != EG_OK)
+    if (egress_ring_open(s->ring_fd, &ring) != EG_OK)
         return;
+    egress_ring_settle(ring); /* a number that the dead worker took and never filled must not hide what follows */
+    egress_ring_stats(ring, &newest, &capacity, NULL);
+    if (eg_table_new(&open, capacity ? capacity : 1) != EG_OK) {
+        egress_ring_free(ring);
+        return;
+    }
     struct egress_event e;
-    while (after < newest && egress_ring_read(s->ring, after, &e, NULL) == EG_OK && e.seq > after) {
+    while (after < newest && egress_ring_read(ring, after, &e, NULL) == EG_OK && e.seq > after) {
         after = e.seq;
         follow(open, writer, &e);
     }
+    egress_ring_free(ring);
     size_t cursor = 0;
     void *value;
     struct eg_slice key;
@@ -95,6 +102,7 @@ enum eg_status eg_sup_events_keep(const struct eg_supervisor *s, struct eg_err *
     if (status != EG_OK)
         return status;
     eg_buf_init(&out, 4 * EGRESS_EVENT_JSON_MAX);
+    egress_ring_settle(s->ring); /* no writer is left */
     while (status == EG_OK && egress_ring_read(s->ring, after, &e, NULL) == EG_OK && e.seq > after) {
         char *room;
         after = e.seq;

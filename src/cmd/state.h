@@ -4,6 +4,7 @@
 #define EG_CMD_STATE_H
 
 #include <signal.h>
+#include <sys/stat.h>
 
 #include "audit/audit.h"
 #include "cmd/link.h"
@@ -171,6 +172,7 @@ struct eg_supervisor {
     unsigned listener_count;
     struct eg_ctl_server *control;
     bool token_written;
+    struct stat token_stat; /* of the file that we made */
     int signals;
     bool signals_set;
     sigset_t old_mask;

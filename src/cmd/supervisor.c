@@ -3,9 +3,12 @@
  * Invariants: nothing is started when anything fails; the process is undumpable and leaves no core before the first secret is read; only SIGTERM,
  * SIGINT or the caller end it; whatever it made in the file system (socket, token file) it removes, and nothing else. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -226,15 +229,34 @@ static enum eg_status read_credentials(struct eg_supervisor *s, struct eg_err *e
     return EG_OK;
 }
 
+/* Left by a run that was killed: nothing, or a token or the beginning of one. What holds anything else is somebody's file. */
+static bool token_stale(const char *path)
+{
+    char text[EG_TOKEN_HEX + 3];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n < 0)
+        return false;
+    text[n] = 0;
+    size_t digits = strspn(text, "0123456789abcdef");
+    bool stale = digits == (size_t)n || (digits == EG_TOKEN_HEX && n == EG_TOKEN_HEX + 1 && text[digits] == '\n');
+    sodium_memzero(text, sizeof text);
+    return stale;
+}
+
 static enum eg_status write_token(struct eg_supervisor *s, const char *token, struct eg_err *err)
 {
     int fd;
     if (!s->options.token_file)
         return EG_OK;
-    enum eg_status status = eg_file_create(s->options.token_file, true, &fd, err);
+    bool stale = token_stale(s->options.token_file);
+    enum eg_status status = eg_file_create(s->options.token_file, stale, &fd, err);
     if (status != EG_OK)
         return status;
-    s->token_written = true;
+    s->token_written = fstat(fd, &s->token_stat) == 0;
     status = eg_file_write(fd, eg_slice_str(token), err);
     if (status == EG_OK)
         status = eg_file_write(fd, EG_SLICE("\n"), err);
@@ -326,6 +348,15 @@ static void end_workers(struct eg_supervisor *s)
     }
 }
 
+/* Not one that another daemon has put in its place. */
+static void remove_token(const struct eg_supervisor *s)
+{
+    struct stat st;
+    if (s->token_written && lstat(s->options.token_file, &st) == 0 && st.st_dev == s->token_stat.st_dev &&
+        st.st_ino == s->token_stat.st_ino)
+        (void)unlink(s->options.token_file);
+}
+
 void eg_supervisor_free(struct eg_supervisor *s)
 {
     if (!s)
@@ -341,8 +372,7 @@ void eg_supervisor_free(struct eg_supervisor *s)
         close(s->signals);
     if (s->signals_set)
         sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
-    if (s->token_written)
-        (void)unlink(s->options.token_file);
+    remove_token(s);
     eg_sup_sessions_free(s);
     eg_sup_creds_free(s->creds);
     eg_sup_listeners_close(s, true);

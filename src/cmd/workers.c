@@ -203,8 +203,8 @@ static void link_closed(struct eg_link *l, enum eg_status why)
         return; /* it is on its way out */
     if (why != EG_EOF)
         eg_log(EG_LOG_ERROR, "worker %u sent what is no message", w->number);
-    if (why == EG_EOF && w->supervisor->phase == EG_SUP_STOPPING)
-        eg_link_close(&w->link); /* told to stop, it closes and exits: the stop timer ends one that does not */
+    if (why == EG_EOF && w->supervisor->phase >= EG_SUP_DRAINING)
+        eg_link_close(&w->link); /* told to end, it closes and exits: the stop timer ends one that does not */
     else
         give_up(w);
 }

@@ -16,23 +16,36 @@ static bool belongs(const struct eg_field *field, bool token, bool own,
     return false;
 }
 
-enum eg_status eg_exchange_canary(const struct eg_flow *f, const struct eg_service *service)
+static bool holds_secret_of(const struct eg_head *head, const struct eg_session *s,
+                            const struct eg_service *service)
 {
-    const struct eg_head *head = eg_msg_head_get(f->request);
-    const struct eg_session *s = f->session;
-    for (int i = -1; s && i < (int)s->phantom_count; i++) {
+    for (int i = -1; i < (int)s->phantom_count; i++) {
         struct eg_slice needle = eg_slice_str(i < 0 ? s->token : s->phantoms[i].phantom);
         bool own =
             i >= 0 && service && eg_slice_eq(eg_slice_str(s->phantoms[i].service), service->name);
         if (eg_canary_in(head->target, needle))
-            return EG_CANARY;
+            return true;
         for (uint32_t k = 0; k < head->field_count; k++) {
             const struct eg_field *field = &head->fields[k];
             if (!belongs(field, i < 0, own, service) &&
                 (eg_canary_in(field->value, needle) || eg_canary_in(field->name, needle)))
-                return EG_CANARY;
+                return true;
         }
     }
+    return false;
+}
+
+/* Who shows no session (a plain route, a listener without authentication) may still hold the secrets of any. */
+enum eg_status eg_exchange_canary(const struct eg_flow *f, const struct eg_service *service)
+{
+    const struct eg_head *head = eg_msg_head_get(f->request);
+    const struct eg_session *s;
+    size_t cursor = 0;
+    if (f->session)
+        return holds_secret_of(head, f->session, service) ? EG_CANARY : EG_OK;
+    while ((s = eg_sessions_next(f->engine->sessions, &cursor)))
+        if (holds_secret_of(head, s, service))
+            return EG_CANARY;
     return EG_OK;
 }
 

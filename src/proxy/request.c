@@ -14,8 +14,8 @@ static enum eg_status authenticate(struct eg_flow *f)
 {
     struct eg_session *session = NULL;
     const struct eg_head *head = eg_msg_head_get(f->request);
-    if (f->inner)
-        return EG_OK; /* the CONNECT showed it */
+    if (f->inner) /* the CONNECT showed it; it may have expired since */
+        return f->session ? eg_session_usable(f->session) : EG_OK;
     const struct eg_field *field = eg_head_find(head, EG_SLICE("Proxy-Authorization"), NULL);
     if (!field)
         return f->ingress->auth_none ? EG_OK : EG_TOKEN_MISSING;
@@ -163,13 +163,13 @@ enum eg_step eg_request_step(struct eg_flow *f)
     if (f->client.in.len > 0) { /* pipelined, or what followed a body */
         struct eg_slice in = eg_buf_slice(&f->client.in);
         enum eg_step step = feed(f, in.p, in.n, &used, &more);
-        if (!more && step == EG_STEP_MORE && f->phase != EG_PHASE_HEAD)
+        if (f->phase != EG_PHASE_HEAD)
             return step;
         eg_buf_consume(&f->client.in, used);
         if (f->client.in.len == 0)
             eg_buf_done(&f->client.in);
         if (!more)
-            return f->phase == EG_PHASE_HEAD ? dispatch(f) : step;
+            return dispatch(f);
     }
     while (more) {
         enum eg_status status = eg_side_read(&f->client, f->engine->scratch, EG_SCRATCH, &n, NULL);
@@ -184,7 +184,7 @@ enum eg_step eg_request_step(struct eg_flow *f)
             return EG_STEP_WAIT;
         }
         enum eg_step step = feed(f, f->engine->scratch, n, &used, &more);
-        if (!more && f->phase != EG_PHASE_HEAD)
+        if (f->phase != EG_PHASE_HEAD)
             return step;
     }
     if (used < n && eg_buf_append(&f->client.in, f->engine->scratch + used, n - used) != EG_OK) {

@@ -190,12 +190,18 @@ struct eg_session *eg_sessions_revoke(struct eg_sessions *t, const char *id)
     return s;
 }
 
+const struct eg_session *eg_sessions_next(const struct eg_sessions *t, size_t *cursor)
+{
+    void *value = NULL;
+    return eg_table_next(t->ids, cursor, NULL, &value) ? value : NULL;
+}
+
 unsigned eg_sessions_count(const struct eg_sessions *t)
 {
     return (unsigned)eg_table_count(t->ids);
 }
 
-static enum eg_status session_usable(const struct eg_session *s)
+enum eg_status eg_session_usable(const struct eg_session *s)
 {
     if (s->revoked)
         return EG_TOKEN_REVOKED;
@@ -227,7 +233,7 @@ enum eg_status eg_sessions_by_authorization(const struct eg_sessions *t, struct 
         if (!e || e->phantom >= 0) {
             status = EG_TOKEN_INVALID;
         } else {
-            status = session_usable(e->session);
+            status = eg_session_usable(e->session);
             *ret = e->session;
         }
     }
@@ -245,5 +251,5 @@ enum eg_status eg_sessions_by_phantom(const struct eg_sessions *t, struct eg_sli
         !eg_slice_eq(eg_slice_str(e->session->phantoms[e->phantom].service), service))
         return EG_PHANTOM_INVALID;
     *ret = e->session;
-    return session_usable(e->session);
+    return eg_session_usable(e->session);
 }

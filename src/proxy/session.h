@@ -36,6 +36,11 @@ enum eg_status eg_sessions_by_authorization(const struct eg_sessions *s, struct 
 enum eg_status eg_sessions_by_phantom(const struct eg_sessions *s, struct eg_slice phantom,
                                       struct eg_slice service, struct eg_session **ret) EG_MUST_USE;
 
+/* EG_OK, EG_TOKEN_EXPIRED or EG_TOKEN_REVOKED, as of now. */
+enum eg_status eg_session_usable(const struct eg_session *s) EG_MUST_USE;
+/* Walks all sessions, in no order: *cursor starts at 0; NULL at the end. Borrowed. */
+const struct eg_session *eg_sessions_next(const struct eg_sessions *s, size_t *cursor);
+
 struct eg_session *eg_session_ref(struct eg_session *s);
 void eg_session_unref(struct eg_session *s);
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -76,11 +77,21 @@ static enum eg_status receive_listener(struct eg_launch *l, const struct eg_who 
     return EG_OK;
 }
 
-/* Are we the terminal's foreground job? Then the command becomes it. */
+static bool piped(void)
+{
+    struct stat st;
+    for (int fd = 0; fd < 3; fd++)
+        if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+            return true;
+    return false;
+}
+
+/* Are we the terminal's foreground job? Then the command becomes it; but not in a pipeline, whose
+ * other parts are in our group and would be in the background then (`egressctl run CMD | less`). */
 static void find_terminal(struct eg_launch *l)
 {
     l->tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    l->foreground = l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp();
+    l->foreground = l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp() && !piped();
 }
 
 enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_launch **ret,
@@ -175,6 +186,13 @@ int eg_launch_events_fd(const struct eg_launch *l)
     return l->sock;
 }
 
+/* It asked for the terminal that we have: no reason to stop, it gets it. */
+static bool wants_terminal(const struct eg_launch *l, int signal)
+{
+    return (signal == SIGTTIN || signal == SIGTTOU) && l->tty >= 0 &&
+           tcgetpgrp(l->tty) == getpgrp();
+}
+
 bool eg_launch_stopped(struct eg_launch *l)
 {
     struct eg_report r;
@@ -182,6 +200,10 @@ bool eg_launch_stopped(struct eg_launch *l)
     if (n != (ssize_t)sizeof r || recv(l->sock, &r, sizeof r, MSG_DONTWAIT) != n ||
         r.kind != EG_REPORT_STOPPED)
         return false;
+    if (wants_terminal(l, r.sys)) {
+        eg_launch_continue(l);
+        return false;
+    }
     l->foreground = false; /* the shell takes the terminal when we stop too */
     return l->tty >= 0;
 }

@@ -215,3 +215,39 @@ def test_suspend_key_stops_the_whole_run_and_it_goes_on(world):
         t.expect(b"got line")
         check(t.reported() == b"E006", "another status")
     on_terminal(world, "echo up; read x; echo got $x; exit 6", conversation)
+
+
+def in_shell(world, before, script, after, conversation):
+    """The run is a part of a pipeline, which is one job."""
+    quote = "'"
+    run = " ".join(a if a.startswith("-") else quote + a + quote for a in world.command("sh", "-c", "$SCRIPT")[:-3])
+    t = Terminal(["/bin/sh", "-c", f'{before} {run} sh -c "$SCRIPT" {after}'], world.environment(SCRIPT=script), world.work)
+    try:
+        conversation(t)
+    finally:
+        t.done()
+
+
+def test_rest_of_a_pipeline_keeps_the_terminal(world):
+    """As a pager does: egressctl run CMD | less."""
+    os.mkfifo(os.path.join(world.work, "fifo"))
+    os.chmod(os.path.join(world.work, "fifo"), 0o666)
+
+    def conversation(t):
+        t.expect(b"up")
+        t.type(b"key\n")
+        t.expect(b"pager got key")
+        t.expect(b"the end")
+        check(t.reported() == b"E000", "another status")
+    in_shell(world, "", 'echo up; cat "$WORK/fifo"', '| sh -c \'read a; echo $a; read x </dev/tty; echo pager got $x; '
+             'echo the end >"$WORK/fifo"; cat\'', conversation)
+
+
+def test_part_of_a_pipeline_that_asks_gets_the_terminal(world):
+    """As a chooser does: ls | egressctl run fzf."""
+    def conversation(t):
+        t.expect(b"up data")
+        t.type(b"choice\n")
+        t.expect(b"got choice")
+        check(t.reported() == b"E007", "another status")
+    in_shell(world, "echo data |", 'read a; echo up $a; read x </dev/tty; echo got $x; exit 7', "", conversation)

@@ -15,7 +15,7 @@ from lib.origin import Names, Origin
 
 DEADLINE = 60
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-BUILD = os.environ.get("EGRESS_BUILD", os.path.join(REPOSITORY, "build", "release"))
+BUILD = os.environ.get("EG_BUILD_DIR", os.path.join(REPOSITORY, "build", "release"))
 EGRESSCTL = os.path.join(BUILD, "egressctl")
 PYTHON = next((p for p in ("/usr/bin/python3", "/usr/local/bin/python3") if os.access(p, os.X_OK)), "python3")
 

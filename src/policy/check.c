@@ -10,6 +10,8 @@
 
 const char eg_trust_fix[] = "after review, `egressctl trust FILE` trusts this very content; `--trust` trusts it for one run";
 
+enum { NAMES_MAX = 1000 };
+
 struct unit {
     const char *name;
     uint64_t factor;
@@ -193,7 +195,12 @@ static void check_map(struct walk *w, struct eg_yaml *map, uint32_t row)
 {
     const struct eg_schema_key *key = row ? eg_schema_each(row - 1) : NULL;
     bool any = key && (key->flags & EG_KEY_ANY_NAME);
-    for (struct eg_yaml *child = map->first; child; child = child->next) {
+    if (any && map->count > NAMES_MAX) {
+        eg_diag_error(w->diags, "too-large", name_or_value(map), NULL, "there are more than %d %s", NAMES_MAX, eg_schema_name(row));
+        map->bad = true;
+        return;
+    }
+    for (struct eg_yaml *child = map->first; child && !eg_diags_full(w->diags); child = child->next) {
         if (child->bad)
             continue;
         uint32_t found = any ? eg_schema_element(row) : eg_schema_child(row, child->name);
@@ -216,7 +223,7 @@ static void check_required(struct walk *w, struct eg_yaml *map, uint32_t row)
         if (!key)
             return;
         const char *name = eg_schema_name(i + 1);
-        if (!(key->flags & EG_KEY_REQUIRED) || eg_schema_child(row, eg_slice_str(name)) != i + 1 || eg_yaml_get(map, name))
+        if (!(key->flags & EG_KEY_REQUIRED) || !eg_schema_is_child(row, i + 1) || eg_yaml_get(map, name))
             continue;
         struct eg_place at = map->name.p ? map->name_at : map->at;
         char fix[80];
@@ -246,7 +253,7 @@ static void check_node(struct walk *w, struct eg_yaml *node, uint32_t row)
             check_required(w, node, row);
     } else {
         uint32_t element = eg_schema_element(row);
-        for (struct eg_yaml *child = node->first; child; child = child->next)
+        for (struct eg_yaml *child = node->first; child && !eg_diags_full(w->diags); child = child->next)
             if (!child->bad && element)
                 check_node(w, child, element);
     }

@@ -65,6 +65,11 @@ bool eg_diags_broken(const struct eg_diags *d)
     return d->broken;
 }
 
+bool eg_diags_full(const struct eg_diags *d)
+{
+    return d->stored == MAX_DIAGS || d->broken;
+}
+
 /* ---- places ---- */
 
 enum eg_status eg_source_index(struct eg_source *s, struct eg_arena *arena)
@@ -211,7 +216,7 @@ __attribute__((format(printf, 6, 0))) static void add(struct eg_diags *d, enum e
     char text[512];
     struct eg_diag diag = { .severity = severity, .code = code, .source_column = 1 };
     d->count[severity == EG_DIAG_WARNING]++;
-    if (d->stored == MAX_DIAGS || d->broken)
+    if (eg_diags_full(d))
         return;
     vsnprintf(text, sizeof text, format, args);
     diag.file = eg_arena_dup(&d->arena, eg_slice_str(at.source ? at.source->path : "policy"));

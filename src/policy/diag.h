@@ -48,6 +48,9 @@ void eg_diag_warning(struct eg_diags *d, const char *code, struct eg_place at, c
 /* Memory ran out while a problem was added: the list is not whole. */
 bool eg_diags_broken(const struct eg_diags *d);
 
+/* No more problems are stored: whoever walks a file may stop. */
+bool eg_diags_full(const struct eg_diags *d);
+
 enum { EG_QUOTED = 96 };
 struct eg_quoted {
     char text[EG_QUOTED];

@@ -215,10 +215,6 @@ static void read_service(struct eg_model *m, const struct eg_source *source, con
 
 void eg_model_add_services(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *services)
 {
-    if (services && services->count > EG_MODEL_SERVICES_MAX) {
-        eg_diag_error(m->diags, "too-large", services->name_at, NULL, "there are more than %d services", EG_MODEL_SERVICES_MAX);
-        return;
-    }
     for (const struct eg_yaml *node = services ? services->first : NULL; node && m->status == EG_OK; node = node->next)
         if (!node->bad)
             read_service(m, source, node);
@@ -383,10 +379,6 @@ static void read_credential(struct eg_model *m, const struct eg_source *source, 
 
 void eg_model_add_credentials(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *credentials)
 {
-    if (credentials && credentials->count > EG_MODEL_CREDENTIALS_MAX) {
-        eg_diag_error(m->diags, "too-large", credentials->name_at, NULL, "there are more than %d credentials", EG_MODEL_CREDENTIALS_MAX);
-        return;
-    }
     for (const struct eg_yaml *node = credentials ? credentials->first : NULL; node && m->status == EG_OK; node = node->next)
         if (!node->bad)
             read_credential(m, source, node);

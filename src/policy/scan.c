@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { MAX_REPORTED = 20, MAX_OPEN = 256 };
+enum { MAX_REPORTED = 20, MAX_OPEN = 64 };
 
 /* Length of the UTF-8 sequence at p (RFC 3629: no surrogates, nothing overlong), 0 when it is broken; *code gets the code point. */
 static size_t utf8_length(const unsigned char *p, size_t n, uint32_t *code)
@@ -58,11 +58,16 @@ static void step_tab_state(struct tab_state *s, char c)
     s->before = c;
 }
 
+/* What is wrong with the character at i, or NULL; *rule gets the code of the error. */
 static const char *byte_fault(const struct eg_source *s, size_t i, uint32_t code, const struct tab_state *tab, const char **rule)
 {
     *rule = "bad-byte";
     if (code == 0)
         return "a NUL byte";
+    if (code == '%' && (i == 0 || s->text.p[i - 1] == '\n')) { /* also: a long line of these takes libfyaml quadratic time */
+        *rule = "tag";
+        return "a directive; directives are not part of the policy language";
+    }
     if (code == '\t') {
         *rule = "tab";
         return tab->json || tab->comment ? NULL : "a tab; indent and separate with spaces";
@@ -113,12 +118,13 @@ static size_t skip_quoted(struct eg_slice text, size_t i)
     return i < text.n ? i : text.n;
 }
 
-long eg_yaml_open_bracket(struct eg_slice text)
+/* Follows the brackets of flow collections, blind to those in comments, quotes and the middle of plain text. Stops where more than `limit` are open.
+ * Offsets of the open ones in `open`; returns how many. */
+static size_t follow_brackets(struct eg_slice text, size_t *open, size_t limit)
 {
-    size_t open[MAX_OPEN];
     size_t depth = 0;
     char before = '\n'; /* the last byte that is no blank, or the line's start */
-    for (size_t i = 0; i < text.n; i++) {
+    for (size_t i = 0; i < text.n && depth < limit; i++) {
         char c = text.p[i];
         bool starts = strchr("\n:,-[{?", before) != NULL;
         if (c == '#' && (i == 0 || strchr(" \n", text.p[i - 1]))) {
@@ -129,12 +135,25 @@ long eg_yaml_open_bracket(struct eg_slice text)
         }
         if ((c == '"' || c == '\'') && starts)
             i = skip_quoted(text, i);
-        else if ((c == '[' || c == '{') && starts && depth < MAX_OPEN)
+        else if ((c == '[' || c == '{') && starts)
             open[depth++] = i;
         else if ((c == ']' || c == '}') && depth > 0)
             depth--;
-        if (c == '\n' || c != ' ')
+        if (c != ' ')
             before = c;
     }
+    return depth;
+}
+
+long eg_yaml_open_bracket(struct eg_slice text)
+{
+    size_t open[MAX_OPEN];
+    size_t depth = follow_brackets(text, open, MAX_OPEN);
     return depth > 0 ? (long)open[depth - 1] : -1;
+}
+
+long eg_yaml_too_deep(struct eg_slice text)
+{
+    size_t open[MAX_OPEN];
+    return follow_brackets(text, open, MAX_OPEN) == MAX_OPEN ? (long)open[EG_YAML_DEPTH_MAX - 1] : -1;
 }

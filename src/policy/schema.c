@@ -253,11 +253,10 @@ static unsigned distance(struct eg_slice a, const char *b)
     return last[n];
 }
 
-/* Is the row a direct child of parent, by a name? */
-static bool is_child(uint32_t parent, uint32_t row)
+bool eg_schema_is_child(uint32_t parent, uint32_t row)
 {
     const char *base = parent ? rows[parent - 1].path : "";
-    const char *path = rows[row].path;
+    const char *path = rows[row - 1].path;
     size_t n = strlen(base);
     if (strncmp(path, base, n) != 0 || (n > 0 && path[n] != '.'))
         return false;
@@ -270,7 +269,7 @@ const char *eg_schema_nearest(uint32_t parent, struct eg_slice name)
     unsigned best = name.n < 5 ? 2 : 3; /* at most 1, or 2, changes */
     const char *found = NULL;
     for (uint32_t i = 0; i < ROW_COUNT; i++) {
-        if (!is_child(parent, i) || (rows[i].flags & EG_KEY_RESERVED))
+        if (!eg_schema_is_child(parent, i + 1) || (rows[i].flags & EG_KEY_RESERVED))
             continue;
         unsigned d = distance(name, eg_schema_name(i + 1));
         if (d < best) {

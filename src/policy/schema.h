@@ -40,6 +40,8 @@ struct eg_schema_key {
 const struct eg_schema_key *eg_schema_each(unsigned i);
 /* Row of the child `name` below the row `parent` (0: the file itself); row + 1, 0 when there is none. */
 uint32_t eg_schema_child(uint32_t parent, struct eg_slice name);
+/* Is `row` a key directly below the row `parent`? Both + 1; elements of lists and maps of names are none. */
+bool eg_schema_is_child(uint32_t parent, uint32_t row);
 /* Row of the elements of a list, or of the values of a map with any names; row + 1 or 0. */
 uint32_t eg_schema_element(uint32_t parent);
 /* The known sibling that is nearest to a misspelt name; NULL when none is near. */

@@ -226,6 +226,11 @@ static void on_alias(struct reader *r, struct fy_event *e)
     attach(r, node);
 }
 
+static void too_deep(struct eg_diags *diags, struct eg_place at)
+{
+    eg_diag_error(diags, "too-large", at, NULL, "lists and maps are nested more than %d deep", EG_YAML_DEPTH_MAX);
+}
+
 static void on_start(struct reader *r, struct fy_event *e, enum eg_yaml_kind kind)
 {
     struct eg_place at = place_of(r, e);
@@ -238,7 +243,7 @@ static void on_start(struct reader *r, struct fy_event *e, enum eg_yaml_kind kin
     bool bad = map ? refuse_properties(r, e->mapping_start.anchor, e->mapping_start.tag)
                    : refuse_properties(r, e->sequence_start.anchor, e->sequence_start.tag);
     if (r->depth == EG_YAML_DEPTH_MAX) {
-        eg_diag_error(r->diags, "too-large", at, NULL, "lists and maps are nested more than %d deep", EG_YAML_DEPTH_MAX);
+        too_deep(r->diags, at);
         stop(r, EG_INVALID);
         return;
     }
@@ -268,10 +273,6 @@ static void on_document(struct reader *r, struct fy_event *e)
     struct eg_place at = eg_place_at(r->source, 0, 1);
     if (mark && mark->input_pos <= r->source->text.n)
         at.offset = (uint32_t)mark->input_pos;
-    struct fy_document_state *state = e->document_start.document_state;
-    if (state && (fy_document_state_version_explicit(state) || fy_document_state_tags_explicit(state)))
-        eg_diag_error(r->diags, "tag", eg_place_at(r->source, 0, 1), "remove the line that begins with %",
-                      "directives are not part of the policy language");
     if (++r->documents < 2)
         return;
     if (!mark)
@@ -374,6 +375,8 @@ static enum eg_status parse(struct reader *r)
         struct fy_event *e;
         while (!r->stopped && (e = fy_parser_parse(parser)) != NULL) {
             on_event(r, e);
+            if (eg_diags_full(r->diags))
+                stop(r, EG_INVALID);
             fy_parser_event_free(parser, e);
         }
         if (!r->stopped && fy_parser_get_stream_error(parser)) {
@@ -401,6 +404,11 @@ enum eg_status eg_yaml_read(struct eg_source *source, struct eg_arena *arena, st
         return EG_NOMEM;
     if (!eg_yaml_scan(source, diags))
         return EG_INVALID;
+    long deep = eg_yaml_too_deep(source->text);
+    if (deep >= 0) {
+        too_deep(diags, eg_place_at(source, (uint32_t)deep, 1));
+        return EG_INVALID;
+    }
     enum eg_status st = source->text.n > 0 ? parse(&r) : EG_OK;
     if (st != EG_OK)
         return st;

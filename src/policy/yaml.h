@@ -43,5 +43,7 @@ bool eg_yaml_scan(const struct eg_source *source, struct eg_diags *diags);
 size_t eg_yaml_visible(const char *p, size_t n);
 /* Offset of the innermost bracket or brace that is still open at the end of the text, or -1. Best effort, for messages. */
 long eg_yaml_open_bracket(struct eg_slice text);
+/* Offset of a bracket at a depth that is far beyond the ceiling, or -1: libfyaml would queue all of them before its first event. */
+long eg_yaml_too_deep(struct eg_slice text);
 
 #endif

@@ -23,6 +23,7 @@ void eg_log_set_level(enum eg_log_level level)
 static const char *level_name(enum eg_log_level level)
 {
     switch (level) {
+    case EG_LOG_NONE:
     case EG_LOG_ERROR:
         return "error";
     case EG_LOG_WARN:

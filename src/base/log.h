@@ -4,7 +4,7 @@
 #ifndef EG_BASE_LOG_H
 #define EG_BASE_LOG_H
 
-enum eg_log_level { EG_LOG_ERROR, EG_LOG_WARN, EG_LOG_INFO, EG_LOG_DEBUG };
+enum eg_log_level { EG_LOG_NONE = -1 /* as a level: nothing is printed */, EG_LOG_ERROR, EG_LOG_WARN, EG_LOG_INFO, EG_LOG_DEBUG };
 
 void eg_log_set_level(enum eg_log_level level);
 /* "egressd: warning: TEXT\n" in one write(2); control bytes of the text are escaped. */

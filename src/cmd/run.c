@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cmd/commands.h"
 
 enum {
@@ -271,7 +272,9 @@ static int supervise(struct eg_run *r)
                : status == EG_PERMISSION ? EG_RUN_NOT_EXECUTABLE
                                          : EG_RUN_FAILED;
     }
+    eg_log_set_level(EG_LOG_NONE); /* the terminal is the command's; the audit has what happens */
     status = eg_supervisor_run(r->supervisor, &err);
+    eg_log_set_level(EG_LOG_INFO);
     eg_launch_take_terminal(r->child);
     if (!r->ended)
         return failed("the proxy ended before the command", &err, status);

@@ -77,10 +77,6 @@ def test_events_are_kept_and_bounded(world):
     check(audit.code == 0, audit)
 
 
-def gone(pid):
-    return not os.path.exists(f"/proc/{pid}")
-
-
 def test_no_child_outlives_the_proxy(world):
     """The pipe's end comes when the last process that holds it is gone."""
     p = subprocess.Popen(world.command("sh", "-c", "sleep 600 & echo up; exec sleep 600"), env=world.environment(), cwd=world.work,
@@ -105,6 +101,37 @@ def test_signals_reach_the_command(world):
     p.send_signal(signal.SIGTERM)
     p.communicate(timeout=DEADLINE)
     check(p.returncode == 9, p.returncode)
+
+
+def workers_of(pid):
+    """Its children, without the child's first process, which has a second number in its own namespace."""
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{name}/status") as f:
+                status = f.read()
+        except OSError:
+            continue
+        if f"\nPPid:\t{pid}\n" in status and len(status.split("NSpid:")[1].split("\n")[0].split()) == 1:
+            found.append(int(name))
+    return found
+
+
+def test_worker_that_is_killed_is_replaced_and_nothing_is_printed(world):
+    fifo = os.path.join(world.work, "fifo")
+    os.mkfifo(fifo)
+    os.chmod(fifo, 0o666)
+    p = subprocess.Popen(world.command("sh", "-c", 'curl -sS "http://$PLAIN/"; cat "$WORK/fifo"; curl -sS "http://$PLAIN/"'),
+                         env=world.environment(), cwd=world.work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    check(read_line(p.stdout) == "hello from the origin\n", "another line")
+    killed = workers_of(p.pid)
+    check(len(killed) == 1, killed)
+    os.kill(killed[0], signal.SIGKILL)
+    with open(fifo, "w") as f:
+        f.write("\n")
+    out, err = p.communicate(timeout=DEADLINE)
+    check(p.returncode == 0 and out == b"\nhello from the origin\n" and err == b"", (p.returncode, out, err))
+    check("worker_died" in [e["reason"] for e in world.events()], world.events())
 
 
 class Terminal:

@@ -102,8 +102,7 @@ static void judge_again(struct eg_engine *e)
     struct eg_flow *next;
     for (struct eg_flow *f = e->flows; f; f = next) {
         next = f->next;
-        const struct eg_sockaddr *peer = f->peer.addr.family ? &f->peer : NULL;
-        if (f->ticket.open && !eg_gate_still_allowed(&e->gate, &f->ticket, e->current, peer))
+        if (f->ticket.open && !eg_upstream_still_allowed(f))
             eg_flow_kill(f, EG_POLICY_CUT);
     }
 }

@@ -107,7 +107,7 @@ struct eg_flow {
     struct eg_upstream *up;
     struct eg_exchange *exchange;
     struct eg_relay *relay;
-    struct eg_sockaddr peer; /* the origin's address, port 0: none */
+    struct eg_sockaddr peer; /* the origin's address as it was judged; family 0: none (an upstream proxy resolves) */
     uint64_t bytes_up, bytes_down;
     uint64_t lingered;
 };
@@ -180,6 +180,8 @@ enum eg_step eg_resolve_step(struct eg_flow *f);
 enum eg_step eg_connect_step(struct eg_flow *f);
 enum eg_step eg_secure_step(struct eg_flow *f);
 void eg_upstream_drop(struct eg_flow *f);
+/* Would the engine's current policy allow what this flow has open or is about to connect to? */
+bool eg_upstream_still_allowed(const struct eg_flow *f);
 /* Does a plain-http request to there go to the upstream proxy in absolute-form? */
 bool eg_upstream_absolute(const struct eg_flow *f);
 

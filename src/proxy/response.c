@@ -96,6 +96,8 @@ static enum eg_status take_head(struct eg_flow *f, const char *p, size_t n, size
     if (status != EG_OK)
         return status == EG_AGAIN ? EG_OK : status;
     const struct eg_head *head = eg_msg_head_get(f->response);
+    if (head->status == 407 && eg_upstream_absolute(f)) /* the hop's own: not the child's to answer */
+        return EG_UPSTREAM_PROXY_AUTH;
     return head->status < 200 ? pass_interim(f, head) : write_head(f, head);
 }
 

@@ -40,8 +40,8 @@ static bool via_proxy(const struct eg_flow *f)
 
 bool eg_upstream_absolute(const struct eg_flow *f)
 {
-    if (!via_proxy(f))
-        return false;
+    if (!via_proxy(f) || f->snapshot->settings->proxy_resolve_local)
+        return false; /* in absolute-form the proxy would resolve the name again (invariant 2) */
     return f->want == EG_WANT_FORWARD || (f->want == EG_WANT_ROUTE && !eg_exchange_service(f)->tls);
 }
 
@@ -81,10 +81,27 @@ static enum eg_step to_proxy(struct eg_flow *f)
     return connect_to(f);
 }
 
+bool eg_upstream_still_allowed(const struct eg_flow *f)
+{
+    const struct eg_gate *g = &f->engine->gate;
+    const struct eg_snapshot *now = f->engine->current;
+    const struct eg_sockaddr *peer = f->peer.addr.family ? &f->peer : NULL;
+    if (!f->up || f->up->count == 0 || via_proxy(f))
+        return eg_gate_still_allowed(g, &f->ticket, now, peer);
+    for (unsigned i = 0; i < f->up->count; i++)
+        if (!eg_gate_still_allowed(g, &f->ticket, now, &f->up->addrs[i]))
+            return false;
+    return true;
+}
+
 static enum eg_step gated(struct eg_flow *f, enum eg_status status)
 {
     if (status != EG_OK)
         return eg_refuse(f, status, true, NULL);
+    if (via_proxy(f) && f->up->count > 0)
+        f->peer = f->up->addrs[0]; /* what was judged; the hop's own address never is */
+    if (f->snapshot != f->engine->current && !eg_upstream_still_allowed(f))
+        return eg_refuse(f, EG_HOST_DENIED, true, "a new policy came into force and denies it");
     if (!via_proxy(f))
         return connect_to(f);
     f->up->ask = f->ticket.to;
@@ -210,7 +227,7 @@ enum eg_step eg_connect_step(struct eg_flow *f)
     if (!up)
         return step;
     struct eg_stream *dial = eg_stream_find(f->origin.stream, "dial");
-    if (!dial || !eg_stream_dial_peer(dial, &f->peer))
+    if (!via_proxy(f) && (!dial || !eg_stream_dial_peer(dial, &f->peer)))
         f->peer = (struct eg_sockaddr){ 0 };
     if (f->want == EG_WANT_TUNNEL)
         return eg_tunnel_connected(f);

@@ -65,7 +65,9 @@ static enum eg_status queue_request(struct eg_flow *f, struct eg_slice data, str
     if (f->origin.out.len > 0 && data.n < 4096) /* one record or segment with the head */
         return eg_buf_put(&f->origin.out, data);
     enum eg_status status = eg_side_flush(&f->origin, err);
-    return status == EG_OK || status == EG_AGAIN ? eg_side_send(&f->origin, data, err) : status;
+    if (status == EG_OK || status == EG_AGAIN)
+        status = eg_side_send(&f->origin, data, err);
+    return status == EG_OK || status == EG_NOMEM ? status : EG_ORIGIN_GONE;
 }
 
 /* Decodes p..n; *used tells what belonged to this request. EG_OK, EG_EOF when the body is complete, or the failure. */
@@ -210,27 +212,31 @@ static enum eg_step finish(struct eg_flow *f)
     return EG_STEP_MORE;
 }
 
-/* What the exchange waits for now decides how long it may take. */
-static void set_deadline(struct eg_flow *f)
+/* What the exchange waits for now decides how long it may take; the time runs from the last movement or from when that changed. */
+static void set_deadline(struct eg_flow *f, bool moved)
 {
     const struct eg_exchange *x = f->exchange;
     const struct eg_limits *limits = f->snapshot->limits;
+    enum eg_status reason = EG_IDLE_TIMEOUT;
+    uint64_t patience = limits->idle_timeout;
     if (!x->request_done && f->origin.out.len == 0) {
-        f->timeout = EG_BODY_TIMEOUT;
-        eg_flow_touch(f, limits->body_timeout);
+        reason = EG_BODY_TIMEOUT;
+        patience = limits->body_timeout;
     } else if (!x->head_read) {
-        f->timeout = EG_RESPONSE_TIMEOUT;
-        eg_flow_touch(f, limits->response_timeout);
-    } else {
-        f->timeout = EG_IDLE_TIMEOUT;
-        eg_flow_touch(f, limits->idle_timeout);
+        reason = EG_RESPONSE_TIMEOUT;
+        patience = limits->response_timeout;
     }
+    if (!moved && f->timeout == reason)
+        return;
+    f->timeout = reason;
+    eg_flow_touch(f, patience);
 }
 
 enum eg_step eg_exchange_step(struct eg_flow *f)
 {
     struct eg_exchange *x = f->exchange;
     struct eg_err up_err = { 0 }, down_err = { 0 };
+    size_t queued = f->client.out.len + f->origin.out.len;
     bool moved = false;
     f->client.intent = f->origin.intent = 0;
     enum eg_status up = pump_request(f, &moved, &up_err);
@@ -247,10 +253,6 @@ enum eg_step eg_exchange_step(struct eg_flow *f)
                                       : origin_failed(f, down, &down_err);
     if (x->response_done && f->client.out.len == 0)
         return finish(f);
-    if (up == EG_ORIGIN_GONE && !x->head_read && down == EG_AGAIN &&
-        eg_msg_begun(f->response) == 0 && f->origin.eof)
-        return origin_failed(f, EG_CLOSED, &up_err);
-    if (moved)
-        set_deadline(f);
+    set_deadline(f, moved || queued != f->client.out.len + f->origin.out.len);
     return EG_STEP_WAIT;
 }

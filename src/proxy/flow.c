@@ -219,6 +219,8 @@ void eg_flow_start(const struct eg_ingress *ingress, int fd)
     f->snapshot = eg_snapshot_ref(e->current);
     eg_side_init(&f->client, f);
     eg_side_init(&f->origin, f);
+    f->client.out.max += limits->head_bytes; /* a whole head fits beside what is queued */
+    f->origin.out.max += limits->head_bytes;
     link_flow(f);
     struct eg_msg_limits heads = { limits->head_bytes, limits->headers, limits->target_bytes };
     if (client_stack(f, fd) != EG_OK || eg_msg_new(&f->request, EG_MSG_REQUEST, &heads) != EG_OK) {
@@ -238,10 +240,26 @@ void eg_flow_start(const struct eg_ingress *ingress, int fd)
     eg_flow_wake(f);
 }
 
+static void count_bytes(struct eg_flow *f)
+{
+    f->engine->stats.bytes_up += f->bytes_up;
+    f->engine->stats.bytes_down += f->bytes_down;
+    f->bytes_up = f->bytes_down = 0;
+}
+
 void eg_flow_begin(struct eg_flow *f, enum egress_event_via via)
 {
     eg_gate_begin(&f->engine->gate, &f->ticket, f->snapshot, f->session, via);
-    f->bytes_up = f->bytes_down = 0;
+    count_bytes(f);
+    f->peer = (struct eg_sockaddr){ 0 };
+}
+
+/* The connection's last answer is out: the client is left time to read it. */
+static enum eg_step last_answer_sent(struct eg_flow *f)
+{
+    f->close_after = true;
+    eg_flow_move(f, EG_PHASE_LINGER, EG_LINGER_MS, EG_OK);
+    return EG_STEP_MORE;
 }
 
 enum eg_step eg_flow_next(struct eg_flow *f)
@@ -250,15 +268,15 @@ enum eg_step eg_flow_next(struct eg_flow *f)
     eg_upstream_drop(f);
     f->want = EG_WANT_NOTHING;
     f->mid_request = false;
-    if (f->close_after || f->engine->draining || f->client.eof) {
-        eg_flow_kill(f, EG_OK);
-        return EG_STEP_WAIT;
-    }
+    if (f->close_after || f->engine->draining || f->client.eof)
+        return last_answer_sent(f);
     if (!f->inner) { /* a tunnel keeps its session; a client shows its token with each request */
         eg_session_unref(f->session);
         f->session = NULL;
     }
-    eg_msg_reset(f->request, EG_SLICE_NONE);
+    if (f->response)
+        eg_msg_release(f->response);
+    eg_msg_release(f->request); /* a connection at rest holds no head */
     /* between two requests the idle time counts; once a byte of a head is there, the head's */
     bool begun = f->client.in.len > 0;
     eg_flow_move(f, EG_PHASE_HEAD,
@@ -272,12 +290,12 @@ void eg_flow_kill(struct eg_flow *f, enum eg_status reason)
     if (f->phase == EG_PHASE_DEAD)
         return;
     struct eg_loop *loop = f->engine->loop;
-    bool cut = f->phase == EG_PHASE_EXCHANGE ||
-               (f->phase == EG_PHASE_RELAY && reason != EG_OK && reason != EG_CLIENT_GONE);
+    bool cut = reason != EG_OK && (f->phase == EG_PHASE_EXCHANGE || f->phase == EG_PHASE_RELAY);
     if (f->phase == EG_PHASE_RELAY || f->phase == EG_PHASE_HELLO || f->phase == EG_PHASE_ANSWER)
         f->engine->stats.open_tunnels--;
     eg_gate_end(&f->engine->gate, &f->ticket, reason, f->ticket.event.http_status, f->bytes_up,
                 f->bytes_down);
+    count_bytes(f);
     f->phase = EG_PHASE_DEAD;
     eg_upstream_drop(f);
     eg_exchange_drop(f);

@@ -166,9 +166,19 @@ static struct origin *origin_of(struct eg_flow *f, bool make)
     return NULL;
 }
 
+/* Closed, or it said something: TLS 1.3 tickets and key updates are no data, reading tells. */
+static bool spoke(const struct idle *i)
+{
+    char byte;
+    size_t n = 0;
+    return eg_stream_recv(i->stream, &byte, 1, &n, NULL) != EG_AGAIN;
+}
+
 bool eg_pool_take(struct eg_flow *f)
 {
     struct origin *o = origin_of(f, false);
+    while (o && o->idle && spoke(o->idle)) /* before the loop could tell */
+        close_idle(o->idle);
     if (!o || !o->idle)
         return false;
     struct idle *i = o->idle;
@@ -183,10 +193,7 @@ static void idle_ready(struct eg_watch *w, unsigned events)
 {
     (void)events;
     struct idle *i = w->ctx;
-    char byte;
-    size_t n = 0;
-    /* TLS 1.3 tickets and key updates are no data: reading tells */
-    if (eg_stream_recv(i->stream, &byte, 1, &n, NULL) != EG_AGAIN)
+    if (spoke(i))
         close_idle(i);
 }
 
@@ -199,7 +206,9 @@ void eg_pool_keep_ticket(struct eg_flow *f)
 {
     unsigned char ticket[EG_TICKET_MAX];
     size_t n = 0;
-    struct origin *o = f->origin.stream && f->want == EG_WANT_ROUTE ? origin_of(f, true) : NULL;
+    /* a session that an older policy's trust verified must not let a connection skip the new one's */
+    bool fit = f->origin.stream && f->want == EG_WANT_ROUTE && f->snapshot == f->engine->current;
+    struct origin *o = fit ? origin_of(f, true) : NULL;
     if (!o || eg_stream_tls_save(f->origin.stream, ticket, sizeof ticket, &n) != EG_OK || n == 0)
         return;
     forget_ticket(o);

@@ -82,6 +82,8 @@ enum eg_step eg_relay_start(struct eg_flow *f)
                             { -1, -1 }, 0,          false };
     f->relay = r;
     eg_flow_move(f, EG_PHASE_RELAY, f->snapshot->limits->idle_timeout, EG_IDLE_TIMEOUT);
+    if (f->phase == EG_PHASE_DEAD)
+        return EG_STEP_WAIT;
     eg_msg_free(f->request); /* a tunnel at rest holds no parser */
     f->request = NULL;
     f->bytes_up += f->client.in.len;
@@ -179,10 +181,18 @@ static enum eg_status pump(struct eg_flow *f, struct direction *d)
     return status == EG_EOF ? EG_OK : status;
 }
 
+/* Changes with every byte that was read or sent. */
+static uint64_t movement(const struct eg_flow *f)
+{
+    const struct eg_relay *r = f->relay;
+    return 2 * (f->bytes_up + f->bytes_down) - f->client.out.len - f->origin.out.len -
+           r->up.piped - r->down.piped;
+}
+
 enum eg_step eg_relay_step(struct eg_flow *f)
 {
     struct eg_relay *r = f->relay;
-    uint64_t before = f->bytes_up + f->bytes_down;
+    uint64_t before = movement(f);
     enum eg_status up = EG_OK, down = EG_OK;
     f->client.intent = f->origin.intent = 0;
     for (unsigned i = 0; i < EG_ROUNDS && (up == EG_OK || down == EG_OK); i++) {
@@ -198,7 +208,7 @@ enum eg_step eg_relay_step(struct eg_flow *f)
         eg_flow_kill(f, failed);
         return EG_STEP_WAIT;
     }
-    if (f->bytes_up + f->bytes_down != before)
+    if (movement(f) != before)
         eg_flow_touch(f, f->snapshot->limits->idle_timeout);
     if (up == EG_OK || down == EG_OK) { /* fairness: others first, then here again at once */
         eg_flow_wake(f);

@@ -6,6 +6,8 @@
 
 static enum eg_step say_connected(struct eg_flow *f)
 {
+    if (f->phase == EG_PHASE_DEAD)
+        return EG_STEP_WAIT;
     f->engine->stats.tunnels++;
     f->engine->stats.open_tunnels++;
     f->ticket.event.http_status = 200;

@@ -1,6 +1,7 @@
 /* policy.c - reads the policy files anew, compiles them with what this machine is, and seals block and facts in memory files that workers map.
  *
  * It decides nothing: a file is trusted because the operator named it, or because its very bytes were trusted. */
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
 #include <limits.h>
@@ -147,16 +148,19 @@ static enum eg_status gather(const struct eg_supervisor *s, int *fd, struct eg_e
     return status;
 }
 
-enum eg_status eg_sup_policy_load(struct eg_supervisor *s, struct eg_sup_policy **ret, struct eg_err *err)
+/* With the block of an old one, or, with NULL, compiled anew. */
+static enum eg_status load(struct eg_supervisor *s, const struct eg_sup_policy *old,
+                           struct eg_sup_policy **ret, struct eg_err *err)
 {
     struct eg_buf block;
     struct eg_sup_policy *p = calloc(1, sizeof *p);
     if (!p)
         return EG_NOMEM;
-    p->block_fd = p->facts_fd = -1;
+    p->block_fd = old ? fcntl(old->block_fd, F_DUPFD_CLOEXEC, 3) : -1;
+    p->facts_fd = -1;
     eg_buf_init(&block, EG_SUP_BLOCK_MAX);
-    enum eg_status status = compile(s, &block, err);
-    if (status == EG_OK)
+    enum eg_status status = old ? EG_OK : compile(s, &block, err);
+    if (status == EG_OK && !old)
         status = eg_file_seal("egress-policy", eg_buf_slice(&block), &p->block_fd, err);
     eg_buf_done(&block);
     if (status == EG_OK)
@@ -172,6 +176,18 @@ enum eg_status eg_sup_policy_load(struct eg_supervisor *s, struct eg_sup_policy 
     p->generation = ++s->generation;
     *ret = p;
     return EG_OK;
+}
+
+enum eg_status eg_sup_policy_load(struct eg_supervisor *s, struct eg_sup_policy **ret,
+                                  struct eg_err *err)
+{
+    return load(s, NULL, ret, err);
+}
+
+enum eg_status eg_sup_policy_refresh(struct eg_supervisor *s, struct eg_sup_policy **ret,
+                                     struct eg_err *err)
+{
+    return load(s, s->policy, ret, err);
 }
 
 enum eg_status eg_supervisor_check(const struct eg_supervisor_options *options, struct eg_err *err)

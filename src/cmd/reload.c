@@ -1,11 +1,17 @@
 /* reload.c - a new policy while the old one works: compile, read credentials, have every worker prepare it, and only when all accept, switch.
  *
+ * A changed resolv.conf or hosts file goes the same way, with the policy and the credentials as they are: nobody asked for those to be read again.
+ *
  * Invariants: a failed reload changes nothing but the audit; SIGHUPs that come meanwhile become one more reload; at most one is under way. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "cmd/state.h"
+
+enum { LOOK_MS = 5000 };
 
 static void begin(struct eg_supervisor *s);
 
@@ -23,8 +29,10 @@ static void clear(struct eg_supervisor *s)
 
 static void next(struct eg_supervisor *s)
 {
-    if (s->reload.again && s->phase == EG_SUP_RUNNING) {
-        s->reload.again = false;
+    struct eg_sup_reload *r = &s->reload;
+    if (r->again && s->phase == EG_SUP_RUNNING) {
+        r->whole = r->again_whole;
+        r->again = r->again_whole = false;
         begin(s);
     }
 }
@@ -73,32 +81,35 @@ static void drop_old(struct eg_sup_worker *w, const struct eg_sup_creds *old, co
 static void switch_over(struct eg_supervisor *s)
 {
     struct eg_sup_reload *r = &s->reload;
-    struct eg_sup_creds *old = s->creds;
+    struct eg_sup_creds *old = r->creds ? s->creds : NULL;
     uint32_t generation = r->policy->generation;
     struct eg_link_message m = { .kind = EG_LINK_SWITCH, .generation = generation };
     eg_sup_policy_free(s->policy);
     s->policy = r->policy;
-    s->creds = r->creds;
+    s->creds = r->creds ? r->creds : s->creds;
     r->policy = NULL;
     r->creds = NULL;
-    if (eg_sup_sessions_derive(s) != EG_OK)
+    if (old && eg_sup_sessions_derive(s) != EG_OK)
         eg_log(EG_LOG_ERROR, "reload: out of memory for the phantoms of new services");
     for (unsigned i = 0; i < s->worker_count; i++) {
         struct eg_sup_worker *w = &s->workers[i];
         if (w->state != EG_SUP_WORKER_READY || w->accepted != generation)
             continue; /* one that begins gets it all when it has prepared */
-        drop_old(w, old, s->creds);
-        eg_sup_worker_credentials(w);
+        if (old) {
+            drop_old(w, old, s->creds);
+            eg_sup_worker_credentials(w);
+        }
         eg_sup_worker_send(w, &m, NULL, 0);
-        for (unsigned k = 0; k < s->session_count; k++)
+        for (unsigned k = 0; old && k < s->session_count; k++)
             if (!s->sessions[k]->revoked)
                 eg_sup_worker_session(w, s->sessions[k]);
     }
+    if (old)
+        warn_of(s);
     eg_sup_creds_free(old);
-    warn_of(s);
     clear(s);
-    eg_log(EG_LOG_INFO, "a new policy is in force");
-    eg_sup_event(s, EG_RELOADED, 0, "generation %u", generation);
+    eg_log(EG_LOG_INFO, "%s in force", old ? "a new policy is" : "new name servers and hosts are");
+    eg_sup_event(s, EG_RELOADED, 0, "%sgeneration %u", old ? "" : "name servers and hosts, ", generation);
     next(s);
 }
 
@@ -146,8 +157,9 @@ static void begin(struct eg_supervisor *s)
     struct eg_sup_reload *r = &s->reload;
     struct eg_err err = { 0 };
     char why[256];
-    enum eg_status status = eg_sup_policy_load(s, &r->policy, &err);
-    if (status == EG_OK) {
+    enum eg_status status = r->whole ? eg_sup_policy_load(s, &r->policy, &err)
+                                     : eg_sup_policy_refresh(s, &r->policy, &err);
+    if (status == EG_OK && r->whole) {
         eg_sup_listeners_compare(s, r->policy->policy);
         status = eg_sup_creds_new(s, r->policy->policy, &r->creds);
     }
@@ -156,6 +168,10 @@ static void begin(struct eg_supervisor *s)
         return;
     }
     r->step = EG_SUP_RELOAD_CREDENTIALS;
+    if (!r->whole) {
+        credentials_read(s);
+        return;
+    }
     eg_sup_creds_read(r->creds, credentials_read);
     if (r->creds->open == 0) {
         r->creds->done = NULL;
@@ -163,16 +179,53 @@ static void begin(struct eg_supervisor *s)
     }
 }
 
-void eg_sup_reload_ask(struct eg_supervisor *s)
+void eg_sup_reload_ask(struct eg_supervisor *s, bool whole)
 {
-    if (s->phase != EG_SUP_RUNNING || s->reload.step != EG_SUP_RELOAD_NONE)
-        s->reload.again = true;
-    else
-        begin(s);
+    s->reload.again = true;
+    s->reload.again_whole = s->reload.again_whole || whole;
+    if (s->reload.step == EG_SUP_RELOAD_NONE)
+        next(s);
+}
+
+/* ---- the system's files ---- */
+
+/* Times of the last change; links are followed, since resolv.conf often is one. */
+static bool changed(struct eg_sup_reload *r)
+{
+    static const char *const files[] = { "/etc/resolv.conf", "/etc/hosts" };
+    bool any = false;
+    for (int i = 0; i < 2; i++) {
+        struct stat st = { 0 };
+        if (stat(files[i], &st) < 0)
+            memset(&st, 0, sizeof st);
+        any = any || st.st_ctim.tv_sec != r->seen[i].tv_sec || st.st_ctim.tv_nsec != r->seen[i].tv_nsec;
+        r->seen[i] = st.st_ctim;
+    }
+    return any;
+}
+
+static void look(struct eg_timer *t)
+{
+    struct eg_supervisor *s = t->ctx;
+    if (s->phase != EG_SUP_RUNNING)
+        return;
+    if (changed(&s->reload))
+        eg_sup_reload_ask(s, false);
+    if (eg_timer_set(s->loop, t, eg_loop_now(s->loop) + LOOK_MS) != EG_OK)
+        eg_log(EG_LOG_WARN, "changes of name servers go unseen from now on");
+}
+
+enum eg_status eg_sup_reload_watch(struct eg_supervisor *s)
+{
+    (void)changed(&s->reload);
+    s->reload.look.fire = look;
+    s->reload.look.ctx = s;
+    return eg_timer_set(s->loop, &s->reload.look, eg_loop_now(s->loop) + LOOK_MS);
 }
 
 void eg_sup_reload_cancel(struct eg_supervisor *s)
 {
-    s->reload.again = false;
+    s->reload.again = s->reload.again_whole = false;
+    eg_timer_clear(s->loop, &s->reload.look);
     clear(s);
 }

@@ -38,6 +38,8 @@ struct eg_sup_policy {
 };
 /* Reads, compiles, seals. Diagnostics go to stderr; the first error also to err (EG_INVALID). */
 enum eg_status eg_sup_policy_load(struct eg_supervisor *s, struct eg_sup_policy **ret, struct eg_err *err) EG_MUST_USE;
+/* The current policy as it is, with facts gathered anew. */
+enum eg_status eg_sup_policy_refresh(struct eg_supervisor *s, struct eg_sup_policy **ret, struct eg_err *err) EG_MUST_USE;
 void eg_sup_policy_free(struct eg_sup_policy *p);
 
 /* ---- credentials of one policy ---- */
@@ -113,12 +115,18 @@ void eg_sup_workers_kill(struct eg_supervisor *s);
 enum eg_sup_reload_step { EG_SUP_RELOAD_NONE, EG_SUP_RELOAD_CREDENTIALS, EG_SUP_RELOAD_PREPARE };
 struct eg_sup_reload {
     enum eg_sup_reload_step step;
-    bool again; /* asked for while one is under way */
+    bool again, again_whole; /* asked for while one is under way */
+    bool whole;              /* the one under way: false: facts only, policy and credentials stay */
     struct eg_sup_policy *policy;
     struct eg_sup_creds *creds;
     struct eg_timer late;
+    struct eg_timer look; /* at the system's files */
+    struct timespec seen[2];
 };
-void eg_sup_reload_ask(struct eg_supervisor *s);
+/* whole: policy files, credentials and facts; else facts only. */
+void eg_sup_reload_ask(struct eg_supervisor *s, bool whole);
+/* From now on a changed resolv.conf or hosts file is a reload of the facts. */
+enum eg_status eg_sup_reload_watch(struct eg_supervisor *s) EG_MUST_USE;
 /* A worker answered, began or ended. */
 void eg_sup_reload_check(struct eg_supervisor *s);
 void eg_sup_reload_refused(struct eg_supervisor *s, uint32_t generation, const char *why);
@@ -143,6 +151,12 @@ void eg_sup_event(struct eg_supervisor *s, enum eg_status reason, uint64_t numbe
 void eg_sup_events_close(struct eg_supervisor *s, uint32_t writer);
 enum eg_status eg_sup_events_keep(const struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
 extern const struct eg_ctl_handler eg_sup_handlers[];
+
+/* ---- token.c: --token-file ---- */
+/* Writes it, if one was asked for. A file that is there and holds no token is EG_EXISTS. */
+enum eg_status eg_sup_token_write(struct eg_supervisor *s, const char *token, struct eg_err *err) EG_MUST_USE;
+/* Removes what eg_sup_token_write made; not one that another daemon has put in its place. */
+void eg_sup_token_remove(const struct eg_supervisor *s);
 
 /* ---- setup.c: before anything is opened ---- */
 /* Undumpable, no core, descriptors up to the hard limit, SIGPIPE and SIGXFSZ ignored, libsodium. */

@@ -3,19 +3,17 @@
  * Invariants: nothing is started when anything fails; the process is undumpable and leaves no core before the first secret is read; only SIGTERM,
  * SIGINT or the caller end it; whatever it made in the file system (socket, token file) it removes, and nothing else. */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "cmd/files.h"
 #include "cmd/state.h"
+
+enum { LAST_TICKS = 16 };
 
 static const int heard[] = { SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH };
 
@@ -87,7 +85,7 @@ static void hear(struct eg_supervisor *s, int number)
     if (s->options.signalled && s->options.signalled(s->options.ctx, number))
         return;
     if (number == SIGHUP)
-        eg_sup_reload_ask(s);
+        eg_sup_reload_ask(s, true);
     else if (number == SIGQUIT)
         eg_supervisor_quit(s, false);
     else if (number == SIGTERM || number == SIGINT)
@@ -229,41 +227,6 @@ static enum eg_status read_credentials(struct eg_supervisor *s, struct eg_err *e
     return EG_OK;
 }
 
-/* Left by a run that was killed: nothing, or a token or the beginning of one. What holds anything else is somebody's file. */
-static bool token_stale(const char *path)
-{
-    char text[EG_TOKEN_HEX + 3];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (n < 0)
-        return false;
-    text[n] = 0;
-    size_t digits = strspn(text, "0123456789abcdef");
-    bool stale = digits == (size_t)n || (digits == EG_TOKEN_HEX && n == EG_TOKEN_HEX + 1 && text[digits] == '\n');
-    sodium_memzero(text, sizeof text);
-    return stale;
-}
-
-static enum eg_status write_token(struct eg_supervisor *s, const char *token, struct eg_err *err)
-{
-    int fd;
-    if (!s->options.token_file)
-        return EG_OK;
-    bool stale = token_stale(s->options.token_file);
-    enum eg_status status = eg_file_create(s->options.token_file, stale, &fd, err);
-    if (status != EG_OK)
-        return status;
-    s->token_written = fstat(fd, &s->token_stat) == 0;
-    status = eg_file_write(fd, eg_slice_str(token), err);
-    if (status == EG_OK)
-        status = eg_file_write(fd, EG_SLICE("\n"), err);
-    close(fd);
-    return status;
-}
-
 static enum eg_status wait_for_workers(struct eg_supervisor *s, struct eg_err *err)
 {
     for (;;) {
@@ -295,7 +258,7 @@ enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err)
     if (status == EG_OK && s->options.default_session) {
         status = eg_supervisor_session_create(s, "default", 0, &session, err);
         if (status == EG_OK)
-            status = write_token(s, session.token, err);
+            status = eg_sup_token_write(s, session.token, err);
     }
     for (unsigned i = 0; i < s->worker_count && status == EG_OK; i++)
         status = eg_sup_worker_start(&s->workers[i], err);
@@ -305,10 +268,11 @@ enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err)
         return status;
     s->phase = EG_SUP_RUNNING;
     eg_sup_event(s, EG_OK, 0, "started: %u workers", s->worker_count);
-    if (s->reload.again) {
-        s->reload.again = false;
-        eg_sup_reload_ask(s);
-    }
+    status = eg_sup_reload_watch(s);
+    if (status != EG_OK)
+        return status;
+    if (s->reload.again)
+        eg_sup_reload_ask(s, true);
     if (s->stop_asked)
         eg_supervisor_quit(s, true);
     return EG_OK;
@@ -318,7 +282,11 @@ enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err)
 
 static enum eg_status finish(struct eg_supervisor *s, struct eg_err *err)
 {
+    egress_ring_settle(s->ring); /* no writer is left */
     eg_sup_event(s, EG_OK, 0, "stopped");
+    for (int i = 0; i < LAST_TICKS; i++) /* who follows the audit gets the last of it */
+        if (eg_loop_tick(s->loop, 0, NULL) != EG_OK)
+            break;
     return eg_sup_events_keep(s, err);
 }
 
@@ -348,15 +316,6 @@ static void end_workers(struct eg_supervisor *s)
     }
 }
 
-/* Not one that another daemon has put in its place. */
-static void remove_token(const struct eg_supervisor *s)
-{
-    struct stat st;
-    if (s->token_written && lstat(s->options.token_file, &st) == 0 && st.st_dev == s->token_stat.st_dev &&
-        st.st_ino == s->token_stat.st_ino)
-        (void)unlink(s->options.token_file);
-}
-
 void eg_supervisor_free(struct eg_supervisor *s)
 {
     if (!s)
@@ -372,7 +331,7 @@ void eg_supervisor_free(struct eg_supervisor *s)
         close(s->signals);
     if (s->signals_set)
         sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
-    remove_token(s);
+    eg_sup_token_remove(s);
     eg_sup_sessions_free(s);
     eg_sup_creds_free(s->creds);
     eg_sup_listeners_close(s, true);

@@ -200,13 +200,10 @@ static void link_closed(struct eg_link *l, enum eg_status why)
     struct eg_sup_worker *w = l->ctx;
     enum eg_sup_phase phase = w->supervisor->phase;
     if (why == EG_EOF && (phase == EG_SUP_DRAINING || phase == EG_SUP_STOPPING))
-        return; /* it is on its way out */
+        return; /* told to end, it closes and exits: the stop timer ends one that does not */
     if (why != EG_EOF)
         eg_log(EG_LOG_ERROR, "worker %u sent what is no message", w->number);
-    if (why == EG_EOF && w->supervisor->phase >= EG_SUP_DRAINING)
-        eg_link_close(&w->link); /* told to end, it closes and exits: the stop timer ends one that does not */
-    else
-        give_up(w);
+    give_up(w);
 }
 
 /* ---- life and death ---- */

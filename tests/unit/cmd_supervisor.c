@@ -5,11 +5,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -27,6 +29,8 @@ static pid_t daemon_;
 static int origin = -1;
 static uint16_t origin_port;
 static struct eg_ctl_client *client;
+static bool own_hosts;
+static const char *drain = "200ms"; /* the test's origin never closes: a drain always takes its whole time */
 
 static void put(const char *path, const char *text, mode_t mode)
 {
@@ -42,8 +46,9 @@ static void put_policy(const char *more)
 {
     char text[2048];
     snprintf(text, sizeof text,
-             "egress: 1\nnetworks: {allow: [127.0.0.0/8]}\nallow:\n  - {address: 127.0.0.1, scheme: tcp, ports: [%u]}\n%s",
-             origin_port, more);
+             "egress: 1\nlimits: {drain_timeout: %s}\nnetworks: {allow: [127.0.0.0/8]}\nallow:\n"
+             "  - {address: 127.0.0.1, scheme: tcp, ports: [%u]}\n%s",
+             drain, origin_port, more);
     put(policy, text, 0600);
 }
 
@@ -86,8 +91,20 @@ static void teardown(void)
 
 TestSuite(cmd_supervisor, .init = setup, .fini = teardown);
 
+/* Puts folder/hosts in the place of /etc/hosts, for this process and its children. */
+static void mount_hosts(void)
+{
+    char path[96];
+    snprintf(path, sizeof path, "%s/hosts", folder);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount(path, "/etc/hosts", NULL, MS_BIND, NULL) < 0)
+        _exit(77);
+}
+
 static _Noreturn void serve(unsigned workers, int ready)
 {
+    if (own_hosts)
+        mount_hosts();
     struct eg_environ *environment = NULL;
     struct eg_supervisor *s = NULL;
     struct eg_err err = { 0 };
@@ -365,6 +382,26 @@ Test(cmd_supervisor, many_reloads_at_once_end_with_the_last_policy)
     cr_assert_eq(end(SIGTERM), 0);
 }
 
+Test(cmd_supervisor, changed_hosts_file_is_a_reload_that_reads_no_policy)
+{
+    char answer[256], path[96];
+    uint64_t after = 0;
+    if (geteuid() != 0 || access("/etc/hosts", F_OK) < 0)
+        cr_skip("only root can mount over /etc/hosts");
+    own_hosts = true;
+    snprintf(path, sizeof path, "%s/hosts", folder);
+    put(path, "127.0.0.1 localhost\n", 0644);
+    put_policy("");
+    cr_assert_eq(start(1), EG_OK);
+    cr_assert(worker_ready(0)); /* a client that has asked once may be silent for longer than this takes */
+    put(policy, "egress: 1\nbogus: 1\n", 0600);
+    put(path, "127.0.0.1 localhost other\n", 0644);
+    cr_assert(await("reloaded", "system", &after));
+    close(tunnel(default_token(), answer));
+    cr_assert(strstr(answer, " 200 "), "%s", answer);
+    cr_assert_eq(end(SIGTERM), 0);
+}
+
 /* A service whose key stands in a file of that mode. */
 static void put_key(const char *text, mode_t mode)
 {
@@ -434,6 +471,7 @@ Test(cmd_supervisor, credential_that_fails_is_told_and_has_no_phantom)
 Test(cmd_supervisor, second_signal_ends_a_drain)
 {
     char answer[256];
+    drain = "30s";
     put_policy("");
     cr_assert_eq(start(1), EG_OK);
     int fd = tunnel(default_token(), answer), peer = accept(origin, NULL, NULL);

@@ -21,7 +21,6 @@ enum {
 #define GIB      (1024 * MIB)
 #define SECOND   1000ull
 #define DAY      (24 * 3600 * SECOND)
-#define ANYTHING 0, UINT64_MAX
 
 static const struct eg_schema_key rows[] = {
     { "egress", S, EG_TYPE_NUMBER, REQ | UNTR, 1, 1, NULL, NULL },
@@ -30,8 +29,6 @@ static const struct eg_schema_key rows[] = {
     { "mode", S, EG_TYPE_WORD, UNTR, 0, 0, "enforce|observe", "enforce" },
     { "intercept", S | L | M, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
     { "final", S | L | M, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
-    { "rules", S | L | M, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
-    { "presets", S | L | M, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
     { "tests", L, EG_TYPE_NONE, UNTR | LATER, 0, 0, NULL, NULL },
 
     { "allow", L, EG_TYPE_NONE, UNTR, 0, 0, NULL, "[]" },
@@ -75,11 +72,11 @@ static const struct eg_schema_key rows[] = {
     { "services.*.strip[]", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.env", M, EG_TYPE_NONE, 0, 0, 0, NULL, NULL },
     { "services.*.env.base_url", S, EG_TYPE_TEXT, 0, 0, 0, NULL, "NAME_BASE_URL" },
-    { "services.*.env.base_path", S, EG_TYPE_TEXT, 0, 0, 0, NULL, "" },
+    { "services.*.env.base_path", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.env.key", S | L, EG_TYPE_TEXT, 0, 0, 0, NULL, "NAME_API_KEY" },
     { "services.*.env.key[]", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.shape", M, EG_TYPE_NONE, 0, 0, 0, NULL, NULL },
-    { "services.*.shape.prefix", S, EG_TYPE_TEXT, 0, 0, 0, NULL, "" },
+    { "services.*.shape.prefix", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.shape.length", S, EG_TYPE_TEXT, 0, 0, 0, NULL, "same" },
     { "services.*.limits", M, EG_TYPE_NONE, UNTR | LATER, 0, 0, NULL, NULL },
     { "services.*.tls", M, EG_TYPE_NONE, 0, 0, 0, NULL, NULL },
@@ -124,7 +121,7 @@ static const struct eg_schema_key rows[] = {
 
     { "listen", L, EG_TYPE_NONE, 0, 0, 0, NULL, NULL },
     { "listen[]", M, EG_TYPE_NONE, 0, 0, 0, NULL, NULL },
-    { "listen[].address", S, EG_TYPE_TEXT, REQ, 0, 0, NULL, "127.0.0.1:0" },
+    { "listen[].address", S, EG_TYPE_TEXT, REQ, 0, 0, NULL, NULL },
     { "listen[].protocols", L, EG_TYPE_NONE, 0, 0, 0, NULL, "[http]" },
     { "listen[].protocols[]", S, EG_TYPE_WORD, 0, 0, 0, "http|socks5", NULL },
     { "listen[].tls", M, EG_TYPE_NONE, 0, 0, 0, NULL, NULL },

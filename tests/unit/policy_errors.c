@@ -416,7 +416,7 @@ Test(policy, errors_of_settings)
         { E "extends: [preset:x]\n", "2:1 not-available", 0, false },
         { E "intercept: true\n", "2:1 not-available", 0, false },
         { E "tests: []\n", "2:1 not-available", 0, false },
-        { E "rules: []\n", "2:1 not-available", 0, false },
+        { E "rules: []\n", "2:1 unknown-key", 0, false },
         { E "final: [limits]\n", "2:1 not-available", 0, false },
     };
     CHECK(rows);

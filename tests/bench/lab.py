@@ -19,6 +19,10 @@ REAL = 'bench-real-' + 'k' * 29         # the credential that only the origin ma
 PLACEHOLDER = 'bench-fake-' + 'p' * 29  # what nginx's clients send in its place
 
 
+# A trust store named by the caller's environment would be read at every start; what is measured is the default.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ('SSL_CERT_FILE', 'SSL_CERT_DIR')}
+
+
 def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
@@ -41,7 +45,7 @@ class Program:
         self.errors = os.path.join(folder, name + '.err')
         with open(self.errors, 'wb') as err:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,
-                                            cwd=folder, preexec_fn=die_with_parent)
+                                            cwd=folder, env=ENVIRONMENT, preexec_fn=die_with_parent)
         try:
             if port is None:
                 self.line = self.process.stdout.readline().decode()

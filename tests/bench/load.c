@@ -3,7 +3,7 @@
  *   load bulk|tunnels|echo|idle --target PORT [--proxy PORT] [--head FILE] ...     without --proxy: straight to the target
  *   load requests --target PORT --path PATH [--head FILE] ...
  *
- * FILE holds whole header lines (CRLF) for CONNECT or the request, so that no token stands on a command line. The same code drives every party,
+ * A measurement ends after its count (or bytes), or after --ms, whichever is first. FILE holds whole header lines (CRLF) for CONNECT or the request, so that no token stands on a command line. The same code drives every party,
  * so its own cost is the same for each. It does no TLS. */
 #include <endian.h>
 #include <getopt.h>
@@ -18,8 +18,9 @@ static struct {
     char head[BENCH_HEAD_MAX / 2];
     const char *path;
     uint64_t count, bytes;
+    uint64_t ends; /* on bench_now's clock; no new work after it */
     unsigned concurrency, size;
-} option = { .path = "/", .count = 1000, .bytes = 1 << 28, .concurrency = 1, .size = 64 };
+} option = { .path = "/", .ends = UINT64_MAX, .count = 1000, .bytes = 1 << 28, .concurrency = 1, .size = 64 };
 
 /* ---- samples ---- */
 
@@ -45,6 +46,11 @@ static double percentile_us(unsigned percent)
         return 0;
     uint64_t at = sample_count * percent / 100;
     return sample_ns[at < sample_count ? at : sample_count - 1] / 1e3;
+}
+
+static bool over(void)
+{
+    return bench_now() >= option.ends;
 }
 
 static void report(uint64_t begun)
@@ -77,7 +83,7 @@ static void run_bulk(void)
     int fd = open_tunnel();
     uint64_t begun = bench_now();
     bench_send(fd, &ask, sizeof ask);
-    while (got < option.bytes) {
+    while (got < option.bytes && !over()) {
         /* MSG_TRUNC on TCP drops the bytes without a copy: the client must not be what is measured. */
         ssize_t n = recv(fd, into, CHUNK, MSG_TRUNC);
         if (n <= 0)
@@ -104,7 +110,7 @@ static void run_echo(void)
     for (unsigned i = 0; i < 100; i++)
         ping(fd, text);
     uint64_t begun = bench_now();
-    for (uint64_t i = 0; i < option.count; i++) {
+    for (uint64_t i = 0; i < option.count && !over(); i++) {
         uint64_t sent = bench_now();
         ping(fd, text);
         sample(sent);
@@ -137,6 +143,7 @@ struct conn {
 
 static int epoll_fd;
 static uint64_t started;
+static unsigned open_count; /* connections that have something under way */
 static char payload[4096], request[BENCH_HEAD_MAX];
 static size_t request_n;
 
@@ -178,8 +185,10 @@ static void tunnel_step(struct conn *c)
     sample(c->begun);
     close(c->fd);
     c->fd = -1;
-    if (started < option.count)
+    if (started < option.count && !over())
         tunnel_begin(c);
+    else
+        open_count--;
 }
 
 static void request_send(struct conn *c)
@@ -219,11 +228,12 @@ static void request_step(struct conn *c)
     if (head == 0 || c->n < response_length(c, head))
         return;
     sample(c->begun);
-    if (started < option.count) {
+    if (started < option.count && !over()) {
         request_send(c);
     } else {
         close(c->fd);
         c->fd = -1;
+        open_count--;
     }
 }
 
@@ -235,9 +245,9 @@ static void drive(void (*begin)(struct conn *c), void (*step)(struct conn *c))
     if (!conns || epoll_fd < 0)
         bench_die("start: %s", strerror(errno));
     uint64_t begun = bench_now();
-    for (unsigned i = 0; i < option.concurrency; i++)
-        begin(&conns[i]);
-    while (sample_count < option.count) {
+    for (open_count = 0; open_count < option.concurrency; open_count++)
+        begin(&conns[open_count]);
+    while (open_count > 0) {
         int n = epoll_wait(epoll_fd, events, EVENTS, -1);
         for (int i = 0; i < n; i++) {
             struct conn *c = events[i].data.ptr;
@@ -272,6 +282,7 @@ static void parse(int argc, char **argv)
         { "proxy", 1, NULL, 'x' },       { "target", 1, NULL, 't' }, { "head", 1, NULL, 'h' },
         { "path", 1, NULL, 'p' },        { "count", 1, NULL, 'n' },  { "bytes", 1, NULL, 'b' },
         { "concurrency", 1, NULL, 'c' }, { "size", 1, NULL, 's' },   { "deadline", 1, NULL, 'd' },
+        { "ms", 1, NULL, 'm' },
         { NULL, 0, NULL, 0 }
     };
     unsigned deadline = 60;
@@ -285,6 +296,7 @@ static void parse(int argc, char **argv)
         case 'b': option.bytes = bench_number(optarg, 1ull << 40); break;
         case 'c': option.concurrency = (unsigned)bench_number(optarg, CONNECTIONS); break;
         case 's': option.size = (unsigned)bench_number(optarg, sizeof payload); break;
+        case 'm': option.ends = bench_now() + bench_number(optarg, 600000) * 1000000; break;
         case 'd': deadline = (unsigned)bench_number(optarg, 600); break;
         default: exit(2);
         }

@@ -1,5 +1,6 @@
 /* start.c - how long a proxy takes from exec to its first answer. Starts the command, waits for its ready line (or, for a peer that has none, until its
- * port takes a connection), sends one exchange, ends the command, and prints {"ready_ms","first_ms"}: both from just before exec.
+ * port takes a connection), sends one exchange, ends the command, and prints {"ready_ms","first_ms"}, both from just before exec, and {"cpu_ms"}, what the
+ * command and its children took of the CPUs in all, its end included.
  *
  *   start tunnel  --target PORT (--token-file FILE | --port PORT) -- COMMAND...
  *   start request --path PATH (--control SOCKET | --port PORT) [--head FILE] -- COMMAND...
@@ -9,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -167,6 +169,15 @@ static void stop(void)
     child = 0;
 }
 
+/* CPU time of the command and of all that it waited for. */
+static double children_ms(void)
+{
+    struct rusage use = { 0 };
+    (void)getrusage(RUSAGE_CHILDREN, &use);
+    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) * 1e3 +
+           (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e3;
+}
+
 static void parse(int argc, char **argv)
 {
     static const struct option list[] = {
@@ -216,7 +227,7 @@ int main(int argc, char **argv)
     uint64_t first = bench_now();
     stop();
     close(out);
-    printf("{\"ready_ms\":%.3f,\"first_ms\":%.3f}\n", (double)(ready - begun) / 1e6,
-           (double)(first - begun) / 1e6);
+    printf("{\"ready_ms\":%.3f,\"first_ms\":%.3f,\"cpu_ms\":%.3f}\n", (double)(ready - begun) / 1e6,
+           (double)(first - begun) / 1e6, children_ms());
     return 0;
 }

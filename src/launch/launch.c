@@ -193,6 +193,13 @@ static bool wants_terminal(const struct eg_launch *l, int signal)
            tcgetpgrp(l->tty) == getpgrp();
 }
 
+/* The terminal or the session's leader is gone: nobody would ever wake us. */
+static bool abandoned(const struct eg_launch *l)
+{
+    return l->tty >= 0 &&
+           (tcgetpgrp(l->tty) < 0 || (kill(getsid(0), 0) < 0 && errno == ESRCH));
+}
+
 bool eg_launch_stopped(struct eg_launch *l)
 {
     struct eg_report r;
@@ -200,7 +207,10 @@ bool eg_launch_stopped(struct eg_launch *l)
     if (n != (ssize_t)sizeof r || recv(l->sock, &r, sizeof r, MSG_DONTWAIT) != n ||
         r.kind != EG_REPORT_STOPPED)
         return false;
-    if (wants_terminal(l, r.sys)) {
+    bool hung_up = abandoned(l);
+    if (hung_up || wants_terminal(l, r.sys)) {
+        if (hung_up) /* as the kernel does to a stopped job that loses its shell */
+            eg_launch_signal(l, SIGHUP);
         eg_launch_continue(l);
         return false;
     }

@@ -140,15 +140,19 @@ class Terminal:
     def __init__(self, argv, env, cwd):
         self.master, slave = pty.openpty()
         self.report, report = os.pipe()
+        self.alive, alive = os.pipe()  # its end: the job is gone, and what it started
         self.orders, orders = socketpair()
         self.pid = os.fork()
         if self.pid == 0:
             try:
+                os.close(self.master)
+                os.set_inheritable(alive, True)
                 self._shell(argv, env, cwd, slave, report, orders)
             finally:
                 os._exit(99)
         os.close(slave)
         os.close(report)
+        os.close(alive)
 
     @staticmethod
     def _shell(argv, env, cwd, slave, report, orders):
@@ -188,7 +192,7 @@ class Terminal:
             try:
                 seen += os.read(self.master, 4096)
             except OSError:
-                raise Wrong(f"the terminal ended with {seen!r}")
+                raise Wrong(f"the terminal ended with {seen!r}, the job with {self.reported()!r}")
 
     def type(self, data):
         os.write(self.master, data)
@@ -197,15 +201,21 @@ class Terminal:
         self._wait(self.report)
         return os.read(self.report, 4)
 
+    def ended(self):
+        self._wait(self.alive)
+        return os.read(self.alive, 1) == b""
+
+    def kill(self):
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+            self.pid = None
+
     def resume(self):
         os.write(self.orders, b"x")
 
     def done(self):
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        os.waitpid(self.pid, 0)
+        self.kill()
         os.close(self.master)
 
 
@@ -242,6 +252,23 @@ def test_suspend_key_stops_the_whole_run_and_it_goes_on(world):
         t.expect(b"got line")
         check(t.reported() == b"E006", "another status")
     on_terminal(world, "echo up; read x; echo got $x; exit 6", conversation)
+
+
+def test_run_ends_with_its_terminal(world):
+    """A stopped one and a running one, both without anybody who could wake or end them."""
+    def stopped(t):
+        t.expect(b"up")
+        t.type(b"\x1a")
+        check(t.reported() == b"Stop", "it did not stop")
+        t.kill()
+        check(t.ended(), "something of it is still there")
+
+    def running(t):
+        t.expect(b"up")
+        t.kill()
+        check(t.ended(), "something of it is still there")
+    on_terminal(world, "echo up; while :; do read x; done", stopped)
+    on_terminal(world, "echo up; read x; read x; read x", running)
 
 
 def in_shell(world, before, script, after, conversation):

@@ -213,6 +213,7 @@ Test(tunnel, to_the_proxy_itself_is_refused, .timeout = 60)
     cr_assert(strstr(body, "NO_PROXY") != NULL &&
                   eg_head_has(head, "X-Egress-Reason", "address_denied"),
               "%s", head);
+    free(body);
     eg_client_close(&c);
     eg_world_done(&w);
 }

@@ -1,6 +1,8 @@
-/* audit.c - `egressctl audit`: the events of a running proxy, or of a file that `run` kept, as JSON Lines or as a table.
+/* audit.c - `egressctl audit`: the events of a running proxy, or of a file that `run` kept, as JSON
+ * Lines or as a table.
  *
- * What it reads may be damaged or made up (a torn last line, somebody else's file): a line that is no event is counted and passed over. */
+ * What it reads may be damaged or made up (a torn last line, somebody else's file): a line that
+ * is no event is counted and passed over. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -84,7 +86,8 @@ static enum eg_status take(struct audit *a, const char *text, size_t n)
 static int from_proxy(struct audit *a, struct eg_ctl_client *c)
 {
     json_t *reply = NULL;
-    int code = eg_cmd_ask(NAME, c, json_pack("{s:s,s:b}", "op", "audit", "follow", (int)a->follow), &reply);
+    int code = eg_cmd_ask(NAME, c, json_pack("{s:s,s:b}", "op", "audit", "follow", (int)a->follow),
+                          &reply);
     while (code < 0) {
         const json_t *event = json_object_get(reply, "event");
         enum eg_status status = EG_OK;
@@ -149,8 +152,8 @@ static bool newest_kept(char out[PATH_MAX])
         struct stat st;
         const char *end = strrchr(e->d_name, '.');
         if (!end || strcmp(end, ".jsonl") != 0 ||
-            snprintf(path, sizeof path, "%s/%s", folder, e->d_name) >= PATH_MAX || lstat(path, &st) < 0 ||
-            !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+            snprintf(path, sizeof path, "%s/%s", folder, e->d_name) >= PATH_MAX ||
+            lstat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
             continue;
         if (found && (st.st_mtim.tv_sec < best.tv_sec ||
                       (st.st_mtim.tv_sec == best.tv_sec && st.st_mtim.tv_nsec <= best.tv_nsec)))
@@ -184,12 +187,14 @@ static int collect(struct audit *a, const char *control, const char *file)
 
 static int finish(struct audit *a, int code)
 {
-    if (code == EG_EXIT_OK && a->view && eg_view_write(a->view, &a->filter, print, NULL) == EG_NOMEM)
+    if (code == EG_EXIT_OK && a->view &&
+        eg_view_write(a->view, &a->filter, print, NULL) == EG_NOMEM)
         code = EG_EXIT_FAILED;
     if (fflush(stdout) != 0 && errno != EPIPE)
         code = EG_EXIT_FAILED;
     if (a->lost)
-        fprintf(stderr, "%s: %llu older events were overwritten\n", NAME, (unsigned long long)a->lost);
+        fprintf(stderr, "%s: %llu older events were overwritten\n", NAME,
+                (unsigned long long)a->lost);
     if (a->broken)
         fprintf(stderr, "%s: %llu lines are no events\n", NAME, (unsigned long long)a->broken);
     eg_view_free(a->view);

@@ -1,4 +1,5 @@
-/* commands.h - the subcommands of egressctl. Each takes its own argv (argv[0] is the subcommand's name) and returns the process' exit status. */
+/* commands.h - the subcommands of egressctl. Each takes its own argv (argv[0] is the
+ * subcommand's name) and returns the process' exit status. */
 #ifndef EG_CMD_COMMANDS_H
 #define EG_CMD_COMMANDS_H
 
@@ -11,7 +12,8 @@ int eg_cmd_env(int argc, char **argv);
 int eg_cmd_status(int argc, char **argv);
 int eg_cmd_trust(int argc, char **argv);
 
-/* The option tables, for --help and for the test that the manual names every one. `run` brings its own: eg_run_options. */
+/* The option tables, for --help and for the test that the manual names every one. `run` brings
+ * its own: eg_run_options. */
 extern const struct eg_cmd_options eg_session_options, eg_audit_options, eg_env_options,
     eg_status_options, eg_trust_options, eg_egressd_options;
 

@@ -1,6 +1,7 @@
 /* confine.c - descriptors, user and capabilities of a worker. System calls are in filter.c.
  *
- * Invariant: the order is descriptors, privileges, calls; each step works only with what the one before has left. */
+ * Invariant: the order is descriptors, privileges, calls; each step works only with what the one
+ * before has left. */
 #include "cmd/confine.h"
 
 #include <errno.h>
@@ -54,7 +55,8 @@ static enum eg_status leave_root(bool *weak, struct eg_err *err)
         return EG_OK;
     if (errno != EINVAL && errno != EPERM)
         return eg_err_set(err, EG_PERMISSION, "worker", errno, "root can't be left");
-    *weak = true; /* EINVAL: the id does not exist in this namespace; EPERM: it lets nobody change */
+    /* EINVAL: the id does not exist in this namespace; EPERM: it lets nobody change */
+    *weak = true;
     return EG_OK;
 }
 
@@ -72,7 +74,8 @@ enum eg_status eg_confine_privileges(bool *weak, struct eg_err *err)
         return status;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         return eg_err_set(err, EG_PERMISSION, "worker", errno, "prctl");
-    /* A change of user forgets the death signal, so it is asked for last; the parent may have died before. */
+    /* A change of user forgets the death signal, so it is asked for last; the parent may have
+     * died before. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
         return eg_err_set(err, EG_CLOSED, "worker", errno, "the supervisor is gone");
     return EG_OK;

@@ -1,4 +1,5 @@
-/* connect.c - finds and asks a running proxy on behalf of a subcommand, and says in words what to do when there is none. */
+/* connect.c - finds and asks a running proxy on behalf of a subcommand, and says in words what
+ * to do when there is none. */
 #include "cmd/connect.h"
 
 #include <dirent.h>
@@ -82,8 +83,10 @@ int eg_cmd_connect(const char *command, const char *path, bool quiet, struct eg_
     if (!quiet) {
         char text[256];
         fprintf(stderr, "%s: no proxy is reachable at %s: %s\n", command, path,
-                eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status }, text, sizeof text));
-        fprintf(stderr, "start one with `egressd --policy FILE` or `egressctl run -- CMD`, or name its socket with --control PATH\n");
+                eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status },
+                              text, sizeof text));
+        fprintf(stderr, "start one with `egressd --policy FILE` or `egressctl run -- CMD`, or name "
+                        "its socket with --control PATH\n");
     }
     return EG_EXIT_NO_PROXY;
 }
@@ -119,6 +122,7 @@ int eg_cmd_ask(const char *command, struct eg_ctl_client *c, json_t *request, js
     if (status == EG_OK)
         return eg_cmd_next(command, c, ANSWER_MS, reply);
     fprintf(stderr, "%s: %s\n", command,
-            eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status }, text, sizeof text));
+            eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status }, text,
+                          sizeof text));
     return status == EG_CLOSED ? EG_EXIT_NO_PROXY : EG_EXIT_FAILED;
 }

@@ -1,6 +1,8 @@
-/* control.c - the requests of the control socket: sessions, audit, environment, status. Each handler is one row of the table at the end.
+/* control.c - the requests of the control socket: sessions, audit, environment, status. Each
+ * handler is one row of the table at the end.
  *
- * Invariants: no handler blocks; no answer holds a credential; a token leaves only to who asked for that session's (the socket serves our own user and root). */
+ * Invariants: no handler blocks; no answer holds a credential; a token leaves only to who asked
+ * for that session's (the socket serves our own user and root). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -104,9 +106,8 @@ static enum eg_status next_session(void *stream, json_t **ret)
     struct walk *w = stream;
     if (w->at >= w->supervisor->session_count)
         return end_walk(w, ret);
-    return give(json_pack("{s:o}", "session",
-                          session_json(w->supervisor->sessions[w->at++], false)),
-                ret);
+    return give(
+        json_pack("{s:o}", "session", session_json(w->supervisor->sessions[w->at++], false)), ret);
 }
 
 static enum eg_status op_list(void *ctx, const json_t *request, struct eg_ctl_answer *answer,
@@ -125,8 +126,7 @@ static enum eg_status next_event(void *stream, json_t **ret)
     struct walk *w = stream;
     char text[EGRESS_EVENT_JSON_MAX];
     if (!w->held) {
-        enum eg_status status =
-            egress_ring_read(w->supervisor->ring, w->at, &w->event, &w->lost);
+        enum eg_status status = egress_ring_read(w->supervisor->ring, w->at, &w->event, &w->lost);
         if (status != EG_OK)
             return w->follow ? EG_AGAIN : end_walk(w, ret);
         w->held = true;
@@ -157,7 +157,8 @@ static enum eg_status op_audit(void *ctx, const json_t *request, struct eg_ctl_a
 
 /* ---- environment ---- */
 
-/* "NAME=value" texts of the request's "parent": what the launcher appends to. NULL-terminated; freed with parent_free. */
+/* "NAME=value" texts of the request's "parent": what the launcher appends to. NULL-terminated;
+ * freed with parent_free. */
 static void parent_free(char **list)
 {
     for (unsigned i = 0; i < PARENT_MAX; i++)
@@ -170,7 +171,8 @@ static bool parent_take(const json_t *request, char **list)
     json_t *value;
     unsigned n = 0;
     json_t *parent = json_object_get(request, "parent");
-    json_object_foreach(parent, key, value) {
+    json_object_foreach(parent, key, value)
+    {
         const char *text = eg_ctl_text(parent, key);
         if (!text || strchr(key, '=') || n == PARENT_MAX ||
             asprintf(&list[n], "%s=%s", key, text) < 0)
@@ -259,8 +261,8 @@ static enum eg_status op_env(void *ctx, const json_t *request, struct eg_ctl_ans
 static json_t *worker_json(const struct eg_sup_worker *w)
 {
     static const char *const states[] = { "down", "starting", "ready" };
-    json_t *o = json_pack("{s:i,s:i,s:s,s:i}", "number", (int)w->number, "pid", (int)w->pid, "state",
-                          states[w->state], "restarts", (int)w->restarts);
+    json_t *o = json_pack("{s:i,s:i,s:s,s:i}", "number", (int)w->number, "pid", (int)w->pid,
+                          "state", states[w->state], "restarts", (int)w->restarts);
     const struct eg_engine_stats *t = &w->stats;
     if (o && w->stats_known)
         json_object_set_new(
@@ -362,7 +364,11 @@ static enum eg_status op_status(void *ctx, const json_t *request, struct eg_ctl_
 }
 
 const struct eg_ctl_handler eg_sup_handlers[] = {
-    { "session.create", op_create }, { "session.list", op_list }, { "session.revoke", op_revoke },
-    { "audit", op_audit },           { "env", op_env },           { "status", op_status },
+    { "session.create", op_create },
+    { "session.list", op_list },
+    { "session.revoke", op_revoke },
+    { "audit", op_audit },
+    { "env", op_env },
+    { "status", op_status },
     { NULL, NULL },
 };

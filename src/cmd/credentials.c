@@ -1,8 +1,10 @@
-/* credentials.c - reads the sources of all credentials of a policy: env: from the copy of the environment, file: and keyring: by a forked helper each, with
- * a deadline and a pipe back, so that neither a prompt nor a hanging file system blocks the supervisor.
+/* credentials.c - reads the sources of all credentials of a policy: env: from the copy of the
+ * environment, file: and keyring: by a forked helper each, with a deadline and a pipe back, so that
+ * neither a prompt nor a hanging file system blocks the supervisor.
  *
- * Invariants: a value is in the vault or in a buffer that is wiped before this file's functions return to the loop with it whole; a failure
- * is recorded with its sentence and never with bytes of the value. */
+ * Invariants: a value is in the vault or in a buffer that is wiped before this file's functions
+ * return to the loop with it whole; a failure is recorded with its sentence and never with bytes
+ * of the value. */
 #include <errno.h>
 #include <signal.h>
 #include <sodium.h>
@@ -35,7 +37,8 @@ struct eg_sup_helper {
 
 static void start_more(struct eg_sup_creds *c);
 
-const struct eg_sup_credential *eg_sup_creds_find(const struct eg_sup_creds *c, struct eg_slice name)
+const struct eg_sup_credential *eg_sup_creds_find(const struct eg_sup_creds *c,
+                                                  struct eg_slice name)
 {
     for (unsigned i = 0; c && i < c->count; i++)
         if (eg_slice_eq(eg_slice_str(c->list[i].name), name))
@@ -50,14 +53,15 @@ static void settle(struct eg_sup_creds *c, struct eg_sup_credential *e, enum eg_
     if (status != EG_OK) {
         e->why = *err;
         if (e->why.status == EG_OK)
-            (void)!eg_err_set(&e->why, status, "credential", 0, "%s", egress_status_sentence(status));
+            (void)!eg_err_set(&e->why, status, "credential", 0, "%s",
+                              egress_status_sentence(status));
     }
     c->open--;
 }
 
 /* The value in b becomes a secret; b is wiped. */
-static enum eg_status keep(struct eg_sup_creds *c, struct eg_sup_credential *e, struct eg_slice value,
-                           struct eg_err *err)
+static enum eg_status keep(struct eg_sup_creds *c, struct eg_sup_credential *e,
+                           struct eg_slice value, struct eg_err *err)
 {
     return eg_secret_new(c->supervisor->vault, value.p, value.n, &e->secret, err);
 }
@@ -73,7 +77,8 @@ static void read_env(struct eg_sup_creds *c, struct eg_sup_credential *e)
                                                "the variable %.100s is not set", e->place);
     char *room;
     if (status == EG_OK && strlen(value) > EG_CREDENTIAL_MAX + 2)
-        status = eg_err_set(&err, EG_TOO_BIG, "env", 0, "the value of %.100s is too long", e->place);
+        status =
+            eg_err_set(&err, EG_TOO_BIG, "env", 0, "the value of %.100s is too long", e->place);
     if (status == EG_OK)
         status = eg_buf_reserve(&b, strlen(value), &room);
     if (status == EG_OK) {
@@ -104,13 +109,15 @@ static _Noreturn void helper_run(const struct eg_sup_credential *e, int fd)
     eg_buf_init(&value, EG_CREDENTIAL_MAX + 2);
     enum eg_status status = eg_confine_descriptors(kept, 1, &err);
     if (status == EG_OK)
-        status = e->kind == EG_SOURCE_FILE
-                     ? eg_source_file(e->place, &value, &err)
-                     : eg_source_keyring(e->place, e->account, eg_clock_ms() + KEYRING_MS, &value, &err);
+        status =
+            e->kind == EG_SOURCE_FILE
+                ? eg_source_file(e->place, &value, &err)
+                : eg_source_keyring(e->place, e->account, eg_clock_ms() + KEYRING_MS, &value, &err);
     a.status = status;
     if (status != EG_OK) {
         eg_buf_wipe(&value);
-        eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status }, a.text, sizeof a.text);
+        eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status }, a.text,
+                      sizeof a.text);
     }
     if (write(fd, &a, sizeof a) == (ssize_t)sizeof a && value.len > 0)
         (void)!write(fd, value.data + value.off, value.len); /* both fit into the pipe */
@@ -181,7 +188,8 @@ static void helper_ready(struct eg_watch *w, unsigned events)
     for (;;) {
         size_t n = eg_buf_room(&h->in);
         if (n == 0 || eg_buf_reserve(&h->in, n, &p) != EG_OK) {
-            (void)!eg_err_set(&err, EG_TOO_BIG, "credential", 0, "it is longer than %d bytes", EG_CREDENTIAL_MAX);
+            (void)!eg_err_set(&err, EG_TOO_BIG, "credential", 0, "it is longer than %d bytes",
+                              EG_CREDENTIAL_MAX);
             (void)kill(h->pid, SIGKILL);
             finish(h, EG_TOO_BIG, &err);
             return;

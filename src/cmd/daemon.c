@@ -10,7 +10,8 @@
 
 static const struct eg_cmd_option list[] = {
     { 'p', "policy", "FILE", "the policy; read anew on SIGHUP" },
-    { 'l', "listen", "ADDR:PORT", "listen there, in place of what the policy says (loopback only)" },
+    { 'l', "listen", "ADDR:PORT",
+      "listen there, in place of what the policy says (loopback only)" },
     { 0, "control", "PATH", "the control socket (default: $XDG_RUNTIME_DIR/egress/default.sock)" },
     { 'w', "workers", "N", "worker processes, 1 to 64 (default: 1)" },
     { 0, "token-file", "PATH", "write the default session's token there (0600)" },
@@ -61,7 +62,8 @@ enum eg_status eg_daemon_default_folder(const char *control, struct eg_err *err)
     folder[n] = 0;
     if (mkdir(folder, 0700) < 0 && errno != EEXIST)
         return eg_err_set(err, EG_IO, "control", errno, "%.120s can't be made", folder);
-    if (lstat(folder, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077))
+    if (lstat(folder, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
+        (st.st_mode & 077))
         return eg_err_set(err, EG_PERMISSION, "control", 0,
                           "%.120s must be a folder of yours with mode 0700", folder);
     return EG_OK;

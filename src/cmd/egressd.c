@@ -1,4 +1,5 @@
-/* egressd.c - the daemon's command line: one supervisor until SIGTERM. It says on stdout, in one line, when it is ready. */
+/* egressd.c - the daemon's command line: one supervisor until SIGTERM. It says on stdout, in one
+ * line, when it is ready. */
 #include <jansson.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -50,7 +51,8 @@ static int take(struct settings *s, const struct eg_cmd_given *g, unsigned n)
         return eg_cmd_usage(o, "--policy FILE is required");
     s->policy = (struct eg_policy_source){ v, EG_LAYER_COMMAND, true };
     if ((v = value(g, n, "listen")) && !eg_daemon_listen(v, &s->listen))
-        return eg_cmd_usage(o, "--listen takes a loopback address and a port: 127.0.0.1:3128 or [::1]:0");
+        return eg_cmd_usage(
+            o, "--listen takes a loopback address and a port: 127.0.0.1:3128 or [::1]:0");
     s->options.listen = v ? &s->listen : NULL;
     if ((v = value(g, n, "workers")) &&
         (!eg_slice_u64(eg_slice_str(v), &workers) || workers < 1 || workers > 64))
@@ -76,7 +78,8 @@ static int failed(const struct eg_err *err, enum eg_status status)
 {
     char text[256];
     struct eg_err bare = { .status = status };
-    eg_log(EG_LOG_ERROR, "%s", eg_err_format(err->status != EG_OK ? err : &bare, text, sizeof text));
+    eg_log(EG_LOG_ERROR, "%s",
+           eg_err_format(err->status != EG_OK ? err : &bare, text, sizeof text));
     return status == EG_INVALID ? EG_EXIT_POLICY : EG_EXIT_FAILED;
 }
 
@@ -87,11 +90,13 @@ static void say_ready(const struct eg_supervisor *s, const char *control)
     json_t *listeners = json_array();
     for (unsigned i = 0; i < n && i < 8; i++) {
         char text[EG_ADDR_TEXT];
-        json_array_append_new(listeners, json_pack("{s:s,s:i,s:[s]}", "address",
-                                                   eg_addr_format(&at[i].at.addr, text, sizeof text),
-                                                   "port", (int)at[i].at.port, "protocols", "http"));
+        json_array_append_new(listeners,
+                              json_pack("{s:s,s:i,s:[s]}", "address",
+                                        eg_addr_format(&at[i].at.addr, text, sizeof text), "port",
+                                        (int)at[i].at.port, "protocols", "http"));
     }
-    json_t *ready = json_pack("{s:s,s:o,s:s}", "event", "ready", "listeners", listeners, "control", control);
+    json_t *ready =
+        json_pack("{s:s,s:o,s:s}", "event", "ready", "listeners", listeners, "control", control);
     char *line = ready ? json_dumps(ready, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     if (line)
         printf("%s\n", line);
@@ -128,7 +133,8 @@ int main(int argc, char **argv)
     unsigned count;
     int operand;
     static struct settings s;
-    int code = eg_cmd_parse(&eg_egressd_options, argc, argv, given, EG_CMD_OPTIONS_MAX, &count, &operand);
+    int code =
+        eg_cmd_parse(&eg_egressd_options, argc, argv, given, EG_CMD_OPTIONS_MAX, &count, &operand);
     if (code >= 0)
         return code;
     if (operand < argc)
@@ -151,7 +157,8 @@ int main(int argc, char **argv)
         status = eg_supervisor_check(&s.options, &err);
         return status == EG_OK ? EG_EXIT_OK : failed(&err, status);
     }
-    if (!value(given, count, "control") && (status = eg_daemon_default_folder(s.control, &err)) != EG_OK)
+    if (!value(given, count, "control") &&
+        (status = eg_daemon_default_folder(s.control, &err)) != EG_OK)
         return failed(&err, status);
     return serve(&s);
 }

@@ -1,4 +1,5 @@
-/* env.c - `egressctl env`: the variables for a process that is to use a session of the running proxy. The proxy makes them; this prints them. */
+/* env.c - `egressctl env`: the variables for a process that is to use a session of the running
+ * proxy. The proxy makes them; this prints them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,10 +50,11 @@ static void print_sh(const json_t *reply)
     const char *name;
     json_t *v;
     size_t i;
-    json_array_foreach(json_object_get(reply, "unset"), i, v)
-        if (json_string_value(v) && plain(json_string_value(v)))
-            printf("unset %s\n", json_string_value(v));
-    json_object_foreach(json_object_get(reply, "variables"), name, v) {
+    json_array_foreach(json_object_get(reply, "unset"), i,
+                       v) if (json_string_value(v) && plain(json_string_value(v)))
+        printf("unset %s\n", json_string_value(v));
+    json_object_foreach(json_object_get(reply, "variables"), name, v)
+    {
         const char *text = json_string_value(v);
         if (!text || !plain(name))
             continue;
@@ -77,7 +79,8 @@ int eg_cmd_env(int argc, char **argv)
     int code = eg_cmd_parse(o, argc, argv, g, EG_CMD_OPTIONS_MAX, &n, &at);
     if (code >= 0)
         return code;
-    const char *session = eg_cmd_value(o, g, n, "session"), *format = eg_cmd_value(o, g, n, "format");
+    const char *session = eg_cmd_value(o, g, n, "session"),
+               *format = eg_cmd_value(o, g, n, "format");
     bool json = format && strcmp(format, "json") == 0;
     if (at < argc)
         return eg_cmd_usage(o, "there are no operands");

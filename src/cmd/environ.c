@@ -1,7 +1,9 @@
-/* environ.c - the copy of the environment, and the overwriting of the process' own, so that /proc/self/environ shows no key.
+/* environ.c - the copy of the environment, and the overwriting of the process' own, so that
+ * /proc/self/environ shows no key.
  *
- * The copy lives in pages of its own that no core holds and no forked process inherits (MADV_DONTFORK): a worker never sees it. All of it is
- * kept, since a reload may name other variables. */
+ * The copy lives in pages of its own that no core holds and no forked process inherits
+ * (MADV_DONTFORK): a worker never sees it. All of it is kept, since a reload may name other
+ * variables. */
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -61,11 +63,20 @@ char *const *eg_environ_all(const struct eg_environ *e)
     return e->entries;
 }
 
-/* What the rest of the process, its libraries and its helpers still look up; none of it is a secret. */
-static const char *const kept[] = { "HOME",         "PATH",           "LANG",
-                                    "LC_ALL",       "LC_CTYPE",       "TZ",
-                                    "TERM",         "NO_COLOR",       "XDG_RUNTIME_DIR",
-                                    "XDG_STATE_HOME", "XDG_CONFIG_HOME", "DBUS_SESSION_BUS_ADDRESS" };
+/* What the rest of the process, its libraries and its helpers still look up; none of it is a
+ * secret. */
+static const char *const kept[] = { "HOME",
+                                    "PATH",
+                                    "LANG",
+                                    "LC_ALL",
+                                    "LC_CTYPE",
+                                    "TZ",
+                                    "TERM",
+                                    "NO_COLOR",
+                                    "XDG_RUNTIME_DIR",
+                                    "XDG_STATE_HOME",
+                                    "XDG_CONFIG_HOME",
+                                    "DBUS_SESSION_BUS_ADDRESS" };
 
 void eg_environ_wipe_own(void)
 {

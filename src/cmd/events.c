@@ -1,6 +1,8 @@
-/* events.c - the supervisor's own events, the `end` events of a worker that died, and the file that `run` keeps.
+/* events.c - the supervisor's own events, the `end` events of a worker that died, and the file that
+ * `run` keeps.
  *
- * What stands in the ring may have been written by a worker that was taken over: it is copied out, checked and used as data only. */
+ * What stands in the ring may have been written by a worker that was taken over: it is copied
+ * out, checked and used as data only. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +18,9 @@
 void eg_sup_event(struct eg_supervisor *s, enum eg_status reason, uint64_t number,
                   const char *format, ...)
 {
-    struct egress_event e = { .kind = EGRESS_EVENT_SYSTEM, .reason = (uint16_t)reason, .id = number };
+    struct egress_event e = { .kind = EGRESS_EVENT_SYSTEM,
+                              .reason = (uint16_t)reason,
+                              .id = number };
     char text[sizeof e.detail * 4];
     va_list ap;
     va_start(ap, format);
@@ -57,12 +61,14 @@ static void follow(struct eg_table *open, uint32_t writer, const struct egress_e
 void eg_sup_events_close(struct eg_supervisor *s, uint32_t writer)
 {
     struct eg_table *open = NULL;
-    struct egress_ring *ring = NULL; /* a reader of our own: s->ring goes on to wait for numbers that are still to come */
+    /* a reader of our own: s->ring goes on to wait for numbers that are still to come */
+    struct egress_ring *ring = NULL;
     uint32_t capacity = 0;
     uint64_t newest = 0, after = 0;
     if (egress_ring_open(s->ring_fd, &ring) != EG_OK)
         return;
-    egress_ring_settle(ring); /* a number that the dead worker took and never filled must not hide what follows */
+    /* a number that the dead worker took and never filled must not hide what follows */
+    egress_ring_settle(ring);
     egress_ring_stats(ring, &newest, &capacity, NULL);
     if (eg_table_new(&open, capacity ? capacity : 1) != EG_OK) {
         egress_ring_free(ring);
@@ -103,7 +109,8 @@ enum eg_status eg_sup_events_keep(const struct eg_supervisor *s, struct eg_err *
         return status;
     eg_buf_init(&out, 4 * EGRESS_EVENT_JSON_MAX);
     egress_ring_settle(s->ring); /* no writer is left */
-    while (status == EG_OK && egress_ring_read(s->ring, after, &e, NULL) == EG_OK && e.seq > after) {
+    while (status == EG_OK && egress_ring_read(s->ring, after, &e, NULL) == EG_OK &&
+           e.seq > after) {
         char *room;
         after = e.seq;
         status = eg_buf_reserve(&out, EGRESS_EVENT_JSON_MAX + 1, &room);

@@ -1,6 +1,8 @@
-/* facts.c - gathers what workers need of the machine and encodes it as tag, length, bytes. The supervisor reads, the worker decodes.
+/* facts.c - gathers what workers need of the machine and encodes it as tag, length, bytes. The
+ * supervisor reads, the worker decodes.
  *
- * Everything has a ceiling; nothing here judges: what an address or a certificate is worth is decided where it is used. */
+ * Everything has a ceiling; nothing here judges: what an address or a certificate is worth is
+ * decided where it is used. */
 #include "cmd/facts.h"
 
 #include <dirent.h>
@@ -21,7 +23,8 @@ static enum eg_status put(struct eg_buf *out, uint32_t tag, struct eg_slice byte
     return status == EG_OK ? eg_buf_put(out, bytes) : status;
 }
 
-/* hashed folders hold every certificate twice (a link by hash); only one of the names is taken: c_rehash's are "12345678.0". */
+/* hashed folders hold every certificate twice (a link by hash); only one of the names is taken:
+ * c_rehash's are "12345678.0". */
 static bool hash_name(const char *name)
 {
     return strspn(name, "0123456789abcdef") == 8 && name[8] == '.';
@@ -46,10 +49,12 @@ static enum eg_status read_folder(const char *path, struct eg_buf *pem, struct e
             status = EG_OK; /* a dangling link */
     }
     closedir(d);
-    return status == EG_OK ? EG_OK : eg_err_set(err, status, "facts", 0, "%.100s is too large", path);
+    return status == EG_OK ? EG_OK
+                           : eg_err_set(err, status, "facts", 0, "%.100s is too large", path);
 }
 
-static enum eg_status gather_ca(const struct eg_facts_paths *paths, struct eg_buf *out, struct eg_err *err)
+static enum eg_status gather_ca(const struct eg_facts_paths *paths, struct eg_buf *out,
+                                struct eg_err *err)
 {
     struct eg_buf pem;
     eg_buf_init(&pem, CA_MAX);
@@ -107,7 +112,8 @@ static enum eg_status gather_dns(const struct eg_facts_paths *paths, struct eg_b
     return status;
 }
 
-enum eg_status eg_facts_gather(const struct eg_facts_paths *paths, struct eg_buf *out, struct eg_err *err)
+enum eg_status eg_facts_gather(const struct eg_facts_paths *paths, struct eg_buf *out,
+                               struct eg_err *err)
 {
     enum eg_status status = gather_ca(paths, out, err);
     if (status == EG_OK)
@@ -133,7 +139,8 @@ enum eg_status eg_facts_decode(const void *p, size_t n, struct eg_facts *ret)
             ret->system_ca_pem = bytes;
         else if (head[0] == TAG_HOSTS)
             ret->hosts_text = bytes;
-        else if (head[0] == TAG_SERVER && bytes.n == sizeof ret->dns_servers[0] && ret->dns_count < 4)
+        else if (head[0] == TAG_SERVER && bytes.n == sizeof ret->dns_servers[0] &&
+                 ret->dns_count < 4)
             memcpy(&ret->dns_servers[ret->dns_count++], bytes.p, bytes.n);
         else
             return EG_INVALID;

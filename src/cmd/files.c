@@ -1,6 +1,7 @@
 /* files.c - whole files and sealed memory files. No formats here.
  *
- * Invariants: every descriptor is O_CLOEXEC; what is read is a regular file, with a ceiling; what is written is 0600 and never follows a link. */
+ * Invariants: every descriptor is O_CLOEXEC; what is read is a regular file, with a ceiling;
+ * what is written is 0600 and never follows a link. */
 #include "cmd/files.h"
 
 #include <errno.h>
@@ -149,7 +150,8 @@ enum eg_status eg_file_map(int fd, size_t max, const void **ret, size_t *n, stru
     if (fstat(fd, &st) < 0 || seals < 0 || (seals & want) != want || st.st_size <= 0 ||
         (uintmax_t)st.st_size > max)
         return eg_err_set(err, EG_INVALID, "file", 0, "not a sealed memory file of that kind");
-    /* Private: before Linux 6.7 a file sealed against writing can't be mapped shared, not even to read. Pages are shared all the same. */
+    /* Private: before Linux 6.7 a file sealed against writing can't be mapped shared, not even
+     * to read. Pages are shared all the same. */
     void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED)
         return failed(err, "mmap");

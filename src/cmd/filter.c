@@ -1,8 +1,10 @@
-/* filter.c - the seccomp filter of a worker: a list of what it has no business with. An allow list would have to follow every libc; this one
- * takes from a worker that was taken over what leads out of it: programs, files, other processes, local sockets, kernel interfaces.
+/* filter.c - the seccomp filter of a worker: a list of what it has no business with. An allow list
+ * would have to follow every libc; this one takes from a worker that was taken over what leads out
+ * of it: programs, files, other processes, local sockets, kernel interfaces.
  *
- * One call is answered by ourselves: open of /dev/urandom traps and gets a copy of a descriptor from before (wolfSSL 5.5 opens it for
- * each generator, c-ares 1.18 for its query ids). The handler is async-signal-safe: it compares a path and calls fcntl. */
+ * One call is answered by ourselves: open of /dev/urandom traps and gets a copy of a descriptor
+ * from before (wolfSSL 5.5 opens it for each generator, c-ares 1.18 for its query ids). The
+ * handler is async-signal-safe: it compares a path and calls fcntl. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -33,12 +35,12 @@
 #endif
 
 #if defined(__x86_64__)
-#define OUR_ARCH AUDIT_ARCH_X86_64
+#define OUR_ARCH  AUDIT_ARCH_X86_64
 #define CALL(u)   ((u)->uc_mcontext.gregs[REG_RAX])
 #define RESULT(u) ((u)->uc_mcontext.gregs[REG_RAX])
 #define ARG(u, i) ((u)->uc_mcontext.gregs[(i) == 0 ? REG_RDI : REG_RSI])
 #elif defined(__aarch64__)
-#define OUR_ARCH AUDIT_ARCH_AARCH64
+#define OUR_ARCH  AUDIT_ARCH_AARCH64
 #define CALL(u)   ((u)->uc_mcontext.regs[8])
 #define RESULT(u) ((u)->uc_mcontext.regs[0])
 #define ARG(u, i) ((u)->uc_mcontext.regs[i])
@@ -48,7 +50,7 @@
 
 /* What kills: nothing of ours ever asks for it. */
 static const int deadly[] = {
-    SYS_execve, SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
+    SYS_execve,      SYS_execveat, SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev,
 #ifdef SYS_pidfd_getfd
     SYS_pidfd_getfd,
 #endif
@@ -56,30 +58,97 @@ static const int deadly[] = {
 };
 static const int breeding[] = {
 #ifdef SYS_fork
-    SYS_fork, SYS_vfork,
+    SYS_fork,
+    SYS_vfork,
 #endif
-    SYS_clone, SYS_clone3,
+    SYS_clone,
+    SYS_clone3,
 };
 /* Files: EACCES, since libraries may look for their own. */
 static const int files[] = {
 #ifdef SYS_creat
-    SYS_creat, SYS_unlink, SYS_rename, SYS_link, SYS_symlink, SYS_mkdir, SYS_rmdir, SYS_mknod,
-    SYS_chmod, SYS_chown, SYS_lchown, SYS_readlink,
+    SYS_creat,
+    SYS_unlink,
+    SYS_rename,
+    SYS_link,
+    SYS_symlink,
+    SYS_mkdir,
+    SYS_rmdir,
+    SYS_mknod,
+    SYS_chmod,
+    SYS_chown,
+    SYS_lchown,
+    SYS_readlink,
 #endif
-    SYS_unlinkat, SYS_renameat2, SYS_linkat, SYS_symlinkat, SYS_mkdirat, SYS_mknodat, SYS_fchmodat,
-    SYS_fchownat, SYS_readlinkat, SYS_truncate, SYS_openat2, SYS_chdir, SYS_open_by_handle_at,
-    SYS_name_to_handle_at, SYS_setxattr, SYS_lsetxattr,
+    SYS_unlinkat,
+    SYS_renameat2,
+    SYS_linkat,
+    SYS_symlinkat,
+    SYS_mkdirat,
+    SYS_mknodat,
+    SYS_fchmodat,
+    SYS_fchownat,
+    SYS_readlinkat,
+    SYS_truncate,
+    SYS_openat2,
+    SYS_chdir,
+    SYS_open_by_handle_at,
+    SYS_name_to_handle_at,
+    SYS_setxattr,
+    SYS_lsetxattr,
 };
 static const int kernel[] = {
-    SYS_mount, SYS_umount2, SYS_pivot_root, SYS_chroot, SYS_unshare, SYS_setns, SYS_bpf,
-    SYS_perf_event_open, SYS_userfaultfd, SYS_keyctl, SYS_add_key, SYS_request_key, SYS_init_module,
-    SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_reboot, SYS_swapon, SYS_swapoff,
-    SYS_acct, SYS_quotactl, SYS_personality, SYS_io_uring_setup, SYS_io_uring_enter,
-    SYS_io_uring_register, SYS_kill, SYS_tkill, SYS_pidfd_open, SYS_pidfd_send_signal,
-    SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo, SYS_fanotify_init, SYS_inotify_init1, SYS_syslog,
-    SYS_sethostname, SYS_setdomainname, SYS_settimeofday, SYS_clock_settime, SYS_adjtimex,
-    SYS_setpriority, SYS_sched_setaffinity, SYS_move_mount, SYS_open_tree, SYS_fsopen,
-    SYS_fsmount, SYS_shmget, SYS_shmat, SYS_msgget, SYS_semget, SYS_memfd_create, SYS_process_madvise,
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_chroot,
+    SYS_unshare,
+    SYS_setns,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_kexec_load,
+    SYS_reboot,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_acct,
+    SYS_quotactl,
+    SYS_personality,
+    SYS_io_uring_setup,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
+    SYS_kill,
+    SYS_tkill,
+    SYS_pidfd_open,
+    SYS_pidfd_send_signal,
+    SYS_rt_sigqueueinfo,
+    SYS_rt_tgsigqueueinfo,
+    SYS_fanotify_init,
+    SYS_inotify_init1,
+    SYS_syslog,
+    SYS_sethostname,
+    SYS_setdomainname,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_adjtimex,
+    SYS_setpriority,
+    SYS_sched_setaffinity,
+    SYS_move_mount,
+    SYS_open_tree,
+    SYS_fsopen,
+    SYS_fsmount,
+    SYS_shmget,
+    SYS_shmat,
+    SYS_msgget,
+    SYS_semget,
+    SYS_memfd_create,
+    SYS_process_madvise,
 };
 static const int opening[] = {
 #ifdef SYS_open
@@ -119,9 +188,10 @@ static void list(struct program *p, const int *calls, size_t count, uint32_t act
 }
 
 #define LIST(p, calls, action) list(p, calls, sizeof(calls) / sizeof *(calls), action)
-#define ARG_LOW(i) (offsetof(struct seccomp_data, args) + 8 * (i))
+#define ARG_LOW(i)             (offsetof(struct seccomp_data, args) + 8 * (i))
 
-/* Lets the loaded call through unless it is `call`; for that one, adds the instructions that follow until close_case. */
+/* Lets the loaded call through unless it is `call`; for that one, adds the instructions that
+ * follow until close_case. */
 static unsigned open_case(struct program *p, int call)
 {
     add(p, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, (uint32_t)call);
@@ -136,7 +206,8 @@ static void close_case(struct program *p, unsigned at)
 
 static void guarded(struct program *p)
 {
-    unsigned at = open_case(p, SYS_socket); /* the internet's only: no D-Bus, no netlink, no vsock */
+    /* the internet's only: no D-Bus, no netlink, no vsock */
+    unsigned at = open_case(p, SYS_socket);
     load(p, ARG_LOW(0));
     when(p, AF_INET, SECCOMP_RET_ALLOW);
     when(p, AF_INET6, SECCOMP_RET_ALLOW);
@@ -178,7 +249,8 @@ static void build(struct program *p)
     add(p, BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW);
 }
 
-/* A signal handler has no context of its own: the number is kept where only it and eg_confine_calls look. */
+/* A signal handler has no context of its own: the number is kept where only it and
+ * eg_confine_calls look. */
 static volatile sig_atomic_t urandom_copy = -1;
 
 static void trapped(int signal, siginfo_t *info, void *context)

@@ -1,7 +1,8 @@
-/* link.c - packets over a SOCK_SEQPACKET pair: queueing when the other side is slow, receiving with ceilings. It gives no meaning to a message.
+/* link.c - packets over a SOCK_SEQPACKET pair: queueing when the other side is slow, receiving with
+ * ceilings. It gives no meaning to a message.
  *
- * Invariants: order is kept; every byte that was sent or received here is wiped (credentials go this way); a packet or a
- * descriptor beyond what was agreed ends the link. */
+ * Invariants: order is kept; every byte that was sent or received here is wiped (credentials go
+ * this way); a packet or a descriptor beyond what was agreed ends the link. */
 #include "cmd/link.h"
 
 #include <sodium.h>

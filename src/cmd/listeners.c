@@ -1,6 +1,8 @@
-/* listeners.c - opens the listening sockets that workers share: from the command line, a child's namespace, or the policy.
+/* listeners.c - opens the listening sockets that workers share: from the command line, a child's
+ * namespace, or the policy.
  *
- * Invariants: they are opened once; a reload changes none of them; --listen moves a listener but never takes TLS or the token from it. */
+ * Invariants: they are opened once; a reload changes none of them; --listen moves a listener but
+ * never takes TLS or the token from it. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -27,7 +29,8 @@ static enum eg_status add(struct eg_supervisor *s, const struct eg_listen_spec *
     return fd >= 0 ? EG_OK : eg_sock_listen(&from->at, &l->fd, &l->at, err);
 }
 
-/* The policy's listener that --listen moves: one with TLS before others, so that the command line never weakens it. */
+/* The policy's listener that --listen moves: one with TLS before others, so that the command
+ * line never weakens it. */
 static void base_of(const struct eg_policy *policy, struct eg_listen_spec *spec)
 {
     unsigned n = eg_policy_listen_count(policy);
@@ -120,6 +123,7 @@ unsigned eg_supervisor_listeners(const struct eg_supervisor *s, struct eg_superv
                                  unsigned cap)
 {
     for (unsigned i = 0; i < s->listener_count && i < cap; i++)
-        out[i] = (struct eg_supervisor_listener){ s->listeners[i].at, s->listeners[i].cert != NULL };
+        out[i] =
+            (struct eg_supervisor_listener){ s->listeners[i].at, s->listeners[i].cert != NULL };
     return s->listener_count;
 }

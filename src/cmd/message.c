@@ -1,7 +1,8 @@
 /* message.c - packets between supervisor and worker: encode and decode, no sockets.
  *
- * Every kind has the same layout: fixed part, three texts, statistics, pairs. Both sides are the same build (fork without exec), so numbers are in host
- * order; but what a worker sends is hostile, so decode checks every length, every NUL and that nothing is left over. */
+ * Every kind has the same layout: fixed part, three texts, statistics, pairs. Both sides are the
+ * same build (fork without exec), so numbers are in host order; but what a worker sends is
+ * hostile, so decode checks every length, every NUL and that nothing is left over. */
 #include "cmd/message.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* message.h - what supervisor and worker say to each other, as bytes. One message is one packet; descriptors travel beside it. */
+/* message.h - what supervisor and worker say to each other, as bytes. One message is one packet;
+ * descriptors travel beside it. */
 #ifndef EG_CMD_MESSAGE_H
 #define EG_CMD_MESSAGE_H
 
@@ -6,31 +7,34 @@
 
 enum eg_link_kind {
     /* to a worker                 generation and these members */
-    EG_LINK_POLICY = 1,         /* descriptors: block, facts. Answer: ACCEPTED or REFUSED */
-    EG_LINK_SWITCH,             /* the prepared policy becomes current, with the credentials since */
+    EG_LINK_POLICY = 1, /* descriptors: block, facts. Answer: ACCEPTED or REFUSED */
+    /* the prepared policy becomes current, with the credentials since */
+    EG_LINK_SWITCH,
     EG_LINK_ABANDON,
-    EG_LINK_LISTENER,           /* at, flag: auth none, a: certificate, b: key; descriptor */
-    EG_LINK_SESSION_PUT,        /* a: id, b: label, c: token, when_us: expiry, pairs */
-    EG_LINK_SESSION_REVOKE,     /* a: id */
-    EG_LINK_CREDENTIAL,         /* a: name, b: bytes. Kept until SWITCH */
-    EG_LINK_CREDENTIAL_FAILED,  /* a: name, status, b: why. Kept until SWITCH */
-    EG_LINK_CREDENTIAL_DROP,    /* a: name. Kept until SWITCH */
-    EG_LINK_GO,                 /* all was sent. Answer: READY */
+    EG_LINK_LISTENER,          /* at, flag: auth none, a: certificate, b: key; descriptor */
+    EG_LINK_SESSION_PUT,       /* a: id, b: label, c: token, when_us: expiry, pairs */
+    EG_LINK_SESSION_REVOKE,    /* a: id */
+    EG_LINK_CREDENTIAL,        /* a: name, b: bytes. Kept until SWITCH */
+    EG_LINK_CREDENTIAL_FAILED, /* a: name, status, b: why. Kept until SWITCH */
+    EG_LINK_CREDENTIAL_DROP,   /* a: name. Kept until SWITCH */
+    EG_LINK_GO,                /* all was sent. Answer: READY */
     EG_LINK_DRAIN,
     EG_LINK_STOP,
     EG_LINK_STATS_ASK,
     /* from a worker */
     EG_LINK_READY = 64,
-    EG_LINK_ACCEPTED,           /* generation */
-    EG_LINK_REFUSED,            /* generation, status, a: why */
-    EG_LINK_FAILED,             /* status, a: why: it can't work at all */
-    EG_LINK_STATS,              /* stats */
-    EG_LINK_WARN,               /* a: text for the operator */
+    EG_LINK_ACCEPTED, /* generation */
+    EG_LINK_REFUSED,  /* generation, status, a: why */
+    EG_LINK_FAILED,   /* status, a: why: it can't work at all */
+    EG_LINK_STATS,    /* stats */
+    EG_LINK_WARN,     /* a: text for the operator */
 };
 
 enum { EG_LINK_PAIRS = 128, EG_LINK_TO_WORKER_MAX = 192 * 1024, EG_LINK_FROM_WORKER_MAX = 1024 };
 
-struct eg_link_message { /* texts and pairs borrow from the packet; texts are NUL-terminated there and hold no other NUL, but for b */
+/* texts and pairs borrow from the packet; texts are NUL-terminated there and hold no other NUL,
+ * but for b */
+struct eg_link_message {
     enum eg_link_kind kind;
     uint32_t generation;
     enum eg_status status;

@@ -1,4 +1,5 @@
-/* options.c - command lines by table, durations, and the places of files. It reads the environment and never a file's content. */
+/* options.c - command lines by table, durations, and the places of files. It reads the
+ * environment and never a file's content. */
 #include "cmd/options.h"
 
 #include <errno.h>

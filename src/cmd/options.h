@@ -1,4 +1,5 @@
-/* options.h - command lines by one table: it drives getopt_long, --help and the test of the manuals. And what all commands share. */
+/* options.h - command lines by one table: it drives getopt_long, --help and the test of the
+ * manuals. And what all commands share. */
 #ifndef EG_CMD_OPTIONS_H
 #define EG_CMD_OPTIONS_H
 
@@ -9,7 +10,15 @@
 #include "base/err.h"
 
 /* Exit codes of policy.md. */
-enum { EG_EXIT_OK, EG_EXIT_FAILED, EG_EXIT_USAGE, EG_EXIT_POLICY, EG_EXIT_NO_PROXY, EG_EXIT_CREDENTIAL, EG_EXIT_REFUSED };
+enum {
+    EG_EXIT_OK,
+    EG_EXIT_FAILED,
+    EG_EXIT_USAGE,
+    EG_EXIT_POLICY,
+    EG_EXIT_NO_PROXY,
+    EG_EXIT_CREDENTIAL,
+    EG_EXIT_REFUSED
+};
 
 struct eg_cmd_option {
     char letter;      /* short form; 0: none */
@@ -24,7 +33,8 @@ struct eg_cmd_options {
     const char *operands; /* "[--] CMD..."; may be "" */
     const char *about;    /* one line */
     bool stop_at_operand; /* what follows the first operand is not ours */
-    const struct eg_cmd_option *list; /* its end: letter 0 and name NULL. --help is always there and not listed */
+    /* its end: letter 0 and name NULL. --help is always there and not listed */
+    const struct eg_cmd_option *list;
 };
 
 struct eg_cmd_given { /* one option that was given */
@@ -32,14 +42,16 @@ struct eg_cmd_given { /* one option that was given */
     const char *value;
 };
 
-/* Parses argv; given has room for cap options in their order; *operand is the index of the first operand. Returns -1 to go on, or the exit
- * status: 0 after --help, 2 after a usage error (which is on stderr). */
+/* Parses argv; given has room for cap options in their order; *operand is the index of the first
+ * operand. Returns -1 to go on, or the exit status: 0 after --help, 2 after a usage error (which
+ * is on stderr). */
 int eg_cmd_parse(const struct eg_cmd_options *o, int argc, char **argv, struct eg_cmd_given *given,
                  unsigned cap, unsigned *count, int *operand);
 /* "COMMAND: TEXT" and where help is, on stderr; returns 2. */
 int eg_cmd_usage(const struct eg_cmd_options *o, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The value of the last option of that long name; NULL when it was not given ("" when it takes none). */
+/* The value of the last option of that long name; NULL when it was not given ("" when it takes
+ * none). */
 const char *eg_cmd_value(const struct eg_cmd_options *o, const struct eg_cmd_given *given,
                          unsigned count, const char *name);
 /* What --help prints. */
@@ -51,9 +63,11 @@ bool eg_cmd_duration(const char *text, uint64_t *seconds);
 /* Places, from the environment. EG_TOO_BIG, EG_NOT_FOUND (no HOME). */
 /* $XDG_RUNTIME_DIR/egress/default.sock, else /run/egress for root, else /tmp/egress-UID. */
 enum eg_status eg_cmd_control_path(char *out, size_t cap) EG_MUST_USE;
-/* $XDG_STATE_HOME/egress, else ~/.local/state/egress: kept events (*.jsonl) and the trust file live there. */
+/* $XDG_STATE_HOME/egress, else ~/.local/state/egress: kept events (*.jsonl) and the trust file
+ * live there. */
 enum eg_status eg_cmd_state_dir(char *out, size_t cap) EG_MUST_USE;
-/* Makes that folder and its parents (0700), checks that it is ours and nobody else may write there. */
+/* Makes that folder and its parents (0700), checks that it is ours and nobody else may write
+ * there. */
 enum eg_status eg_cmd_state_make(const char *path, struct eg_err *err) EG_MUST_USE;
 
 #endif

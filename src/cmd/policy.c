@@ -1,6 +1,8 @@
-/* policy.c - reads the policy files anew, compiles them with what this machine is, and seals block and facts in memory files that workers map.
+/* policy.c - reads the policy files anew, compiles them with what this machine is, and seals block
+ * and facts in memory files that workers map.
  *
- * It decides nothing: a file is trusted because the operator named it, or because its very bytes were trusted. */
+ * It decides nothing: a file is trusted because the operator named it, or because its very bytes
+ * were trusted. */
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
@@ -52,7 +54,8 @@ static unsigned own_addresses(struct eg_addr *out)
     return n;
 }
 
-static enum eg_status read_named(void *ctx, const char *path, struct eg_buf *out, struct eg_err *err)
+static enum eg_status read_named(void *ctx, const char *path, struct eg_buf *out,
+                                 struct eg_err *err)
 {
     (void)ctx;
     return eg_file_read(path, out, NULL, err);
@@ -99,7 +102,8 @@ static enum eg_status read_files(const struct eg_supervisor *s, struct eg_policy
     return EG_OK;
 }
 
-static enum eg_status compile(const struct eg_supervisor *s, struct eg_buf *block, struct eg_err *err)
+static enum eg_status compile(const struct eg_supervisor *s, struct eg_buf *block,
+                              struct eg_err *err)
 {
     struct eg_policy_file files[POLICIES_MAX];
     struct eg_buf texts[POLICIES_MAX];

@@ -1,8 +1,11 @@
-/* reload.c - a new policy while the old one works: compile, read credentials, have every worker prepare it, and only when all accept, switch.
+/* reload.c - a new policy while the old one works: compile, read credentials, have every worker
+ * prepare it, and only when all accept, switch.
  *
- * A changed resolv.conf or hosts file goes the same way, with the policy and the credentials as they are: nobody asked for those to be read again.
+ * A changed resolv.conf or hosts file goes the same way, with the policy and the credentials as
+ * they are: nobody asked for those to be read again.
  *
- * Invariants: a failed reload changes nothing but the audit; SIGHUPs that come meanwhile become one more reload; at most one is under way. */
+ * Invariants: a failed reload changes nothing but the audit; SIGHUPs that come meanwhile become
+ * one more reload; at most one is under way. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,12 +66,14 @@ static void warn_of(const struct eg_supervisor *s)
         const struct eg_sup_credential *e = &s->creds->list[i];
         char why[256];
         if (e->state == EG_SUP_CRED_FAILED)
-            eg_log(EG_LOG_WARN, "credential %s: %s", e->name, eg_err_format(&e->why, why, sizeof why));
+            eg_log(EG_LOG_WARN, "credential %s: %s", e->name,
+                   eg_err_format(&e->why, why, sizeof why));
     }
 }
 
 /* Names that the old policy had and the new one has not. */
-static void drop_old(struct eg_sup_worker *w, const struct eg_sup_creds *old, const struct eg_sup_creds *now)
+static void drop_old(struct eg_sup_worker *w, const struct eg_sup_creds *old,
+                     const struct eg_sup_creds *now)
 {
     for (unsigned i = 0; i < old->count; i++) {
         struct eg_slice name = eg_slice_str(old->list[i].name);
@@ -109,7 +114,8 @@ static void switch_over(struct eg_supervisor *s)
     eg_sup_creds_free(old);
     clear(s);
     eg_log(EG_LOG_INFO, "%s in force", old ? "a new policy is" : "new name servers and hosts are");
-    eg_sup_event(s, EG_RELOADED, 0, "%sgeneration %u", old ? "" : "name servers and hosts, ", generation);
+    eg_sup_event(s, EG_RELOADED, 0, "%sgeneration %u", old ? "" : "name servers and hosts, ",
+                 generation);
     next(s);
 }
 
@@ -164,7 +170,8 @@ static void begin(struct eg_supervisor *s)
         status = eg_sup_creds_new(s, r->policy->policy, &r->creds);
     }
     if (status != EG_OK) {
-        fail(s, eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status }, why, sizeof why));
+        fail(s, eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status },
+                              why, sizeof why));
         return;
     }
     r->step = EG_SUP_RELOAD_CREDENTIALS;
@@ -198,7 +205,8 @@ static bool changed(struct eg_sup_reload *r)
         struct stat st = { 0 };
         if (stat(files[i], &st) < 0)
             memset(&st, 0, sizeof st);
-        any = any || st.st_ctim.tv_sec != r->seen[i].tv_sec || st.st_ctim.tv_nsec != r->seen[i].tv_nsec;
+        any = any || st.st_ctim.tv_sec != r->seen[i].tv_sec ||
+              st.st_ctim.tv_nsec != r->seen[i].tv_nsec;
         r->seen[i] = st.st_ctim;
     }
     return any;

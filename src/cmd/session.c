@@ -1,4 +1,5 @@
-/* session.c - `egressctl session create|list|revoke`: asks the running proxy. The token is printed once, on stdout, by create. */
+/* session.c - `egressctl session create|list|revoke`: asks the running proxy. The token is
+ * printed once, on stdout, by create. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@ static const char NAME[] = "egressctl session";
 static const struct eg_cmd_option list[] = {
     { 0, "control", "PATH", "the control socket" },
     { 0, "label", "LABEL", "create: what the audit shows for it" },
-    { 0, "ttl", "DURATION", "create: how long it is valid: 90s, 15m, 8h, 7d (default: until revoked)" },
+    { 0, "ttl", "DURATION",
+      "create: how long it is valid: 90s, 15m, 8h, 7d (default: until revoked)" },
     { 0, "json", NULL, "print JSON" },
     { 0, NULL, NULL, NULL },
 };
@@ -52,8 +54,8 @@ static int create(struct eg_ctl_client *c, const char *label, uint64_t ttl, bool
     if (json)
         print_json(s);
     else
-        printf("id       %s\nlabel    %s\nexpires  %s\ntoken    %s\n", member(s, "id"), member(s, "label"),
-               member(s, "expires"), member(s, "token"));
+        printf("id       %s\nlabel    %s\nexpires  %s\ntoken    %s\n", member(s, "id"),
+               member(s, "label"), member(s, "expires"), member(s, "token"));
     json_decref(reply);
     return EG_EXIT_OK;
 }
@@ -73,8 +75,9 @@ static int show(struct eg_ctl_client *c, bool json)
         if (json)
             print_json(s);
         else
-            printf("%-16s %-24s %-28s %-28s %d%s\n", member(s, "id"), member(s, "label"), member(s, "created"),
-                   member(s, "expires"), (int)json_integer_value(json_object_get(s, "phantoms")),
+            printf("%-16s %-24s %-28s %-28s %d%s\n", member(s, "id"), member(s, "label"),
+                   member(s, "created"), member(s, "expires"),
+                   (int)json_integer_value(json_object_get(s, "phantoms")),
                    json_is_true(json_object_get(s, "revoked")) ? "  revoked" : "");
         json_decref(reply);
         code = eg_cmd_next(NAME, c, 10000, &reply);
@@ -85,7 +88,8 @@ static int show(struct eg_ctl_client *c, bool json)
 static int revoke_one(struct eg_ctl_client *c, const char *id)
 {
     json_t *reply = NULL;
-    int code = eg_cmd_ask(NAME, c, json_pack("{s:s,s:s}", "op", "session.revoke", "id", id), &reply);
+    int code =
+        eg_cmd_ask(NAME, c, json_pack("{s:s,s:s}", "op", "session.revoke", "id", id), &reply);
     json_decref(reply);
     return code < 0 ? EG_EXIT_OK : code;
 }

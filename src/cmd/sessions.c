@@ -1,7 +1,9 @@
-/* sessions.c - the supervisor's sessions: id, token, key in the vault, and a phantom for each service whose credential loaded.
+/* sessions.c - the supervisor's sessions: id, token, key in the vault, and a phantom for each
+ * service whose credential loaded.
  *
- * Invariants: a phantom that was given out stays while its service keeps its prefix, also when the real key gets another length: a child holds it in
- * its environment. Workers get what is here, always whole. */
+ * Invariants: a phantom that was given out stays while its service keeps its prefix, also when
+ * the real key gets another length: a child holds it in its environment. Workers get what is
+ * here, always whole. */
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,8 +141,7 @@ static enum eg_status store(struct eg_supervisor *s, struct eg_sup_session *e, s
     if (s->session_count == EG_SESSIONS_MAX)
         return eg_err_set(err, EG_TOO_BIG, "session", 0, "there are %d sessions already",
                           EG_SESSIONS_MAX);
-    struct eg_sup_session **grown =
-        realloc(s->sessions, (s->session_count + 1) * sizeof(*grown));
+    struct eg_sup_session **grown = realloc(s->sessions, (s->session_count + 1) * sizeof(*grown));
     if (!grown)
         return EG_NOMEM;
     s->sessions = grown;

@@ -1,6 +1,8 @@
-/* setup.c - what the supervisor does to itself before it opens anything, and its own copy of the options.
+/* setup.c - what the supervisor does to itself before it opens anything, and its own copy of the
+ * options.
  *
- * Invariant: after eg_sup_harden no core of this process is written and no other process of the same user reads its memory. */
+ * Invariant: after eg_sup_harden no core of this process is written and no other process of the
+ * same user reads its memory. */
 #include <errno.h>
 #include <signal.h>
 #include <sodium.h>

@@ -1,5 +1,6 @@
-/* state.h - what the files of the supervisor share; nobody else includes it. supervisor.c holds the whole together, each other file one part of it:
- * environ.c facts.c listeners.c credentials.c sessions.c workers.c reload.c policy.c control.c events.c */
+/* state.h - what the files of the supervisor share; nobody else includes it. supervisor.c holds
+ * the whole together, each other file one part of it: environ.c facts.c listeners.c
+ * credentials.c sessions.c workers.c reload.c policy.c control.c events.c */
 #ifndef EG_CMD_STATE_H
 #define EG_CMD_STATE_H
 
@@ -16,14 +17,15 @@
 enum {
     EG_SUP_WORKERS = 64,
     EG_SUP_LISTENERS = 8,
-    EG_SUP_HELPERS = 8,          /* credential helpers at once */
+    EG_SUP_HELPERS = 8, /* credential helpers at once */
     EG_SUP_VAULT = 512 * 1024,
     EG_SUP_BLOCK_MAX = 256 << 20,
-    EG_SUP_READY_MS = 30000,     /* for workers to begin, or to take a policy */
-    EG_SUP_STOP_MS = 1000,       /* from STOP to SIGKILL */
+    EG_SUP_READY_MS = 30000, /* for workers to begin, or to take a policy */
+    EG_SUP_STOP_MS = 1000,   /* from STOP to SIGKILL */
     EG_SUP_BACKOFF_MS = 100,
     EG_SUP_BACKOFF_MAX_MS = 5000,
-    EG_SUP_STABLE_MS = 10000,    /* a worker that lived so long begins with the least backoff again */
+    /* a worker that lived so long begins with the least backoff again */
+    EG_SUP_STABLE_MS = 10000,
 };
 
 enum eg_sup_phase { EG_SUP_NEW, EG_SUP_STARTING, EG_SUP_RUNNING, EG_SUP_DRAINING, EG_SUP_STOPPING };
@@ -37,9 +39,11 @@ struct eg_sup_policy {
     struct eg_policy *policy;
 };
 /* Reads, compiles, seals. Diagnostics go to stderr; the first error also to err (EG_INVALID). */
-enum eg_status eg_sup_policy_load(struct eg_supervisor *s, struct eg_sup_policy **ret, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_sup_policy_load(struct eg_supervisor *s, struct eg_sup_policy **ret,
+                                  struct eg_err *err) EG_MUST_USE;
 /* The current policy as it is, with facts gathered anew. */
-enum eg_status eg_sup_policy_refresh(struct eg_supervisor *s, struct eg_sup_policy **ret, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_sup_policy_refresh(struct eg_supervisor *s, struct eg_sup_policy **ret,
+                                     struct eg_err *err) EG_MUST_USE;
 void eg_sup_policy_free(struct eg_sup_policy *p);
 
 /* ---- credentials of one policy ---- */
@@ -56,13 +60,16 @@ struct eg_sup_creds {
     struct eg_sup_credential *list;
     unsigned count, open; /* open: not yet loaded or failed */
     struct eg_sup_helper *helpers[EG_SUP_HELPERS];
-    void (*done)(struct eg_supervisor *s); /* once, when open becomes 0; not from inside eg_sup_creds_read */
+    /* once, when open becomes 0; not from inside eg_sup_creds_read */
+    void (*done)(struct eg_supervisor *s);
 };
-enum eg_status eg_sup_creds_new(struct eg_supervisor *s, const struct eg_policy *policy, struct eg_sup_creds **ret) EG_MUST_USE;
+enum eg_status eg_sup_creds_new(struct eg_supervisor *s, const struct eg_policy *policy,
+                                struct eg_sup_creds **ret) EG_MUST_USE;
 /* Begins to read all; env: is read at once. */
 void eg_sup_creds_read(struct eg_sup_creds *c, void (*done)(struct eg_supervisor *s));
 void eg_sup_creds_free(struct eg_sup_creds *c);
-const struct eg_sup_credential *eg_sup_creds_find(const struct eg_sup_creds *c, struct eg_slice name);
+const struct eg_sup_credential *eg_sup_creds_find(const struct eg_sup_creds *c,
+                                                  struct eg_slice name);
 
 /* ---- sessions ---- */
 struct eg_sup_session {
@@ -75,7 +82,8 @@ struct eg_sup_session {
 };
 void eg_sup_sessions_free(struct eg_supervisor *s);
 struct eg_sup_session *eg_sup_session_find(struct eg_supervisor *s, const char *id);
-/* Phantoms of all sessions by the current policy and credentials; what exists and still has its prefix stays as it is. */
+/* Phantoms of all sessions by the current policy and credentials; what exists and still has its
+ * prefix stays as it is. */
 enum eg_status eg_sup_sessions_derive(struct eg_supervisor *s) EG_MUST_USE;
 
 /* ---- workers ---- */
@@ -85,24 +93,26 @@ struct eg_sup_worker {
     uint32_t number;
     pid_t pid; /* 0: none */
     enum eg_sup_worker_state state;
-    uint32_t accepted;   /* generation that it prepared last */
-    uint32_t asked;      /* generation that it was asked to prepare last */
-    bool furnished;      /* it was sent sessions and listeners: what changes from here on is sent too */
-    bool failed;         /* at start: why is in err */
+    uint32_t accepted; /* generation that it prepared last */
+    uint32_t asked;    /* generation that it was asked to prepare last */
+    /* it was sent sessions and listeners: what changes from here on is sent too */
+    bool furnished;
+    bool failed; /* at start: why is in err */
     struct eg_err err;
     struct eg_link link;
     struct eg_timer timer; /* DOWN: start again; STARTING: give up */
     uint64_t since_ms;
     uint32_t backoff_ms;
     unsigned restarts;
-    unsigned warned;     /* lines of WARN in this second */
+    unsigned warned; /* lines of WARN in this second */
     uint64_t warned_ms;
     bool stats_asked, stats_known;
     struct eg_engine_stats stats;
 };
 enum eg_status eg_sup_worker_start(struct eg_sup_worker *w, struct eg_err *err) EG_MUST_USE;
 /* Sends to one; a link that takes no more is the end of that worker. */
-void eg_sup_worker_send(struct eg_sup_worker *w, const struct eg_link_message *m, const int *fds, unsigned fd_count);
+void eg_sup_worker_send(struct eg_sup_worker *w, const struct eg_link_message *m, const int *fds,
+                        unsigned fd_count);
 void eg_sup_workers_send(struct eg_supervisor *s, const struct eg_link_message *m);
 void eg_sup_worker_policy(struct eg_sup_worker *w, const struct eg_sup_policy *p);
 void eg_sup_worker_credentials(struct eg_sup_worker *w);
@@ -146,7 +156,8 @@ void eg_sup_listeners_compare(const struct eg_supervisor *s, const struct eg_pol
 void eg_sup_listeners_close(struct eg_supervisor *s, bool forget);
 
 /* ---- events, control ---- */
-void eg_sup_event(struct eg_supervisor *s, enum eg_status reason, uint64_t number, const char *format, ...) __attribute__((format(printf, 4, 5)));
+void eg_sup_event(struct eg_supervisor *s, enum eg_status reason, uint64_t number,
+                  const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* `end` events for what a dead worker left open. */
 void eg_sup_events_close(struct eg_supervisor *s, uint32_t writer);
 enum eg_status eg_sup_events_keep(const struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
@@ -154,7 +165,8 @@ extern const struct eg_ctl_handler eg_sup_handlers[];
 
 /* ---- token.c: --token-file ---- */
 /* Writes it, if one was asked for. A file that is there and holds no token is EG_EXISTS. */
-enum eg_status eg_sup_token_write(struct eg_supervisor *s, const char *token, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_sup_token_write(struct eg_supervisor *s, const char *token,
+                                  struct eg_err *err) EG_MUST_USE;
 /* Removes what eg_sup_token_write made; not one that another daemon has put in its place. */
 void eg_sup_token_remove(const struct eg_supervisor *s);
 
@@ -162,7 +174,8 @@ void eg_sup_token_remove(const struct eg_supervisor *s);
 /* Undumpable, no core, descriptors up to the hard limit, SIGPIPE and SIGXFSZ ignored, libsodium. */
 enum eg_status eg_sup_harden(struct eg_err *err) EG_MUST_USE;
 /* Copies of all texts; freed also when it fails. */
-enum eg_status eg_sup_options_copy(struct eg_supervisor_options *to, const struct eg_supervisor_options *from) EG_MUST_USE;
+enum eg_status eg_sup_options_copy(struct eg_supervisor_options *to,
+                                   const struct eg_supervisor_options *from) EG_MUST_USE;
 void eg_sup_options_free(struct eg_supervisor_options *o);
 
 struct eg_supervisor {

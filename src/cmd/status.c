@@ -34,12 +34,14 @@ static const char *text(const json_t *o, const char *key)
 static void print_worker(const json_t *w)
 {
     const json_t *t = json_object_get(w, "stats");
-    printf("worker %lld  %s  pid %lld  restarts %lld", number(w, "number"), text(w, "state"), number(w, "pid"),
-           number(w, "restarts"));
+    printf("worker %lld  %s  pid %lld  restarts %lld", number(w, "number"), text(w, "state"),
+           number(w, "pid"), number(w, "restarts"));
     if (t)
-        printf("  open %lld (tunnels %lld)  connections %lld  exchanges %lld  refused %lld  up %lld B  down %lld B",
-               number(t, "open_flows"), number(t, "open_tunnels"), number(t, "connections"), number(t, "exchanges"),
-               number(t, "refused"), number(t, "bytes_up"), number(t, "bytes_down"));
+        printf("  open %lld (tunnels %lld)  connections %lld  exchanges %lld  refused %lld  up "
+               "%lld B  down %lld B",
+               number(t, "open_flows"), number(t, "open_tunnels"), number(t, "connections"),
+               number(t, "exchanges"), number(t, "refused"), number(t, "bytes_up"),
+               number(t, "bytes_down"));
     printf("\n");
 }
 
@@ -47,21 +49,23 @@ static void print_table(const json_t *s)
 {
     const json_t *p = json_object_get(s, "policy"), *a = json_object_get(s, "audit"), *e;
     size_t i;
-    printf("egressd %s  pid %lld  up %lld s\n", text(s, "version"), number(s, "pid"), number(s, "uptime"));
-    printf("policy   %s  %s  id %s  generation %lld\n", text(p, "file"), text(p, "name"), text(p, "id"),
-           number(p, "generation"));
+    printf("egressd %s  pid %lld  up %lld s\n", text(s, "version"), number(s, "pid"),
+           number(s, "uptime"));
+    printf("policy   %s  %s  id %s  generation %lld\n", text(p, "file"), text(p, "name"),
+           text(p, "id"), number(p, "generation"));
     json_array_foreach(json_object_get(s, "listeners"), i, e)
         printf("listener %s port %lld%s\n", text(e, "address"), number(e, "port"),
                json_is_true(json_object_get(e, "tls")) ? "  tls" : "");
     printf("sessions %lld\n", number(s, "sessions"));
-    printf("audit    %lld events, room for %lld, %lld overwritten\n", number(a, "newest"), number(a, "capacity"),
-           number(a, "overwritten"));
-    json_array_foreach(json_object_get(s, "credentials"), i, e) {
+    printf("audit    %lld events, room for %lld, %lld overwritten\n", number(a, "newest"),
+           number(a, "capacity"), number(a, "overwritten"));
+    json_array_foreach(json_object_get(s, "credentials"), i, e)
+    {
         bool loaded = json_is_true(json_object_get(e, "loaded"));
-        printf("credential %s  %s%s\n", text(e, "name"), loaded ? "loaded" : "failed: ", loaded ? "" : text(e, "error"));
+        printf("credential %s  %s%s\n", text(e, "name"),
+               loaded ? "loaded" : "failed: ", loaded ? "" : text(e, "error"));
     }
-    json_array_foreach(json_object_get(s, "workers"), i, e)
-        print_worker(e);
+    json_array_foreach(json_object_get(s, "workers"), i, e) print_worker(e);
 }
 
 int eg_cmd_status(int argc, char **argv)
@@ -85,7 +89,8 @@ int eg_cmd_status(int argc, char **argv)
     if (code >= 0)
         return code;
     const json_t *s = json_object_get(reply, "status");
-    char *json = eg_cmd_value(o, g, n, "json") ? json_dumps(s, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    char *json =
+        eg_cmd_value(o, g, n, "json") ? json_dumps(s, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     if (json)
         printf("%s\n", json);
     else

@@ -1,7 +1,9 @@
-/* supervisor.c - the life of the supervisor: what it opens, the signals it hears, when it ends. The parts are in the files that state.h names.
+/* supervisor.c - the life of the supervisor: what it opens, the signals it hears, when it ends. The
+ * parts are in the files that state.h names.
  *
- * Invariants: nothing is started when anything fails; the process is undumpable and leaves no core before the first secret is read; only SIGTERM,
- * SIGINT or the caller end it; whatever it made in the file system (socket, token file) it removes, and nothing else. */
+ * Invariants: nothing is started when anything fails; the process is undumpable and leaves no
+ * core before the first secret is read; only SIGTERM, SIGINT or the caller end it; whatever it
+ * made in the file system (socket, token file) it removes, and nothing else. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,7 +17,8 @@
 
 enum { LAST_TICKS = 16 };
 
-static const int heard[] = { SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH };
+static const int heard[] = { SIGCHLD, SIGHUP,  SIGTERM, SIGINT,  SIGQUIT,
+                             SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH };
 
 static void set_late(struct eg_supervisor *s, uint64_t ms)
 {
@@ -62,7 +65,8 @@ void eg_supervisor_quit(struct eg_supervisor *s, bool drain)
     eg_sup_event(s, EG_SHUTTING_DOWN, 0, "draining");
     eg_sup_listeners_close(s, false);
     eg_sup_workers_send(s, &m);
-    set_late(s, eg_policy_limits(s->policy->policy)->drain_timeout + 500); /* workers cut at the limit themselves */
+    /* workers cut at the limit themselves */
+    set_late(s, eg_policy_limits(s->policy->policy)->drain_timeout + 500);
 }
 
 /* ---- signals ---- */
@@ -73,7 +77,8 @@ static void reap(struct eg_supervisor *s)
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
         if (!eg_sup_worker_reaped(s, pid, status) && s->options.child_exited)
-            s->options.child_exited(s->options.ctx, pid, status); /* credential helpers too: their pipe told already */
+            /* credential helpers too: their pipe told already */
+            s->options.child_exited(s->options.ctx, pid, status);
 }
 
 static void hear(struct eg_supervisor *s, int number)
@@ -125,7 +130,8 @@ static enum eg_status open_audit(struct eg_supervisor *s, struct eg_err *err)
     const struct eg_settings *set = eg_policy_settings(s->policy->policy);
     enum eg_status status = egress_ring_create(set->audit_capacity, &s->ring, &s->ring_fd);
     if (status != EG_OK)
-        return eg_err_set(err, status, "audit", errno, "no memory for %u events", set->audit_capacity);
+        return eg_err_set(err, status, "audit", errno, "no memory for %u events",
+                          set->audit_capacity);
     s->trail = (struct eg_trail){ .ring = s->ring,
                                   .file = -1,
                                   .strict = set->audit_strict,
@@ -142,15 +148,14 @@ static enum eg_status open_audit(struct eg_supervisor *s, struct eg_err *err)
 
 static enum eg_status open_control(struct eg_supervisor *s, struct eg_err *err)
 {
-    struct eg_ctl_config config = { .loop = s->loop,
-                                    .path = s->options.control_path,
-                                    .handlers = eg_sup_handlers,
-                                    .ctx = s };
+    struct eg_ctl_config config = {
+        .loop = s->loop, .path = s->options.control_path, .handlers = eg_sup_handlers, .ctx = s
+    };
     return config.path ? eg_ctl_server_new(&config, &s->control, err) : EG_OK;
 }
 
-enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options, struct eg_supervisor **ret,
-                                 struct eg_err *err)
+enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
+                                 struct eg_supervisor **ret, struct eg_err *err)
 {
     struct eg_supervisor *s = calloc(1, sizeof *s);
     bool locked = true;
@@ -177,7 +182,8 @@ enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options, st
         status = eg_sup_creds_new(s, s->policy->policy, &s->creds);
     if (status == EG_OK)
         status = open_audit(s, err);
-    if (status == EG_OK) /* before the listeners: of two daemons with one socket the second must not take a port */
+    /* before the listeners: of two daemons with one socket the second must not take a port */
+    if (status == EG_OK)
         status = open_control(s, err);
     if (status == EG_OK)
         status = eg_sup_listeners_open(s, err);

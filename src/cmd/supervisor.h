@@ -1,5 +1,6 @@
-/* supervisor.h - the process that owns listeners, control socket, policy files, credential sources and the audit's memory, and keeps N workers alive.
- * It parses no byte that a child or an origin sent. Used by egressd and by `egressctl run`. */
+/* supervisor.h - the process that owns listeners, control socket, policy files, credential
+ * sources and the audit's memory, and keeps N workers alive. It parses no byte that a child or
+ * an origin sent. Used by egressd and by `egressctl run`. */
 #ifndef EG_CMD_SUPERVISOR_H
 #define EG_CMD_SUPERVISOR_H
 
@@ -17,13 +18,15 @@ struct eg_policy_source { /* read anew at every reload */
     bool trusted;
 };
 
-/* A copy of the environment taken at start, before the process' own is overwritten (/proc/self/environ must not show a key). All of it is kept, since a reload may name
- * other variables: in memory that no core holds and no forked process inherits. */
+/* A copy of the environment taken at start, before the process' own is overwritten
+ * (/proc/self/environ must not show a key). All of it is kept, since a reload may name other
+ * variables: in memory that no core holds and no forked process inherits. */
 struct eg_environ;
-enum eg_status eg_environ_take(struct eg_environ **ret) EG_MUST_USE; /* copies; */
+enum eg_status eg_environ_take(struct eg_environ **ret) EG_MUST_USE;      /* copies; */
 const char *eg_environ_get(const struct eg_environ *e, const char *name); /* NULL when unset */
 char *const *eg_environ_all(const struct eg_environ *e);
-/* Overwrites the process' own environment bytes (call once the copy is taken and children that need it were cloned). */
+/* Overwrites the process' own environment bytes (call once the copy is taken and children that
+ * need it were cloned). */
 void eg_environ_wipe_own(void);
 void eg_environ_free(struct eg_environ *e); /* wipes */
 
@@ -31,15 +34,19 @@ struct eg_supervisor_options {
     const struct eg_policy_source *policies;
     unsigned policy_count;
     const struct eg_environ *environment; /* for env: credentials, SSL_CERT_FILE, SSL_CERT_DIR */
-    unsigned workers;            /* >= 1 */
-    const char *control_path;    /* NULL: no control socket */
-    const char *token_file;      /* NULL: none; else the first session's token goes there (O_EXCL, 0600) */
+    unsigned workers;                     /* >= 1 */
+    const char *control_path;             /* NULL: no control socket */
+    /* NULL: none; else the first session's token goes there (O_EXCL, 0600) */
+    const char *token_file;
     const struct eg_sockaddr *listen; /* command line beats policy; NULL: the policy's */
-    int listen_fd;               /* an open listener from a child's namespace, or -1; takes the place of all others */
+    /* an open listener from a child's namespace, or -1; takes the place of all others */
+    int listen_fd;
     bool splice;
-    bool default_session;        /* make the session "default" at start (egressd) */
-    const char *events_file;     /* `run`: the ring is written there as JSON Lines (0600) at the end; NULL: none */
-    void (*child_exited)(void *ctx, pid_t pid, int wait_status); /* a process that is not the supervisor's own; may be NULL */
+    bool default_session; /* make the session "default" at start (egressd) */
+    /* `run`: the ring is written there as JSON Lines (0600) at the end; NULL: none */
+    const char *events_file;
+    /* a process that is not the supervisor's own; may be NULL */
+    void (*child_exited)(void *ctx, pid_t pid, int wait_status);
     bool (*signalled)(void *ctx, int signal); /* true: handled by the caller; may be NULL */
     void *ctx;
 };
@@ -49,20 +56,26 @@ struct eg_supervisor_listener {
     bool tls;
 };
 
-/* Compiles the policy (diagnostics to stderr), opens listeners, ring, audit file, control socket; nothing is started when anything fails:
- * EG_INVALID for the policy (exit 3), else EG_IO, EG_EXISTS ... with err. */
-enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options, struct eg_supervisor **ret, struct eg_err *err) EG_MUST_USE;
+/* Compiles the policy (diagnostics to stderr), opens listeners, ring, audit file, control
+ * socket; nothing is started when anything fails: EG_INVALID for the policy (exit 3), else
+ * EG_IO, EG_EXISTS ... with err. */
+enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
+                                 struct eg_supervisor **ret, struct eg_err *err) EG_MUST_USE;
 /* `egressd -t`: compiles only; diagnostics (warnings too) go to stderr. EG_INVALID, EG_NOMEM. */
-enum eg_status eg_supervisor_check(const struct eg_supervisor_options *options, struct eg_err *err) EG_MUST_USE;
-/* Reads the credentials (helpers with deadlines; failures are recorded and warned of), forks the workers and waits until each is ready. */
+enum eg_status eg_supervisor_check(const struct eg_supervisor_options *options,
+                                   struct eg_err *err) EG_MUST_USE;
+/* Reads the credentials (helpers with deadlines; failures are recorded and warned of), forks the
+ * workers and waits until each is ready. */
 enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
-/* Runs until eg_supervisor_quit, SIGTERM/SIGINT (drain) or a fatal fault; then stops the workers, writes events_file, removes socket and token file. */
+/* Runs until eg_supervisor_quit, SIGTERM/SIGINT (drain) or a fatal fault; then stops the
+ * workers, writes events_file, removes socket and token file. */
 enum eg_status eg_supervisor_run(struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
 /* From a callback: leave run. drain: let exchanges finish first. */
 void eg_supervisor_quit(struct eg_supervisor *s, bool drain);
 void eg_supervisor_free(struct eg_supervisor *s);
 
-unsigned eg_supervisor_listeners(const struct eg_supervisor *s, struct eg_supervisor_listener *out, unsigned cap);
+unsigned eg_supervisor_listeners(const struct eg_supervisor *s, struct eg_supervisor_listener *out,
+                                 unsigned cap);
 const struct eg_policy *eg_supervisor_policy(const struct eg_supervisor *s);
 struct egress_ring *eg_supervisor_ring(const struct eg_supervisor *s);
 struct eg_loop *eg_supervisor_loop(const struct eg_supervisor *s);
@@ -73,8 +86,11 @@ struct eg_session_info { /* strings live with the session */
     const struct eg_session_phantom *phantoms;
 };
 /* ttl_s 0: no expiry. Before start or while running (then it is passed to every worker). */
-enum eg_status eg_supervisor_session_create(struct eg_supervisor *s, const char *label, uint64_t ttl_s, struct eg_session_info *ret, struct eg_err *err) EG_MUST_USE;
-enum eg_status eg_supervisor_session_revoke(struct eg_supervisor *s, const char *id, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_supervisor_session_create(struct eg_supervisor *s, const char *label,
+                                            uint64_t ttl_s, struct eg_session_info *ret,
+                                            struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_supervisor_session_revoke(struct eg_supervisor *s, const char *id,
+                                            struct eg_err *err) EG_MUST_USE;
 /* Appends a system event to the ring. */
 void eg_supervisor_event(struct eg_supervisor *s, enum eg_status reason, const char *detail);
 

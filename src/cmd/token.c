@@ -1,6 +1,7 @@
 /* token.c - the file that holds the first session's token: made, and removed at the end.
  *
- * Invariants: it is new (O_EXCL) and 0600; what is removed is what a killed run left, or what this run made, and nothing else. */
+ * Invariants: it is new (O_EXCL) and 0600; what is removed is what a killed run left, or what
+ * this run made, and nothing else. */
 #include <fcntl.h>
 #include <sodium.h>
 #include <sys/stat.h>
@@ -9,7 +10,8 @@
 #include "cmd/files.h"
 #include "cmd/state.h"
 
-/* Left by a run that was killed: nothing, or a token or the beginning of one. What holds anything else is somebody's file. */
+/* Left by a run that was killed: nothing, or a token or the beginning of one. What holds
+ * anything else is somebody's file. */
 static bool token_stale(const char *path)
 {
     char text[EG_TOKEN_HEX + 3];
@@ -22,7 +24,8 @@ static bool token_stale(const char *path)
         return false;
     text[n] = 0;
     size_t digits = strspn(text, "0123456789abcdef");
-    bool stale = digits == (size_t)n || (digits == EG_TOKEN_HEX && n == EG_TOKEN_HEX + 1 && text[digits] == '\n');
+    bool stale = digits == (size_t)n ||
+                 (digits == EG_TOKEN_HEX && n == EG_TOKEN_HEX + 1 && text[digits] == '\n');
     sodium_memzero(text, sizeof text);
     return stale;
 }
@@ -47,7 +50,7 @@ enum eg_status eg_sup_token_write(struct eg_supervisor *s, const char *token, st
 void eg_sup_token_remove(const struct eg_supervisor *s)
 {
     struct stat st;
-    if (s->token_written && lstat(s->options.token_file, &st) == 0 && st.st_dev == s->token_stat.st_dev &&
-        st.st_ino == s->token_stat.st_ino)
+    if (s->token_written && lstat(s->options.token_file, &st) == 0 &&
+        st.st_dev == s->token_stat.st_dev && st.st_ino == s->token_stat.st_ino)
         (void)unlink(s->options.token_file);
 }

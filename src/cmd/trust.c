@@ -1,7 +1,8 @@
 /* trust.c - the trust file: records "HEX  PATH\n", one a file; and `egressctl trust`.
  *
- * Invariants: what is compared is the hash of the text that will be used; a trust file that others could have written trusts nothing;
- * it is replaced as a whole (rename), so that a reader never sees half of it. */
+ * Invariants: what is compared is the hash of the text that will be used; a trust file that
+ * others could have written trusts nothing; it is replaced as a whole (rename), so that a reader
+ * never sees half of it. */
 #include "cmd/trust.h"
 
 #include <errno.h>
@@ -37,7 +38,8 @@ static void hash_of(struct eg_slice text, char hex[HEX + 1])
     sodium_bin2hex(hex, HEX + 1, hash, sizeof hash);
 }
 
-/* The whole trust file; empty when there is none. EG_PERMISSION when others could have written it. */
+/* The whole trust file; empty when there is none. EG_PERMISSION when others could have written
+ * it. */
 static enum eg_status trust_load(struct eg_buf *out, struct eg_err *err)
 {
     char path[PATH_MAX];
@@ -175,7 +177,8 @@ enum eg_status eg_trust_remove(const char *path, struct eg_err *err)
 {
     char full[PATH_MAX];
     bool found;
-    if (!realpath(path, full)) { /* a file that is gone can be removed by the path that --list shows */
+    /* a file that is gone can be removed by the path that --list shows */
+    if (!realpath(path, full)) {
         if (*path != '/' || strlen(path) >= sizeof full)
             return eg_err_set(err, EG_NOT_FOUND, "trust", 0, "%.120s is not trusted", path);
         memcpy(full, path, strlen(path) + 1);

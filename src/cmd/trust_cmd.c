@@ -1,4 +1,5 @@
-/* trust_cmd.c - `egressctl trust`: says yes to the text of a policy file, shows what was said yes to, takes it back. */
+/* trust_cmd.c - `egressctl trust`: says yes to the text of a policy file, shows what was said
+ * yes to, takes it back. */
 #include <stdio.h>
 
 #include "cmd/commands.h"
@@ -15,7 +16,8 @@ static const struct eg_cmd_option list[] = {
 const struct eg_cmd_options eg_trust_options = {
     .command = NAME,
     .operands = "[FILE]",
-    .about = "Trusts a repository's policy as it is now; when it changes it is not trusted any more.",
+    .about =
+        "Trusts a repository's policy as it is now; when it changes it is not trusted any more.",
     .list = list,
 };
 
@@ -47,6 +49,7 @@ int eg_cmd_trust(int argc, char **argv)
         return EG_EXIT_OK;
     char text[256];
     fprintf(stderr, "%s: %s\n", NAME,
-            eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status }, text, sizeof text));
+            eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status }, text,
+                          sizeof text));
     return EG_EXIT_FAILED;
 }

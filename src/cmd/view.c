@@ -1,6 +1,8 @@
-/* view.c - rows for people: one a decision, with what its `end` said beside it. It reads events and writes text; no files, no sockets.
+/* view.c - rows for people: one a decision, with what its `end` said beside it. It reads events and
+ * writes text; no files, no sockets.
  *
- * Invariant: every text of an event is escaped here, since hosts, paths and methods are what a child made them. */
+ * Invariant: every text of an event is escaped here, since hosts, paths and methods are what a
+ * child made them. */
 #include "cmd/view.h"
 
 #include <stdlib.h>
@@ -158,7 +160,8 @@ static const char *verdict(const struct egress_event *e)
 }
 
 /* rule, credential, reason of the end and its figures */
-static enum eg_status put_tail(struct eg_buf *out, const struct egress_event *e, const struct egress_event *end)
+static enum eg_status put_tail(struct eg_buf *out, const struct egress_event *e,
+                               const struct egress_event *end)
 {
     enum eg_status status = EG_OK;
     const struct egress_event *last = e->kind == EGRESS_EVENT_END ? e : end;
@@ -173,10 +176,11 @@ static enum eg_status put_tail(struct eg_buf *out, const struct egress_event *e,
     return status;
 }
 
-enum eg_status eg_view_row(const struct egress_event *e, const struct egress_event *end, bool color, struct eg_buf *out)
+enum eg_status eg_view_row(const struct egress_event *e, const struct egress_event *end, bool color,
+                           struct eg_buf *out)
 {
     char when[32];
-    const char *v = verdict(e), *paint = !color                   ? ""
+    const char *v = verdict(e), *paint = !color                    ? ""
                                          : strcmp(v, "allow") == 0 ? "\033[32m"
                                          : strcmp(v, "end") == 0   ? ""
                                                                    : "\033[31m";
@@ -204,7 +208,8 @@ enum eg_status eg_view_row(const struct egress_event *e, const struct egress_eve
 
 struct eg_slice eg_view_head(void)
 {
-    return EG_SLICE("TIME (UTC)               SESSION           VERDICT WAY   TARGET                                  REASON, RULE, OUTCOME\n");
+    return EG_SLICE("TIME (UTC)               SESSION           VERDICT WAY   TARGET               "
+                    "                   REASON, RULE, OUTCOME\n");
 }
 
 /* ---- the table ---- */

@@ -18,11 +18,14 @@ enum eg_status eg_view_new(bool color, struct eg_view **ret) EG_MUST_USE;
 void eg_view_free(struct eg_view *v);
 /* EG_TOO_BIG above EG_VIEW_MAX. */
 enum eg_status eg_view_add(struct eg_view *v, const struct egress_event *e) EG_MUST_USE;
-/* All rows, with their head. Texts are escaped: what a child wrote reaches no terminal as control bytes. */
+/* All rows, with their head. Texts are escaped: what a child wrote reaches no terminal as
+ * control bytes. */
 enum eg_status eg_view_write(const struct eg_view *v, const struct eg_view_filter *f,
-                             enum eg_status (*line)(void *ctx, struct eg_slice text), void *ctx) EG_MUST_USE;
+                             enum eg_status (*line)(void *ctx, struct eg_slice text),
+                             void *ctx) EG_MUST_USE;
 /* One event as a row, for --follow. */
-enum eg_status eg_view_row(const struct egress_event *e, const struct egress_event *end, bool color, struct eg_buf *out) EG_MUST_USE;
+enum eg_status eg_view_row(const struct egress_event *e, const struct egress_event *end, bool color,
+                           struct eg_buf *out) EG_MUST_USE;
 struct eg_slice eg_view_head(void);
 
 #endif

@@ -1,7 +1,8 @@
-/* worker.c - a worker process: gives up its privileges, then does what the supervisor's messages say with the engine. It opens no file and
- * starts no process; everything comes over the link.
+/* worker.c - a worker process: gives up its privileges, then does what the supervisor's messages
+ * say with the engine. It opens no file and starts no process; everything comes over the link.
  *
- * Invariant: credentials of a reload wait in the vault until SWITCH, so that no exchange sees a new one under the old policy. */
+ * Invariant: credentials of a reload wait in the vault until SWITCH, so that no exchange sees a
+ * new one under the old policy. */
 #include "cmd/worker.h"
 
 #include <errno.h>
@@ -82,7 +83,8 @@ static void release(void *ctx)
     free(m);
 }
 
-static enum eg_status prepare(struct worker *w, const int *fds, unsigned fd_count, struct eg_err *err)
+static enum eg_status prepare(struct worker *w, const int *fds, unsigned fd_count,
+                              struct eg_err *err)
 {
     struct eg_facts facts;
     struct mapping *m = calloc(1, sizeof *m);
@@ -164,7 +166,8 @@ static void unstage(struct worker *w, bool commit)
 
 /* ---- messages ---- */
 
-static void listen_on(struct worker *w, const struct eg_link_message *m, int *fds, unsigned fd_count)
+static void listen_on(struct worker *w, const struct eg_link_message *m, int *fds,
+                      unsigned fd_count)
 {
     struct eg_err err = { 0 };
     enum eg_status status = EG_INVALID;
@@ -230,7 +233,8 @@ static void message(struct eg_link *l, const struct eg_link_message *m, int *fds
     switch (m->kind) {
     case EG_LINK_POLICY:
         status = prepare(w, fds, fd_count, &err);
-        reply_err(w, status == EG_OK ? EG_LINK_ACCEPTED : EG_LINK_REFUSED, m->generation, status, &err);
+        reply_err(w, status == EG_OK ? EG_LINK_ACCEPTED : EG_LINK_REFUSED, m->generation, status,
+                  &err);
         break;
     case EG_LINK_LISTENER:
         listen_on(w, m, fds, fd_count);
@@ -261,17 +265,20 @@ static void link_closed(struct eg_link *l, enum eg_status why)
 
 static void signals(void)
 {
-    static const int ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2 };
+    static const int ignored[] = { SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
+                                   SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2 };
     struct sigaction ignore = { .sa_handler = SIG_IGN }, plain = { .sa_handler = SIG_DFL };
     sigset_t none;
-    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++) /* the supervisor decides what they mean */
+    /* the supervisor decides what they mean */
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         sigaction(ignored[i], &ignore, NULL);
     sigaction(SIGCHLD, &plain, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static enum eg_status leave(struct worker *w, const struct eg_worker_config *config, struct eg_err *err)
+static enum eg_status leave(struct worker *w, const struct eg_worker_config *config,
+                            struct eg_err *err)
 {
     int keep[2] = { config->link, config->trail.file };
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -291,13 +298,15 @@ static enum eg_status leave(struct worker *w, const struct eg_worker_config *con
     if (status == EG_OK)
         status = eg_confine_privileges(&weak, err);
     if (status == EG_OK && weak)
-        eg_log(EG_LOG_WARN, "worker %u keeps its user id: this system lets root not change it", config->number);
+        eg_log(EG_LOG_WARN, "worker %u keeps its user id: this system lets root not change it",
+               config->number);
     if (status == EG_OK)
         status = eg_confine_calls(w->urandom, err);
     return status;
 }
 
-static enum eg_status begin(struct worker *w, const struct eg_worker_config *config, struct eg_err *err)
+static enum eg_status begin(struct worker *w, const struct eg_worker_config *config,
+                            struct eg_err *err)
 {
     enum eg_status status = eg_loop_new(&w->loop, err);
     struct eg_engine_config engine = { .loop = w->loop,
@@ -314,7 +323,8 @@ static enum eg_status begin(struct worker *w, const struct eg_worker_config *con
     w->link.closed = link_closed;
     w->link.ctx = w;
     if (status == EG_OK)
-        status = eg_link_open(&w->link, w->loop, config->link, EG_LINK_TO_WORKER_MAX, 2, QUEUE_MAX, err);
+        status =
+            eg_link_open(&w->link, w->loop, config->link, EG_LINK_TO_WORKER_MAX, 2, QUEUE_MAX, err);
     return status;
 }
 

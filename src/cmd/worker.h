@@ -12,8 +12,8 @@ struct eg_worker_config {
     bool splice;
 };
 
-/* In the child, right after fork. Gives up what it must not have, works until told to stop or until the link ends, and never returns:
- * exit status 0, or 1 when it could not begin. */
+/* In the child, right after fork. Gives up what it must not have, works until told to stop or
+ * until the link ends, and never returns: exit status 0, or 1 when it could not begin. */
 _Noreturn void eg_worker_run(const struct eg_worker_config *config);
 
 #endif

@@ -1,7 +1,9 @@
-/* workers.c - starts workers, tells each everything it must know, hears what it answers, and starts one anew when it dies.
+/* workers.c - starts workers, tells each everything it must know, hears what it answers, and starts
+ * one anew when it dies.
  *
- * Invariants: what a worker sends is hostile: it is bounded, checked against what was asked, and never more than a text for the log; a worker
- * whose link breaks is killed; every death is in the audit, with the `end` of what it left open. */
+ * Invariants: what a worker sends is hostile: it is bounded, checked against what was asked, and
+ * never more than a text for the log; a worker whose link breaks is killed; every death is in
+ * the audit, with the `end` of what it left open. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +75,8 @@ void eg_sup_worker_credentials(struct eg_sup_worker *w)
         const struct eg_sup_credential *e = &c->list[i];
         struct lending l = { w, e->name };
         char why[256];
-        if (e->state == EG_SUP_CRED_LOADED && eg_secret_lend(e->secret, send_credential, &l) == EG_OK)
+        if (e->state == EG_SUP_CRED_LOADED &&
+            eg_secret_lend(e->secret, send_credential, &l) == EG_OK)
             continue;
         eg_err_format(&e->why, why, sizeof why);
         struct eg_link_message m = { .kind = EG_LINK_CREDENTIAL_FAILED,
@@ -100,7 +103,8 @@ void eg_sup_worker_session(struct eg_sup_worker *w, const struct eg_sup_session 
         eg_sup_worker_send(w, &m, NULL, 0);
 }
 
-/* It has the policy: now all the rest, listeners last, so that it accepts nobody before it can judge. */
+/* It has the policy: now all the rest, listeners last, so that it accepts nobody before it can
+ * judge. */
 static void furnish(struct eg_sup_worker *w)
 {
     struct eg_supervisor *s = w->supervisor;
@@ -135,7 +139,8 @@ static void said(struct eg_sup_worker *w, struct eg_slice text)
         w->warned = 0;
     }
     if (w->warned++ < WARN_LINES)
-        eg_log(EG_LOG_WARN, "worker %u: %.*s", w->number, (int)(text.n > 240 ? 240 : text.n), text.p);
+        eg_log(EG_LOG_WARN, "worker %u: %.*s", w->number, (int)(text.n > 240 ? 240 : text.n),
+               text.p);
 }
 
 static void accepted(struct eg_sup_worker *w, const struct eg_link_message *m)
@@ -156,7 +161,8 @@ static void unable(struct eg_sup_worker *w, const struct eg_link_message *m)
     said(w, m->a);
     if (w->state == EG_SUP_WORKER_STARTING && !w->failed) {
         w->failed = true;
-        (void)!eg_err_set(&w->err, status, "worker", 0, "%.*s", (int)(m->a.n > 180 ? 180 : m->a.n), m->a.p);
+        (void)!eg_err_set(&w->err, status, "worker", 0, "%.*s", (int)(m->a.n > 180 ? 180 : m->a.n),
+                          m->a.p);
     }
     give_up(w);
 }
@@ -220,7 +226,8 @@ static void late(struct eg_timer *t)
     } else if (eg_sup_worker_start(w, &err) != EG_OK) {
         eg_log(EG_LOG_ERROR, "worker %u: %s", w->number, err.text);
         w->backoff_ms = EG_SUP_BACKOFF_MAX_MS;
-        if (eg_timer_set(w->supervisor->loop, t, eg_loop_now(w->supervisor->loop) + w->backoff_ms) != EG_OK)
+        if (eg_timer_set(w->supervisor->loop, t,
+                         eg_loop_now(w->supervisor->loop) + w->backoff_ms) != EG_OK)
             eg_supervisor_quit(w->supervisor, true);
     }
 }
@@ -279,9 +286,9 @@ static void restart_later(struct eg_sup_worker *w)
     struct eg_supervisor *s = w->supervisor;
     uint64_t now = eg_loop_now(s->loop);
     bool stable = w->state == EG_SUP_WORKER_READY && now - w->since_ms >= EG_SUP_STABLE_MS;
-    w->backoff_ms = w->backoff_ms == 0 || stable                     ? EG_SUP_BACKOFF_MS
+    w->backoff_ms = w->backoff_ms == 0 || stable                ? EG_SUP_BACKOFF_MS
                     : w->backoff_ms * 2 > EG_SUP_BACKOFF_MAX_MS ? EG_SUP_BACKOFF_MAX_MS
-                                                                     : w->backoff_ms * 2;
+                                                                : w->backoff_ms * 2;
     w->restarts++;
     if (eg_timer_set(s->loop, &w->timer, now + w->backoff_ms) != EG_OK)
         eg_supervisor_quit(s, true);
@@ -310,7 +317,8 @@ bool eg_sup_worker_reaped(struct eg_supervisor *s, pid_t pid, int wait_status)
     }
     if (s->phase == EG_SUP_STARTING && !w->failed) {
         w->failed = true;
-        (void)!eg_err_set(&w->err, EG_INTERNAL, "worker", 0, "worker %u ended before it was ready", w->number);
+        (void)!eg_err_set(&w->err, EG_INTERNAL, "worker", 0, "worker %u ended before it was ready",
+                          w->number);
     }
     if (s->phase == EG_SUP_RUNNING)
         restart_later(w);

@@ -1,6 +1,7 @@
 /* client.c - a blocking control client. It prints nothing and gives no meaning to messages.
  *
- * Invariant: it speaks to a server of its own user or of root only, since requests and answers hold tokens. */
+ * Invariant: it speaks to a server of its own user or of root only, since requests and answers
+ * hold tokens. */
 #include "ctl/client.h"
 
 #include <errno.h>
@@ -54,8 +55,8 @@ enum eg_status eg_ctl_client_open(const char *path, struct eg_ctl_client **ret, 
         return EG_NOMEM;
     eg_buf_init(&c->in, EG_CTL_IN_MAX);
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    enum eg_status status =
-        c->fd < 0 ? eg_err_set(err, EG_IO, "control", errno, "socket") : connect_there(path, c->fd, err);
+    enum eg_status status = c->fd < 0 ? eg_err_set(err, EG_IO, "control", errno, "socket")
+                                      : connect_there(path, c->fd, err);
     if (status != EG_OK) {
         eg_ctl_client_free(c);
         return status;

@@ -1,7 +1,9 @@
-/* server.c - clients of the control socket on the loop: read a request, dispatch it, write the answer or a stream of them.
+/* server.c - clients of the control socket on the loop: read a request, dispatch it, write the
+ * answer or a stream of them.
  *
- * It does not know what a request means. Invariants: only our own user and root are served (SO_PEERCRED); a client holds at most one
- * message in and 256 KiB out; one that is slow, silent or does not read is cut; requests of a client are answered in order. */
+ * It does not know what a request means. Invariants: only our own user and root are served
+ * (SO_PEERCRED); a client holds at most one message in and 256 KiB out; one that is slow, silent
+ * or does not read is cut; requests of a client are answered in order. */
 #include "ctl/server.h"
 
 #include <errno.h>
@@ -129,7 +131,8 @@ static enum eg_status client_answer(struct client *c, json_t *reply)
     return status;
 }
 
-/* Takes messages of the running stream while there is room for a whole one. EG_AGAIN: it has nothing now. */
+/* Takes messages of the running stream while there is room for a whole one. EG_AGAIN: it has
+ * nothing now. */
 static enum eg_status stream_pump(struct client *c)
 {
     for (unsigned i = 0; i < BATCH && c->answer.next; i++) {
@@ -196,7 +199,8 @@ static enum eg_status client_read(struct client *c)
         }
         eg_buf_commit(&c->in, (size_t)got);
     }
-    return c->answer.next ? EG_TOO_BIG : EG_OK; /* nobody has reason to pipeline that much behind a stream */
+    /* nobody has reason to pipeline that much behind a stream */
+    return c->answer.next ? EG_TOO_BIG : EG_OK;
 }
 
 static enum eg_status client_write(struct client *c)
@@ -210,22 +214,22 @@ static enum eg_status client_write(struct client *c)
     return EG_OK;
 }
 
-/* What a client waits for decides how long it may: a request that has begun (or the first one) must be whole in request_ms; output must
- * move within idle_ms; between requests it may be idle; a follower with nothing to say may wait for ever. */
+/* What a client waits for decides how long it may: a request that has begun (or the first one)
+ * must be whole in request_ms; output must move within idle_ms; between requests it may be idle;
+ * a follower with nothing to say may wait for ever. */
 static bool client_deadline(struct client *c, bool starved, bool moved)
 {
     struct eg_ctl_server *s = c->server;
-    enum waiting w = c->out.len > 0                    ? WAIT_READER
-                     : c->answer.next                  ? WAIT_STREAM
-                     : c->greeted && c->in.len == 0    ? WAIT_IDLE
-                                                       : WAIT_REQUEST;
-    if (w == c->waiting && !(w == WAIT_READER && moved))
-        return !starved || s->poll.slot != 0 ||
-               eg_timer_set(s->loop, &s->poll, eg_loop_now(s->loop) + POLL_MS) == EG_OK;
-    c->waiting = w;
+    enum waiting w = c->out.len > 0                 ? WAIT_READER
+                     : c->answer.next               ? WAIT_STREAM
+                     : c->greeted && c->in.len == 0 ? WAIT_IDLE
+                                                    : WAIT_REQUEST;
     if (starved && s->poll.slot == 0 &&
         eg_timer_set(s->loop, &s->poll, eg_loop_now(s->loop) + POLL_MS) != EG_OK)
         return false;
+    if (w == c->waiting && !(w == WAIT_READER && moved))
+        return true;
+    c->waiting = w;
     if (w == WAIT_STREAM) {
         eg_timer_clear(s->loop, &c->deadline);
         return true;
@@ -262,7 +266,8 @@ static void client_step(struct client *c, unsigned events)
     }
     if (!c->answer.next && c->in.len >= EG_CTL_PREFIX && eg_ctl_wire_missing(&c->in) == 0 &&
         c->out.len == 0)
-        eg_loop_mark(s->loop, &c->task); /* a pipelined request waited for room or for a stream's end */
+        /* a pipelined request waited for room or for a stream's end */
+        eg_loop_mark(s->loop, &c->task);
     unsigned interest = c->out.len ? EG_OUT : 0;
     if (!c->ending)
         interest |= EG_IN;

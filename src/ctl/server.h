@@ -1,4 +1,5 @@
-/* server.h - the control socket: requests of `egressctl` to a table of handlers. It knows no supervisor. */
+/* server.h - the control socket: requests of `egressctl` to a table of handlers. It knows no
+ * supervisor. */
 #ifndef EG_CTL_SERVER_H
 #define EG_CTL_SERVER_H
 
@@ -10,8 +11,9 @@ enum { EG_CTL_CLIENTS = 16 }; /* more are turned away */
 /* What a handler gives back: one message, or a stream of messages. */
 struct eg_ctl_answer {
     json_t *reply; /* one message (the server takes the reference) */
-    /* A stream, when reply is NULL: called while the client takes more. EG_OK with *ret (a new reference), EG_AGAIN: nothing
-     * now (asked again after eg_ctl_server_poke, and every 100 ms), EG_EOF: the end. */
+    /* A stream, when reply is NULL: called while the client takes more. EG_OK with *ret (a new
+     * reference), EG_AGAIN: nothing now (asked again after eg_ctl_server_poke, and every 100
+     * ms), EG_EOF: the end. */
     enum eg_status (*next)(void *stream, json_t **ret);
     void (*done)(void *stream); /* once, in any case */
     void *stream;
@@ -35,9 +37,10 @@ struct eg_ctl_config {
 
 struct eg_ctl_server;
 
-/* Listens at path, mode 0600. A missing folder is made with mode 0700; one that others may write to is refused (EG_PERMISSION).
- * What a killed run left there is removed: a socket of ours that nobody answers. EG_EXISTS when somebody does, or when it is
- * something else. EG_TOO_BIG for a path that no socket can have. */
+/* Listens at path, mode 0600. A missing folder is made with mode 0700; one that others may write
+ * to is refused (EG_PERMISSION). What a killed run left there is removed: a socket of ours that
+ * nobody answers. EG_EXISTS when somebody does, or when it is something else. EG_TOO_BIG for a
+ * path that no socket can have. */
 enum eg_status eg_ctl_server_new(const struct eg_ctl_config *config, struct eg_ctl_server **ret,
                                  struct eg_err *err) EG_MUST_USE;
 /* Cuts the clients, removes the socket if it is still ours. */
@@ -46,8 +49,9 @@ void eg_ctl_server_free(struct eg_ctl_server *s);
 void eg_ctl_server_poke(struct eg_ctl_server *s);
 unsigned eg_ctl_server_clients(const struct eg_ctl_server *s);
 
-/* One request to its handler; for the server and its fuzzer. first: "v" is required. Returns what to answer at once (the caller's
- * reference), or NULL with *answer filled with a stream, or NULL with answer->next NULL when out of memory. */
+/* One request to its handler; for the server and its fuzzer. first: "v" is required. Returns
+ * what to answer at once (the caller's reference), or NULL with *answer filled with a stream, or
+ * NULL with answer->next NULL when out of memory. */
 json_t *eg_ctl_dispatch(const struct eg_ctl_handler *handlers, void *ctx, const json_t *request,
                         bool first, struct eg_ctl_answer *answer);
 

@@ -1,6 +1,8 @@
-/* socket.c - the control socket's place in the file system: its folder, what a killed run left, bind. No requests.
+/* socket.c - the control socket's place in the file system: its folder, what a killed run left,
+ * bind. No requests.
  *
- * Invariants: nothing is removed that is not a socket of ours without a listener; between bind and listen nobody else can open it. */
+ * Invariants: nothing is removed that is not a socket of ours without a listener; between bind
+ * and listen nobody else can open it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* wire.c - framing of control messages. It knows bytes and JSON objects, no socket and no request.
  *
- * Invariant: nothing is parsed before its announced length is known to be within the limit and all of it is there. */
+ * Invariant: nothing is parsed before its announced length is known to be within the limit and
+ * all of it is there. */
 #include "ctl/wire.h"
 
 #include <arpa/inet.h>

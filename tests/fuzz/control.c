@@ -1,5 +1,5 @@
-/* control.c - fuzzes what reads bytes of other processes in the supervisor: control messages (framing, JSON, dispatch), a worker's packets, and kept events.
- * The first byte chooses. */
+/* control.c - fuzzes what reads bytes of other processes in the supervisor: control messages
+ * (framing, JSON, dispatch), a worker's packets, and kept events. The first byte chooses. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,7 +11,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static enum eg_status handle(void *ctx, const json_t *request, struct eg_ctl_answer *answer, struct eg_err *err)
+static enum eg_status handle(void *ctx, const json_t *request, struct eg_ctl_answer *answer,
+                             struct eg_err *err)
 {
     uint64_t n;
     unsigned *calls = ctx;
@@ -25,7 +26,9 @@ static enum eg_status handle(void *ctx, const json_t *request, struct eg_ctl_ans
     return EG_OK;
 }
 
-static const struct eg_ctl_handler handlers[] = { { "audit", handle }, { "session.revoke", handle }, { NULL, NULL } };
+static const struct eg_ctl_handler handlers[] = { { "audit", handle },
+                                                  { "session.revoke", handle },
+                                                  { NULL, NULL } };
 
 /* Whole, and byte by byte: the same number of messages with the same answers. */
 static unsigned control(const uint8_t *data, size_t size, size_t step)

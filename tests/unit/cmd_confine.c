@@ -1,4 +1,5 @@
-/* cmd_confine.c - what a worker can't do any more. Each case is a forked process that gives itself up and then tries. */
+/* cmd_confine.c - what a worker can't do any more. Each case is a forked process that gives
+ * itself up and then tries. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,8 @@ static int confined(int (*body)(void))
     if (pid == 0) {
         bool weak;
         int urandom = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
-        if (urandom < 0 || eg_confine_privileges(&weak, NULL) != EG_OK || eg_confine_calls(urandom, NULL) != EG_OK)
+        if (urandom < 0 || eg_confine_privileges(&weak, NULL) != EG_OK ||
+            eg_confine_calls(urandom, NULL) != EG_OK)
             _exit(99);
         _exit(body());
     }

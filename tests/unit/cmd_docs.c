@@ -1,4 +1,5 @@
-/* cmd_docs.c - the manuals: every option is in its page, and the pages name none that is not built. */
+/* cmd_docs.c - the manuals: every option is in its page, and the pages name none that is not
+ * built. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,8 @@ static char *page(const char *name)
     return text;
 }
 
-/* The section that begins with that line, up to the next of its kind or higher; the whole page for NULL. malloc'd. */
+/* The section that begins with that line, up to the next of its kind or higher; the whole page
+ * for NULL. malloc'd. */
 static char *section(const char *text, const char *line)
 {
     if (!line)
@@ -39,7 +41,8 @@ static bool known(const struct eg_cmd_options *o, const char *flag)
     if (strcmp(flag, "-help") == 0 || strcmp(flag, "-version") == 0)
         return true;
     for (const struct eg_cmd_option *p = o->list; p->letter || p->name; p++)
-        if ((p->name && flag[0] == '-' && strcmp(flag + 1, p->name) == 0) || (p->letter == flag[0] && !flag[1]))
+        if ((p->name && flag[0] == '-' && strcmp(flag + 1, p->name) == 0) ||
+            (p->letter == flag[0] && !flag[1]))
             return true;
     return false;
 }
@@ -64,7 +67,8 @@ static void check(const struct eg_cmd_options *o, const char *file, const char *
     for (const struct eg_cmd_option *p = o->list; p->letter || p->name; p++) {
         snprintf(flag, sizeof flag, "-%s", p->name ? p->name : "");
         if (p->name)
-            cr_expect(listed(text, flag), "%s does not document --%s of %s", file, p->name, o->command);
+            cr_expect(listed(text, flag), "%s does not document --%s of %s", file, p->name,
+                      o->command);
         flag[0] = p->letter;
         flag[1] = 0;
         if (p->letter)
@@ -76,7 +80,8 @@ static void check(const struct eg_cmd_options *o, const char *file, const char *
         while (line > text && line[-1] != '\n')
             line--;
         if (strncmp(line, ".It", 3) == 0)
-            cr_expect(known(o, flag), "%s documents -%s of %s, which is not built", file, flag, o->command);
+            cr_expect(known(o, flag), "%s documents -%s of %s, which is not built", file, flag,
+                      o->command);
     }
     free(text);
 }
@@ -91,17 +96,21 @@ Test(cmd_docs, egressctl_page_names_every_option_and_no_other)
     static const struct {
         const struct eg_cmd_options *o;
         const char *head;
-    } rows[] = { { &eg_run_options, "\n.Ss egressctl run" },         { &eg_session_options, "\n.Ss egressctl session" },
-                 { &eg_audit_options, "\n.Ss egressctl audit" },     { &eg_env_options, "\n.Ss egressctl env" },
-                 { &eg_status_options, "\n.Ss egressctl status" },   { &eg_trust_options, "\n.Ss egressctl trust" } };
+    } rows[] = { { &eg_run_options, "\n.Ss egressctl run" },
+                 { &eg_session_options, "\n.Ss egressctl session" },
+                 { &eg_audit_options, "\n.Ss egressctl audit" },
+                 { &eg_env_options, "\n.Ss egressctl env" },
+                 { &eg_status_options, "\n.Ss egressctl status" },
+                 { &eg_trust_options, "\n.Ss egressctl trust" } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check(rows[i].o, "egressctl.1", rows[i].head);
 }
 
 Test(cmd_docs, synopses_name_no_option_that_is_not_built)
 {
-    static const struct eg_cmd_options *const all[] = { &eg_run_options,    &eg_session_options, &eg_audit_options,
-                                                        &eg_env_options,    &eg_status_options,  &eg_trust_options };
+    static const struct eg_cmd_options *const all[] = { &eg_run_options,    &eg_session_options,
+                                                        &eg_audit_options,  &eg_env_options,
+                                                        &eg_status_options, &eg_trust_options };
     char *text = section(page("egressctl.1"), "\n.Sh SYNOPSIS"), flag[80];
     unsigned seen = 0;
     for (const char *at = text; (at = strstr(at, "Fl ")); at += 3) {

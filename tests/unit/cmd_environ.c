@@ -1,4 +1,5 @@
-/* cmd_environ.c - the copy of the environment outlives the original, is not inherited, and the original's bytes are gone. */
+/* cmd_environ.c - the copy of the environment outlives the original, is not inherited, and the
+ * original's bytes are gone. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -12,7 +13,8 @@
 
 extern char **environ;
 
-/* Does /proc/self/environ hold it? It shows the bytes that exec put there, so the test execs itself no further: it looks for what this process was given. */
+/* Does /proc/self/environ hold it? It shows the bytes that exec put there, so the test execs
+ * itself no further: it looks for what this process was given. */
 static bool in_proc(const char *needle)
 {
     static char text[1 << 20];
@@ -38,7 +40,8 @@ Test(cmd_environ, original_bytes_are_overwritten_and_the_copy_stays)
     eg_environ_wipe_own();
     cr_assert(!in_proc(wanted));
     cr_assert_eq(first[0], 0);
-    cr_assert_null(memmem(old, 15, "hunter2", 7), "the bytes of a variable that was set later are gone too");
+    cr_assert_null(memmem(old, 15, "hunter2", 7),
+                   "the bytes of a variable that was set later are gone too");
     cr_assert_null(getenv("EG_SECRET"));
     cr_assert_str_eq(eg_environ_get(e, "EG_SECRET"), "hunter2-hunter2");
     cr_assert_not_null(getenv("PATH"), "what libraries need is set again");
@@ -69,7 +72,8 @@ Test(cmd_environ, forked_process_does_not_have_the_copy)
     cr_assert_eq(eg_environ_take(&e), EG_OK);
     const char *value = eg_environ_get(e, "EG_SECRET");
     pid_t pid = fork();
-    if (pid == 0) { /* a page that is not there: the write fails with EFAULT, where reading it would end us */
+    /* a page that is not there: the write fails with EFAULT, where reading it would end us */
+    if (pid == 0) {
         int fd = open("/dev/null", O_WRONLY);
         int pipe_fds[2];
         if (fd < 0 || pipe(pipe_fds) < 0)

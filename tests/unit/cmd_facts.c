@@ -1,4 +1,5 @@
-/* cmd_facts.c - what workers are told of the machine, its encoding, and the memory files that carry it. */
+/* cmd_facts.c - what workers are told of the machine, its encoding, and the memory files that
+ * carry it. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -43,9 +44,11 @@ Test(cmd_facts, name_servers_of_resolv_conf)
 {
     struct eg_sockaddr s[4];
     char text[64];
-    static const char conf[] = "# nameserver 9.9.9.9\nsearch x\nnameserver 127.0.0.53\n nameserver 1.1.1.1\n"
-                               "nameserver\t2001:db8::1 # comment\nnameserver fe80::1%eth0\nnameserver 10.0.0.1\r\n"
-                               "nameservers 8.8.8.8\nnameserver\nnameserver 0x7f.1\nnameserver 10.0.0.2\nnameserver 10.0.0.3";
+    static const char conf[] =
+        "# nameserver 9.9.9.9\nsearch x\nnameserver 127.0.0.53\n nameserver 1.1.1.1\n"
+        "nameserver\t2001:db8::1 # comment\nnameserver fe80::1%eth0\nnameserver 10.0.0.1\r\n"
+        "nameservers 8.8.8.8\nnameserver\nnameserver 0x7f.1\nnameserver 10.0.0.2\nnameserver "
+        "10.0.0.3";
     cr_assert_eq(eg_facts_servers(eg_slice_str(conf), s), 4);
     cr_assert_str_eq(eg_addr_format(&s[0].addr, text, sizeof text), "127.0.0.53");
     cr_assert_str_eq(eg_addr_format(&s[1].addr, text, sizeof text), "2001:db8::1");
@@ -60,8 +63,10 @@ Test(cmd_facts, gathered_facts_come_back)
     struct eg_facts facts;
     struct eg_buf b;
     eg_buf_init(&b, EG_FACTS_MAX);
-    struct eg_facts_paths paths = { .ca_file = put(0, "ca.pem", "PEM"), .hosts = put(1, "hosts", "127.0.0.1 localhost\n"),
-                                    .resolv_conf = put(2, "resolv.conf", "nameserver 127.0.0.9\n") };
+    struct eg_facts_paths paths = { .ca_file = put(0, "ca.pem", "PEM"),
+                                    .hosts = put(1, "hosts", "127.0.0.1 localhost\n"),
+                                    .resolv_conf =
+                                        put(2, "resolv.conf", "nameserver 127.0.0.9\n") };
     cr_assert_eq(eg_facts_gather(&paths, &b, NULL), EG_OK);
     cr_assert_eq(eg_facts_decode(b.data, b.len, &facts), EG_OK);
     cr_assert(eg_slice_eq(eg_slice_trim(facts.hosts_text), EG_SLICE("127.0.0.1 localhost\n")));
@@ -83,7 +88,8 @@ Test(cmd_facts, certificate_folder_is_read_by_its_hash_names)
     cr_assert_eq(eg_facts_gather(&paths, &b, NULL), EG_OK);
     cr_assert_eq(eg_facts_decode(b.data, b.len, &facts), EG_OK);
     struct eg_slice pem = facts.system_ca_pem;
-    cr_assert(memmem(pem.p, pem.n, "ONE", 3) && memmem(pem.p, pem.n, "TWO", 3) && !memmem(pem.p, pem.n, "NOT", 3));
+    cr_assert(memmem(pem.p, pem.n, "ONE", 3) && memmem(pem.p, pem.n, "TWO", 3) &&
+              !memmem(pem.p, pem.n, "NOT", 3));
     eg_buf_done(&b);
 }
 
@@ -108,7 +114,8 @@ Test(cmd_facts, broken_encodings_are_refused)
     struct eg_facts facts;
     struct eg_buf b;
     eg_buf_init(&b, EG_FACTS_MAX);
-    struct eg_facts_paths paths = { .hosts = put(0, "hosts", "x"), .resolv_conf = put(1, "r", "nameserver 1.2.3.4") };
+    struct eg_facts_paths paths = { .hosts = put(0, "hosts", "x"),
+                                    .resolv_conf = put(1, "r", "nameserver 1.2.3.4") };
     cr_assert_eq(eg_facts_gather(&paths, &b, NULL), EG_OK);
     unsigned bad = 0;
     for (size_t n = 0; n < b.len; n++) {
@@ -167,7 +174,8 @@ Test(cmd_facts, what_is_no_regular_file_is_not_read)
     eg_buf_init(&b, 100);
     snprintf(file_[0], sizeof file_[0], "%s/pipe", folder);
     cr_assert_eq(mkfifo(file_[0], 0600), 0);
-    cr_assert_eq(eg_file_read(file_[0], &b, NULL, NULL), EG_INVALID, "and it does not wait for a writer");
+    cr_assert_eq(eg_file_read(file_[0], &b, NULL, NULL), EG_INVALID,
+                 "and it does not wait for a writer");
     cr_assert_eq(eg_file_read(folder, &b, NULL, NULL), EG_INVALID);
     eg_buf_done(&b);
 }
@@ -185,8 +193,10 @@ Test(cmd_facts, token_file_takes_the_place_of_a_stale_one_of_ours_only)
     put(1, "target", "precious");
     snprintf(file_[2], sizeof file_[2], "%s/link", folder);
     cr_assert_eq(symlink(file_[1], file_[2]), 0);
-    cr_assert_eq(eg_file_create(file_[2], true, &fd, NULL), EG_EXISTS, "a link is not ours to remove");
+    cr_assert_eq(eg_file_create(file_[2], true, &fd, NULL), EG_EXISTS,
+                 "a link is not ours to remove");
     snprintf(file_[3], sizeof file_[3], "%s/hard", folder);
     cr_assert_eq(link(file_[1], file_[3]), 0);
-    cr_assert_eq(eg_file_create(file_[3], true, &fd, NULL), EG_EXISTS, "nor a file with another name");
+    cr_assert_eq(eg_file_create(file_[3], true, &fd, NULL), EG_EXISTS,
+                 "nor a file with another name");
 }

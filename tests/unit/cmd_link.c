@@ -1,5 +1,6 @@
-/* cmd_link.c - packets between supervisor and worker: every one that is not exactly what encode makes is refused, queues are bounded, and a
- * worker that sends what it should not ends its link. */
+/* cmd_link.c - packets between supervisor and worker: every one that is not exactly what encode
+ * makes is refused, queues are bounded, and a worker that sends what it should not ends its
+ * link. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -22,7 +23,8 @@ static bool closed, close_in_callback, keep_fd;
 static enum eg_status closed_why;
 static int kept = -1;
 
-static void on_message(struct eg_link *l, const struct eg_link_message *m, int *fds, unsigned fd_count)
+static void on_message(struct eg_link *l, const struct eg_link_message *m, int *fds,
+                       unsigned fd_count)
 {
     messages++;
     last_kind = m->kind;
@@ -86,15 +88,23 @@ TestSuite(cmd_link, .init = setup, .fini = teardown);
 Test(cmd_link, message_keeps_every_member)
 {
     struct eg_buf b;
-    struct eg_link_message out = { .kind = EG_LINK_SESSION_PUT, .generation = 7, .status = EG_TLS_NAME, .flag = true,
-                                   .at = { { 4, { 127, 0, 0, 1 } }, 3128 }, .when_us = 12345678901234, .a = EG_SLICE("id"),
-                                   .b = EG_SLICE("with\0nul"), .c = EG_SLICE("token"), .pair_count = 2,
+    struct eg_link_message out = { .kind = EG_LINK_SESSION_PUT,
+                                   .generation = 7,
+                                   .status = EG_TLS_NAME,
+                                   .flag = true,
+                                   .at = { { 4, { 127, 0, 0, 1 } }, 3128 },
+                                   .when_us = 12345678901234,
+                                   .a = EG_SLICE("id"),
+                                   .b = EG_SLICE("with\0nul"),
+                                   .c = EG_SLICE("token"),
+                                   .pair_count = 2,
                                    .pairs = { { "openai", "sk-1" }, { "x", "" } } };
     struct eg_link_message in;
     encode(&out, &b);
     cr_assert_eq(eg_link_decode(eg_buf_slice(&b), &in), EG_OK);
     cr_assert(in.kind == out.kind && in.generation == 7 && in.status == EG_TLS_NAME && in.flag);
-    cr_assert(in.at.port == 3128 && eg_addr_eq(&in.at.addr, &out.at.addr) && in.when_us == out.when_us);
+    cr_assert(in.at.port == 3128 && eg_addr_eq(&in.at.addr, &out.at.addr) &&
+              in.when_us == out.when_us);
     cr_assert(eg_slice_eq(in.a, out.a) && eg_slice_eq(in.b, out.b) && eg_slice_eq(in.c, out.c));
     cr_assert_eq(in.pair_count, 2);
     cr_assert_str_eq(in.pairs[0].service, "openai");
@@ -106,7 +116,9 @@ Test(cmd_link, message_keeps_every_member)
 Test(cmd_link, statistics_travel)
 {
     struct eg_buf b;
-    struct eg_link_message out = { .kind = EG_LINK_STATS, .stats = { .connections = 9, .tls_resumed = 3 } }, in;
+    struct eg_link_message out = { .kind = EG_LINK_STATS,
+                                   .stats = { .connections = 9, .tls_resumed = 3 } },
+                           in;
     encode(&out, &b);
     cr_assert_eq(eg_link_decode(eg_buf_slice(&b), &in), EG_OK);
     cr_assert(in.stats.connections == 9 && in.stats.tls_resumed == 3);
@@ -116,7 +128,11 @@ Test(cmd_link, statistics_travel)
 Test(cmd_link, every_shorter_and_longer_packet_is_refused)
 {
     struct eg_buf b;
-    struct eg_link_message out = { .kind = EG_LINK_SESSION_PUT, .a = EG_SLICE("id"), .pair_count = 1, .pairs = { { "s", "p" } } }, in;
+    struct eg_link_message out = { .kind = EG_LINK_SESSION_PUT,
+                                   .a = EG_SLICE("id"),
+                                   .pair_count = 1,
+                                   .pairs = { { "s", "p" } } },
+                           in;
     encode(&out, &b);
     for (size_t n = 0; n < b.len; n++) {
         char *copy = malloc(n ? n : 1); /* exactly so long: the sanitizer sees a read behind it */
@@ -132,7 +148,12 @@ Test(cmd_link, every_shorter_and_longer_packet_is_refused)
 Test(cmd_link, any_changed_byte_is_refused_or_harmless)
 {
     struct eg_buf b;
-    struct eg_link_message out = { .kind = EG_LINK_REFUSED, .status = EG_IO, .a = EG_SLICE("why"), .pair_count = 1, .pairs = { { "s", "p" } } }, in;
+    struct eg_link_message out = { .kind = EG_LINK_REFUSED,
+                                   .status = EG_IO,
+                                   .a = EG_SLICE("why"),
+                                   .pair_count = 1,
+                                   .pairs = { { "s", "p" } } },
+                           in;
     encode(&out, &b);
     for (size_t i = 0; i < b.len; i++)
         for (int bit = 0; bit < 8; bit++) {
@@ -165,7 +186,8 @@ Test(cmd_link, largest_session_fits_into_a_packet)
         out.pairs[i] = (struct eg_session_phantom){ service, phantom };
     open_link(EG_LINK_TO_WORKER_MAX, 0);
     struct eg_link other = { .message = on_message, .closed = on_closed };
-    cr_assert_eq(eg_link_open(&other, loop, dup(pair[1]), EG_LINK_TO_WORKER_MAX, 0, 1 << 20, NULL), EG_OK);
+    cr_assert_eq(eg_link_open(&other, loop, dup(pair[1]), EG_LINK_TO_WORKER_MAX, 0, 1 << 20, NULL),
+                 EG_OK);
     cr_assert_eq(eg_link_send(&link_, &out, NULL, 0, NULL), EG_OK);
     tick(2);
     cr_assert_eq(messages, 1);
@@ -245,7 +267,8 @@ Test(cmd_link, descriptors_go_along_and_the_rest_is_closed)
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC), fds[2] = { null, null };
     struct eg_link other = { .message = on_message, .closed = on_closed };
     open_link(EG_LINK_FROM_WORKER_MAX, 0);
-    cr_assert_eq(eg_link_open(&other, loop, dup(pair[1]), EG_LINK_TO_WORKER_MAX, 2, 1 << 20, NULL), EG_OK);
+    cr_assert_eq(eg_link_open(&other, loop, dup(pair[1]), EG_LINK_TO_WORKER_MAX, 2, 1 << 20, NULL),
+                 EG_OK);
     keep_fd = true;
     cr_assert_eq(eg_link_send(&link_, &m, fds, 2, NULL), EG_OK);
     tick(2);
@@ -270,7 +293,8 @@ Test(cmd_link, queue_keeps_order_and_descriptors_when_the_other_side_is_slow)
     cr_assert(link_.queued > 0, "the socket took all: the test shows nothing");
     close(null); /* queued ones were duplicated */
     struct eg_link other = { .message = on_message, .closed = on_closed };
-    cr_assert_eq(eg_link_open(&other, loop, dup(pair[1]), EG_LINK_TO_WORKER_MAX, 1, 1 << 20, NULL), EG_OK);
+    cr_assert_eq(eg_link_open(&other, loop, dup(pair[1]), EG_LINK_TO_WORKER_MAX, 1, 1 << 20, NULL),
+                 EG_OK);
     for (int i = 0; i < COUNT && messages < COUNT; i++)
         tick(1);
     cr_assert_eq(messages, COUNT);
@@ -283,7 +307,9 @@ Test(cmd_link, queue_keeps_order_and_descriptors_when_the_other_side_is_slow)
 Test(cmd_link, full_queue_is_an_error_and_not_memory)
 {
     static char big[EG_CREDENTIAL_MAX];
-    struct eg_link_message m = { .kind = EG_LINK_CREDENTIAL, .a = EG_SLICE("x"), .b = eg_slice(big, sizeof big) };
+    struct eg_link_message m = { .kind = EG_LINK_CREDENTIAL,
+                                 .a = EG_SLICE("x"),
+                                 .b = eg_slice(big, sizeof big) };
     enum eg_status status = EG_OK;
     open_link(EG_LINK_FROM_WORKER_MAX, 0);
     for (int i = 0; i < 1000 && status == EG_OK; i++)

@@ -9,7 +9,8 @@
 #include "cmd/commands.h"
 #include "cmd/daemon.h"
 
-static int parse(const struct eg_cmd_options *o, int argc, const char *const *argv, struct eg_cmd_given *g, unsigned *n, int *at)
+static int parse(const struct eg_cmd_options *o, int argc, const char *const *argv,
+                 struct eg_cmd_given *g, unsigned *n, int *at)
 {
     char *copy[16];
     for (int i = 0; i < argc; i++)
@@ -20,7 +21,8 @@ static int parse(const struct eg_cmd_options *o, int argc, const char *const *ar
 
 Test(cmd_options, values_are_found_by_their_long_name, .init = cr_redirect_stderr)
 {
-    static const char *const argv[] = { "egressd", "-p", "a.yaml", "--workers=3", "-p", "b.yaml", "--no-splice" };
+    static const char *const argv[] = { "egressd", "-p",     "a.yaml",     "--workers=3",
+                                        "-p",      "b.yaml", "--no-splice" };
     struct eg_cmd_given g[8];
     unsigned n;
     int at;
@@ -34,18 +36,23 @@ Test(cmd_options, values_are_found_by_their_long_name, .init = cr_redirect_stder
 
 Test(cmd_options, usage_errors_are_2, .init = cr_redirect_stderr)
 {
-    static const char *const bad[][3] = { { "egressd", "--nothing", NULL }, { "egressd", "-z", NULL }, { "egressd", "--policy", NULL },
-                                          { "egressd", "-p", NULL }, { "egressd", "--no-splice=1", NULL } };
+    static const char *const bad[][3] = { { "egressd", "--nothing", NULL },
+                                          { "egressd", "-z", NULL },
+                                          { "egressd", "--policy", NULL },
+                                          { "egressd", "-p", NULL },
+                                          { "egressd", "--no-splice=1", NULL } };
     struct eg_cmd_given g[8];
     unsigned n;
     int at;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        cr_assert_eq(parse(&eg_egressd_options, 2, bad[i], g, &n, &at), EG_EXIT_USAGE, "%s", bad[i][1]);
+        cr_assert_eq(parse(&eg_egressd_options, 2, bad[i], g, &n, &at), EG_EXIT_USAGE, "%s",
+                     bad[i][1]);
 }
 
 Test(cmd_options, what_follows_the_first_operand_is_left_alone)
 {
-    static const struct eg_cmd_option list[] = { { 'a', "all", NULL, "x" }, { 0, NULL, NULL, NULL } };
+    static const struct eg_cmd_option list[] = { { 'a', "all", NULL, "x" },
+                                                 { 0, NULL, NULL, NULL } };
     static const struct eg_cmd_options o = { "t", "CMD", "x", true, list };
     static const char *const argv[] = { "run", "-a", "ls", "-a", "--help" };
     struct eg_cmd_given g[8];
@@ -76,10 +83,13 @@ Test(cmd_options, durations)
     static const struct {
         const char *text;
         uint64_t seconds; /* 0: refused */
-    } rows[] = { { "1", 1 },       { "90s", 90 },   { "15m", 900 },  { "8h", 28800 }, { "7d", 604800 }, { "365d", 31536000 },
-                 { "0", 0 },       { "0s", 0 },     { "366d", 0 },   { "", 0 },       { "s", 0 },       { "-1", 0 },
-                 { "1.5h", 0 },    { "1h30m", 0 },  { "1 h", 0 },    { " 1h", 0 },    { "1w", 0 },      { "9999999999s", 0 },
-                 { "999999999d", 0 }, { "0x10", 0 }, { "1sx", 0 } };
+    } rows[] = { { "1", 1 },          { "90s", 90 },    { "15m", 900 },
+                 { "8h", 28800 },     { "7d", 604800 }, { "365d", 31536000 },
+                 { "0", 0 },          { "0s", 0 },      { "366d", 0 },
+                 { "", 0 },           { "s", 0 },       { "-1", 0 },
+                 { "1.5h", 0 },       { "1h30m", 0 },   { "1 h", 0 },
+                 { " 1h", 0 },        { "1w", 0 },      { "9999999999s", 0 },
+                 { "999999999d", 0 }, { "0x10", 0 },    { "1sx", 0 } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         uint64_t s = 0;
         cr_assert_eq(eg_cmd_duration(rows[i].text, &s), rows[i].seconds != 0, "%s", rows[i].text);
@@ -92,11 +102,27 @@ Test(cmd_options, only_loopback_is_listened_on)
     static const struct {
         const char *text;
         int port; /* -1: refused */
-    } rows[] = { { "127.0.0.1:0", 0 }, { "127.0.0.1:3128", 3128 }, { "127.1.2.3:80", 80 }, { "[::1]:65535", 65535 },
-                 { "0.0.0.0:80", -1 }, { "10.0.0.1:80", -1 }, { "[::]:80", -1 }, { "[2001:db8::1]:80", -1 },
-                 { "[::ffff:127.0.0.1]:80", -1 }, { "localhost:80", -1 }, { "127.1:80", -1 }, { "127.0.0.1", -1 },
-                 { "127.0.0.1:", -1 }, { "127.0.0.1:65536", -1 }, { "127.0.0.1:-1", -1 }, { "127.0.0.1:80x", -1 },
-                 { "::1:80", -1 }, { "[127.0.0.1]:80", -1 }, { ":80", -1 }, { "", -1 }, { "80", -1 } };
+    } rows[] = { { "127.0.0.1:0", 0 },
+                 { "127.0.0.1:3128", 3128 },
+                 { "127.1.2.3:80", 80 },
+                 { "[::1]:65535", 65535 },
+                 { "0.0.0.0:80", -1 },
+                 { "10.0.0.1:80", -1 },
+                 { "[::]:80", -1 },
+                 { "[2001:db8::1]:80", -1 },
+                 { "[::ffff:127.0.0.1]:80", -1 },
+                 { "localhost:80", -1 },
+                 { "127.1:80", -1 },
+                 { "127.0.0.1", -1 },
+                 { "127.0.0.1:", -1 },
+                 { "127.0.0.1:65536", -1 },
+                 { "127.0.0.1:-1", -1 },
+                 { "127.0.0.1:80x", -1 },
+                 { "::1:80", -1 },
+                 { "[127.0.0.1]:80", -1 },
+                 { ":80", -1 },
+                 { "", -1 },
+                 { "80", -1 } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct eg_sockaddr at = { 0 };
         cr_assert_eq(eg_daemon_listen(rows[i].text, &at), rows[i].port >= 0, "%s", rows[i].text);

@@ -1,5 +1,5 @@
-/* cmd_supervisor.c - the supervisor with real workers, in a process of its own; the test speaks to it as egressctl does. What is waited for is an
- * answer or an event, never a time. */
+/* cmd_supervisor.c - the supervisor with real workers, in a process of its own; the test speaks
+ * to it as egressctl does. What is waited for is an answer or an event, never a time. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -30,7 +30,8 @@ static int origin = -1;
 static uint16_t origin_port;
 static struct eg_ctl_client *client;
 static bool own_hosts;
-static const char *drain = "200ms"; /* the test's origin never closes: a drain always takes its whole time */
+/* the test's origin never closes: a drain always takes its whole time */
+static const char *drain = "200ms";
 
 static void put(const char *path, const char *text, mode_t mode)
 {
@@ -111,8 +112,14 @@ static _Noreturn void serve(unsigned workers, int ready)
     int fd = open(errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dup2(fd, 2);
     struct eg_policy_source source = { policy, EG_LAYER_COMMAND, true };
-    struct eg_supervisor_options o = { .policies = &source, .policy_count = 1, .workers = workers, .control_path = control,
-                                       .token_file = token_file, .listen_fd = -1, .splice = true, .default_session = true,
+    struct eg_supervisor_options o = { .policies = &source,
+                                       .policy_count = 1,
+                                       .workers = workers,
+                                       .control_path = control,
+                                       .token_file = token_file,
+                                       .listen_fd = -1,
+                                       .splice = true,
+                                       .default_session = true,
                                        .events_file = events };
     enum eg_status status = eg_environ_take(&environment);
     eg_environ_wipe_own();
@@ -168,12 +175,15 @@ static json_t *ask(json_t *request)
     return reply;
 }
 
-/* Follows the audit until an event with that reason and, if given, kind; false when it does not come. *after: from there on, moved behind it. */
+/* Follows the audit until an event with that reason and, if given, kind; false when it does not
+ * come. *after: from there on, moved behind it. */
 static bool await(const char *reason, const char *kind, uint64_t *after)
 {
     struct eg_ctl_client *c = NULL;
     bool found = false;
-    json_t *request = json_pack("{s:s,s:b,s:I}", "op", "audit", "follow", 1, "after", (json_int_t)*after), *reply = NULL;
+    json_t *request =
+               json_pack("{s:s,s:b,s:I}", "op", "audit", "follow", 1, "after", (json_int_t)*after),
+           *reply = NULL;
     cr_assert_eq(eg_ctl_client_open(control, &c, NULL), EG_OK);
     cr_assert_eq(eg_ctl_client_send(c, request, NULL), EG_OK);
     json_decref(request);
@@ -193,7 +203,8 @@ static bool await(const char *reason, const char *kind, uint64_t *after)
 static long long worker_number(unsigned i, const char *key)
 {
     json_t *reply = ask(json_pack("{s:s}", "op", "status"));
-    const json_t *w = json_array_get(json_object_get(json_object_get(reply, "status"), "workers"), i);
+    const json_t *w =
+        json_array_get(json_object_get(json_object_get(reply, "status"), "workers"), i);
     long long n = (long long)json_integer_value(json_object_get(w, key));
     json_decref(reply);
     return n;
@@ -202,18 +213,21 @@ static long long worker_number(unsigned i, const char *key)
 static bool worker_ready(unsigned i)
 {
     json_t *reply = ask(json_pack("{s:s}", "op", "status"));
-    const json_t *w = json_array_get(json_object_get(json_object_get(reply, "status"), "workers"), i);
+    const json_t *w =
+        json_array_get(json_object_get(json_object_get(reply, "status"), "workers"), i);
     bool ready = strcmp(eg_ctl_text(w, "state"), "ready") == 0;
     json_decref(reply);
     return ready;
 }
 
-/* A tunnel to the origin with that token; the client's descriptor, or -1; answer holds the status line. */
+/* A tunnel to the origin with that token; the client's descriptor, or -1; answer holds the
+ * status line. */
 static int tunnel(const char *token, char answer[256])
 {
     char request[512], plain[80], basic[160];
     json_t *reply = ask(json_pack("{s:s}", "op", "status"));
-    const json_t *l = json_array_get(json_object_get(json_object_get(reply, "status"), "listeners"), 0);
+    const json_t *l =
+        json_array_get(json_object_get(json_object_get(reply, "status"), "listeners"), 0);
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     at.sin_port = htons((uint16_t)json_integer_value(json_object_get(l, "port")));
     json_decref(reply);
@@ -222,8 +236,11 @@ static int tunnel(const char *token, char answer[256])
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     cr_assert_eq(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
     snprintf(plain, sizeof plain, "u:%s", token);
-    sodium_bin2base64(basic, sizeof basic, (const unsigned char *)plain, strlen(plain), sodium_base64_VARIANT_ORIGINAL);
-    int n = snprintf(request, sizeof request, "CONNECT 127.0.0.1:%u HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nProxy-Authorization: Basic %s\r\n\r\n",
+    sodium_bin2base64(basic, sizeof basic, (const unsigned char *)plain, strlen(plain),
+                      sodium_base64_VARIANT_ORIGINAL);
+    int n = snprintf(request, sizeof request,
+                     "CONNECT 127.0.0.1:%u HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nProxy-Authorization: "
+                     "Basic %s\r\n\r\n",
                      origin_port, origin_port, basic);
     cr_assert_eq(send(fd, request, (size_t)n, MSG_NOSIGNAL), n);
     ssize_t got = recv(fd, answer, 255, 0);
@@ -393,7 +410,8 @@ Test(cmd_supervisor, changed_hosts_file_is_a_reload_that_reads_no_policy)
     put(path, "127.0.0.1 localhost\n", 0644);
     put_policy("");
     cr_assert_eq(start(1), EG_OK);
-    cr_assert(worker_ready(0)); /* a client that has asked once may be silent for longer than this takes */
+    /* a client that has asked once may be silent for longer than this takes */
+    cr_assert(worker_ready(0));
     put(policy, "egress: 1\nbogus: 1\n", 0600);
     put(path, "127.0.0.1 localhost other\n", 0644);
     cr_assert(await("reloaded", "system", &after));
@@ -414,7 +432,8 @@ static void put_service(void)
 {
     char more[512];
     snprintf(more, sizeof more,
-             "services:\n  api: {upstream: \"https://api.example\", credential: api, shape: {prefix: \"sk-\"}}\n"
+             "services:\n  api: {upstream: \"https://api.example\", credential: api, shape: "
+             "{prefix: \"sk-\"}}\n"
              "credentials:\n  api: {from: \"file:%s/key\", hosts: [api.example]}\n",
              folder);
     put_policy(more);

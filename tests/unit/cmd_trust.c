@@ -1,4 +1,5 @@
-/* cmd_trust.c - the trust file: what is trusted, what stops being trusted, and who may have written it. */
+/* cmd_trust.c - the trust file: what is trusted, what stops being trusted, and who may have
+ * written it. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <sodium.h>

@@ -1,4 +1,5 @@
-/* cmd_view.c - events as rows for people: nothing that a child wrote reaches the terminal as it is. */
+/* cmd_view.c - events as rows for people: nothing that a child wrote reaches the terminal as it
+ * is. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,9 +17,17 @@ static enum eg_status collect(void *ctx, struct eg_slice line)
 
 static struct egress_event decision(uint64_t id, bool allowed)
 {
-    struct egress_event e = { .seq = id, .id = id, .kind = EGRESS_EVENT_DECISION, .via = EGRESS_VIA_TUNNEL, .allowed = allowed,
-                              .reason = allowed ? EG_OK : EG_HOST_NOT_ALLOWED, .port = 443, .session = "default",
-                              .host = "api.example.com", .method = "CONNECT", .wall_us = 1700000000000000 };
+    struct egress_event e = { .seq = id,
+                              .id = id,
+                              .kind = EGRESS_EVENT_DECISION,
+                              .via = EGRESS_VIA_TUNNEL,
+                              .allowed = allowed,
+                              .reason = allowed ? EG_OK : EG_HOST_NOT_ALLOWED,
+                              .port = 443,
+                              .session = "default",
+                              .host = "api.example.com",
+                              .method = "CONNECT",
+                              .wall_us = 1700000000000000 };
     return e;
 }
 
@@ -35,7 +44,8 @@ Test(cmd_view, row_says_what_was_decided)
 {
     struct egress_event e = decision(1, false);
     row(&e, false);
-    cr_assert(strstr(text, "deny") && strstr(text, "CONNECT api.example.com:443") && strstr(text, "host_not_allowed"));
+    cr_assert(strstr(text, "deny") && strstr(text, "CONNECT api.example.com:443") &&
+              strstr(text, "host_not_allowed"));
     cr_assert_null(strchr(text, 033));
     row(&e, true);
     cr_assert_not_null(strchr(text, 033));

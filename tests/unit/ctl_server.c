@@ -1,4 +1,5 @@
-/* ctl_server.c - the control socket against clients of every kind, and its place in the file system. Server and clients share one loop: nothing waits. */
+/* ctl_server.c - the control socket against clients of every kind, and its place in the file
+ * system. Server and clients share one loop: nothing waits. */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -24,15 +25,19 @@ static unsigned streams_open, streams_done;
 static uint64_t stream_length; /* messages of a stream; UINT64_MAX: for ever */
 static bool stream_quiet;
 
-static enum eg_status op_echo(void *ctx, const json_t *request, struct eg_ctl_answer *answer, struct eg_err *err)
+static enum eg_status op_echo(void *ctx, const json_t *request, struct eg_ctl_answer *answer,
+                              struct eg_err *err)
 {
     (void)ctx;
     (void)err;
-    answer->reply = json_pack("{s:O}", "echo", json_object_get(request, "n") ? json_object_get(request, "n") : json_null());
+    answer->reply =
+        json_pack("{s:O}", "echo",
+                  json_object_get(request, "n") ? json_object_get(request, "n") : json_null());
     return answer->reply ? EG_OK : EG_NOMEM;
 }
 
-static enum eg_status op_fail(void *ctx, const json_t *request, struct eg_ctl_answer *answer, struct eg_err *err)
+static enum eg_status op_fail(void *ctx, const json_t *request, struct eg_ctl_answer *answer,
+                              struct eg_err *err)
 {
     (void)ctx;
     (void)request;
@@ -40,7 +45,8 @@ static enum eg_status op_fail(void *ctx, const json_t *request, struct eg_ctl_an
     return eg_err_set(err, EG_NOT_FOUND, "test", 0, "not here");
 }
 
-static enum eg_status op_big(void *ctx, const json_t *request, struct eg_ctl_answer *answer, struct eg_err *err)
+static enum eg_status op_big(void *ctx, const json_t *request, struct eg_ctl_answer *answer,
+                             struct eg_err *err)
 {
     (void)ctx;
     (void)request;
@@ -60,7 +66,8 @@ static enum eg_status next(void *stream, json_t **ret)
         return EG_AGAIN;
     if (*at >= stream_length)
         return EG_EOF;
-    *ret = json_pack("{s:I,s:s}", "at", (json_int_t)(*at)++, "pad", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    *ret = json_pack("{s:I,s:s}", "at", (json_int_t)(*at)++, "pad",
+                     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
     return EG_OK;
 }
 
@@ -70,23 +77,30 @@ static void done(void *stream)
     streams_done++;
 }
 
-static enum eg_status op_stream(void *ctx, const json_t *request, struct eg_ctl_answer *answer, struct eg_err *err)
+static enum eg_status op_stream(void *ctx, const json_t *request, struct eg_ctl_answer *answer,
+                                struct eg_err *err)
 {
     (void)ctx;
     (void)request;
     (void)err;
     streams_open++;
-    *answer = (struct eg_ctl_answer){ .next = next, .done = done, .stream = calloc(1, sizeof(uint64_t)) };
+    *answer =
+        (struct eg_ctl_answer){ .next = next, .done = done, .stream = calloc(1, sizeof(uint64_t)) };
     return EG_OK;
 }
 
 static const struct eg_ctl_handler handlers[] = {
-    { "echo", op_echo }, { "fail", op_fail }, { "big", op_big }, { "stream", op_stream }, { NULL, NULL },
+    { "echo", op_echo },     { "fail", op_fail }, { "big", op_big },
+    { "stream", op_stream }, { NULL, NULL },
 };
 
 static enum eg_status open_server(uint32_t request_ms, uint32_t idle_ms, struct eg_err *err)
 {
-    struct eg_ctl_config config = { .loop = loop, .path = path, .handlers = handlers, .request_ms = request_ms, .idle_ms = idle_ms };
+    struct eg_ctl_config config = { .loop = loop,
+                                    .path = path,
+                                    .handlers = handlers,
+                                    .request_ms = request_ms,
+                                    .idle_ms = idle_ms };
     return eg_ctl_server_new(&config, &server, err);
 }
 
@@ -259,7 +273,8 @@ Test(ctl_server, answers_in_order_and_keeps_the_connection)
 
 Test(ctl_server, first_message_must_carry_the_version)
 {
-    static const char *const bad[] = { "{\"op\":\"echo\"}", "{\"v\":2,\"op\":\"echo\"}", "{\"v\":\"1\",\"op\":\"echo\"}" };
+    static const char *const bad[] = { "{\"op\":\"echo\"}", "{\"v\":2,\"op\":\"echo\"}",
+                                       "{\"v\":\"1\",\"op\":\"echo\"}" };
     cr_assert_eq(open_server(0, 0, NULL), EG_OK);
     for (int i = 0; i < 3; i++) {
         struct eg_buf in;

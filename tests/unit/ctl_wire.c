@@ -128,7 +128,8 @@ Test(ctl, wire_survives_deep_nesting)
 
 Test(ctl, text_members_hold_no_nul)
 {
-    json_t *o = json_loads("{\"a\":\"x\\u0000y\",\"b\":\"x\",\"c\":3,\"d\":-1}", JSON_ALLOW_NUL, NULL);
+    json_t *o =
+        json_loads("{\"a\":\"x\\u0000y\",\"b\":\"x\",\"c\":3,\"d\":-1}", JSON_ALLOW_NUL, NULL);
     uint64_t n = 0;
     cr_assert_null(eg_ctl_text(o, "a"));
     cr_assert_str_eq(eg_ctl_text(o, "b"), "x");

@@ -96,7 +96,7 @@ static void timed_out(struct eg_flow *f, enum eg_status reason)
         eg_flow_kill(f, reason);
         return;
     }
-    (void)eg_refuse(f, reason, false, NULL);
+    (void)eg_refuse(f, reason, true, NULL); /* kept only if its request was read */
     eg_flow_wake(f);
 }
 

@@ -25,8 +25,8 @@ struct eg_block_addr {
 
 /* What rules name: an exact name, the names below one, or a prefix of addresses. All rules on it are neighbours, deny first. */
 struct eg_block_target {
-    uint32_t kind;                /* enum eg_pattern_kind */
-    struct eg_block_text key;     /* host; or family, bits and the 16 octets of the address */
+    uint32_t kind;            /* enum eg_pattern_kind */
+    struct eg_block_text key; /* host; or family, bits and the 16 octets of the address */
     struct eg_block_range rules;
     struct eg_block_text allowed; /* "https on 443, http on 80"; empty: no allow rule */
 };
@@ -50,7 +50,8 @@ struct eg_block_service {
     struct eg_block_text name, route, base_path, credential;
     struct eg_block_addr upstream;
     struct eg_block_range accept, write, strip, keys;
-    struct eg_block_text env_base_url, env_base_path, shape_prefix, ca_pem, client_cert_pem, client_key_pem, server_name, rule;
+    struct eg_block_text env_base_url, env_base_path, shape_prefix, ca_pem, client_cert_pem,
+        client_key_pem, server_name, rule;
     uint32_t shape_length, padding;
 };
 
@@ -73,7 +74,8 @@ struct eg_block_listen {
 struct eg_block_settings {
     struct eg_block_addr dns[4], proxy;
     uint32_t dns_count, audit_capacity;
-    uint8_t ca_system, via, audit_strict, audit_destinations, has_proxy, proxy_resolve_local, allow_metadata, padding;
+    uint8_t ca_system, via, audit_strict, audit_destinations, has_proxy, proxy_resolve_local,
+        allow_metadata, padding;
     struct eg_block_text name, file, ca_pem, audit_file, proxy_credential;
 };
 
@@ -83,9 +85,9 @@ enum eg_block_section {
     EG_BLOCK_RULES,
     EG_BLOCK_PORTS, /* uint16_t */
     EG_BLOCK_SERVICES,
-    EG_BLOCK_SLOTS,  /* accepted */
+    EG_BLOCK_SLOTS, /* accepted */
     EG_BLOCK_WRITES,
-    EG_BLOCK_NAMES,  /* eg_block_text: strip and env keys */
+    EG_BLOCK_NAMES, /* eg_block_text: strip and env keys */
     EG_BLOCK_CREDENTIALS,
     EG_BLOCK_HOSTS,
     EG_BLOCK_LISTEN,
@@ -130,9 +132,11 @@ struct eg_policy {
 };
 
 /* Index into the hash for a key of a kind; the caller masks. */
-uint64_t eg_block_hash(const unsigned char key[16], enum eg_pattern_kind kind, struct eg_slice text);
+uint64_t eg_block_hash(const unsigned char key[16], enum eg_pattern_kind kind,
+                       struct eg_slice text);
 /* 18 bytes for a prefix; host bits are cleared. */
-void eg_block_prefix_key(const struct eg_addr *a, uint8_t bits, unsigned char out[EG_BLOCK_PREFIX_KEY]);
+void eg_block_prefix_key(const struct eg_addr *a, uint8_t bits,
+                         unsigned char out[EG_BLOCK_PREFIX_KEY]);
 static inline struct eg_slice eg_block_slice(const struct eg_policy *p, struct eg_block_text t)
 {
     return eg_slice(p->pool + t.offset, t.length);
@@ -143,12 +147,14 @@ static inline bool eg_block_bit(const uint8_t *bits, unsigned n)
 }
 
 /* Appends the block of the model to out. EG_NOMEM, EG_TOO_BIG. */
-enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out,
+                             struct eg_err *err) EG_MUST_USE;
 /* The hash of the meaning: no places, no order, no reasons, no names of files. */
 enum eg_status eg_block_meaning(struct eg_model *m, unsigned char id[32]) EG_MUST_USE;
 /* Warnings that need the whole policy: rules that a deny shadows, tunnels beside services. */
 void eg_policy_lint(struct eg_model *m, const struct eg_policy *p);
 /* Is there a deny rule that covers every flow the pattern and these ports could have? Its "file:line", or empty. */
-struct eg_slice eg_policy_covered(const struct eg_policy *p, const struct eg_pattern *to, const uint16_t *ports, unsigned count);
+struct eg_slice eg_policy_covered(const struct eg_policy *p, const struct eg_pattern *to,
+                                  const uint16_t *ports, unsigned count);
 
 #endif

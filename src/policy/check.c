@@ -8,7 +8,8 @@
 
 #include "policy/schema.h"
 
-const char eg_trust_fix[] = "after review, `egressctl trust FILE` trusts this very content; `--trust` trusts it for one run";
+const char eg_trust_fix[] = "after review, `egressctl trust FILE` trusts this very content; "
+                            "`--trust` trusts it for one run";
 
 enum { NAMES_MAX = 1000 };
 
@@ -38,14 +39,18 @@ static bool with_unit(struct eg_slice text, const struct unit *units, uint64_t *
 
 bool eg_check_duration(struct eg_slice text, uint64_t *ret)
 {
-    static const struct unit units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { NULL, 0 } };
+    static const struct unit units[] = {
+        { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { NULL, 0 }
+    };
     return with_unit(text, units, ret);
 }
 
 bool eg_check_size(struct eg_slice text, uint64_t *ret)
 {
-    static const struct unit units[] = { { "", 1 },           { "B", 1 },           { "KiB", 1ull << 10 },
-                                         { "MiB", 1ull << 20 }, { "GiB", 1ull << 30 }, { NULL, 0 } };
+    static const struct unit units[] = {
+        { "", 1 },  { "B", 1 }, { "KiB", 1ull << 10 }, { "MiB", 1ull << 20 }, { "GiB", 1ull << 30 },
+        { NULL, 0 }
+    };
     return with_unit(text, units, ret);
 }
 
@@ -100,7 +105,8 @@ static bool parse_scalar(struct eg_yaml *node, const struct eg_schema_key *key)
         node->number = eg_slice_eq(node->text, EG_SLICE("true"));
         return node->plain && (node->number || eg_slice_eq(node->text, EG_SLICE("false")));
     case EG_TYPE_NUMBER:
-        if (!node->plain || !eg_slice_u64(node->text, &number) || (node->text.n > 1 && node->text.p[0] == '0'))
+        if (!node->plain || !eg_slice_u64(node->text, &number) ||
+            (node->text.n > 1 && node->text.p[0] == '0'))
             return false;
         node->number = number;
         return true;
@@ -121,7 +127,8 @@ static void bad_type(struct walk *w, struct eg_yaml *node, const char *fix, cons
 {
     node->bad = true;
     if (node->name.p)
-        eg_diag_error(w->diags, "bad-type", node->at, fix, "%.*s must be %s", (int)node->name.n, node->name.p, wanted);
+        eg_diag_error(w->diags, "bad-type", node->at, fix, "%.*s must be %s", (int)node->name.n,
+                      node->name.p, wanted);
     else
         eg_diag_error(w->diags, "bad-type", node->at, fix, "this must be %s", wanted);
 }
@@ -135,19 +142,24 @@ static void check_scalar(struct walk *w, struct eg_yaml *node, const struct eg_s
     }
     if (!parse_scalar(node, key)) {
         bool quoted = !node->plain && (key->type == EG_TYPE_BOOL || key->type == EG_TYPE_NUMBER);
-        bad_type(w, node, quoted ? "remove the quotes" : NULL, type_text(key, wanted, sizeof wanted));
+        bad_type(w, node, quoted ? "remove the quotes" : NULL,
+                 type_text(key, wanted, sizeof wanted));
         return;
     }
-    bool ranged = key->type == EG_TYPE_NUMBER || key->type == EG_TYPE_SIZE || key->type == EG_TYPE_DURATION;
+    bool ranged =
+        key->type == EG_TYPE_NUMBER || key->type == EG_TYPE_SIZE || key->type == EG_TYPE_DURATION;
     if (!ranged || (node->number >= key->min && node->number <= key->max))
         return;
     node->bad = true;
-    const char *unit = key->type == EG_TYPE_SIZE ? " bytes" : key->type == EG_TYPE_DURATION ? " ms" : "";
+    const char *unit = key->type == EG_TYPE_SIZE       ? " bytes"
+                       : key->type == EG_TYPE_DURATION ? " ms"
+                                                       : "";
     if (key->min == key->max)
-        eg_diag_error(w->diags, "bad-value", node->at, NULL, "only %llu is known here", (unsigned long long)key->min);
+        eg_diag_error(w->diags, "bad-value", node->at, NULL, "only %llu is known here",
+                      (unsigned long long)key->min);
     else
-        eg_diag_error(w->diags, "bad-value", node->at, NULL, "this must be from %llu to %llu%s", (unsigned long long)key->min,
-                      (unsigned long long)key->max, unit);
+        eg_diag_error(w->diags, "bad-value", node->at, NULL, "this must be from %llu to %llu%s",
+                      (unsigned long long)key->min, (unsigned long long)key->max, unit);
 }
 
 /* Shapes as words: "text", "a list", "a map". */
@@ -174,7 +186,8 @@ static void unknown_key(struct walk *w, struct eg_yaml *node, uint32_t row)
     node->bad = true;
     if (near)
         snprintf(fix, sizeof fix, "did you mean %s?", near);
-    eg_diag_error(w->diags, "unknown-key", node->name_at, near ? fix : NULL, "there is no key %s here", eg_quote(node->name).text);
+    eg_diag_error(w->diags, "unknown-key", node->name_at, near ? fix : NULL,
+                  "there is no key %s here", eg_quote(node->name).text);
 }
 
 /* What makes a known key unusable in this file or version. */
@@ -182,10 +195,12 @@ static bool refused(struct walk *w, struct eg_yaml *node, const struct eg_schema
 {
     const char *name = eg_schema_name(node->schema);
     if (!w->source->trusted && !(key->flags & EG_KEY_UNTRUSTED)) {
-        eg_diag_error(w->diags, "untrusted-key", name_or_value(node), eg_trust_fix, "an untrusted file may not contain %s", name);
+        eg_diag_error(w->diags, "untrusted-key", name_or_value(node), eg_trust_fix,
+                      "an untrusted file may not contain %s", name);
         node->bad = true;
     } else if (key->flags & EG_KEY_RESERVED) {
-        eg_diag_error(w->diags, "not-available", name_or_value(node), NULL, "%s is not available in this version", name);
+        eg_diag_error(w->diags, "not-available", name_or_value(node), NULL,
+                      "%s is not available in this version", name);
         node->bad = true;
     }
     return node->bad;
@@ -196,11 +211,13 @@ static void check_map(struct walk *w, struct eg_yaml *map, uint32_t row)
     const struct eg_schema_key *key = row ? eg_schema_each(row - 1) : NULL;
     bool any = key && (key->flags & EG_KEY_ANY_NAME);
     if (any && map->count > NAMES_MAX) {
-        eg_diag_error(w->diags, "too-large", name_or_value(map), NULL, "there are more than %d %s", NAMES_MAX, eg_schema_name(row));
+        eg_diag_error(w->diags, "too-large", name_or_value(map), NULL, "there are more than %d %s",
+                      NAMES_MAX, eg_schema_name(row));
         map->bad = true;
         return;
     }
-    for (struct eg_yaml *child = map->first; child && !eg_diags_full(w->diags); child = child->next) {
+    for (struct eg_yaml *child = map->first; child && !eg_diags_full(w->diags);
+         child = child->next) {
         if (child->bad)
             continue;
         uint32_t found = any ? eg_schema_element(row) : eg_schema_child(row, child->name);
@@ -223,7 +240,8 @@ static void check_required(struct walk *w, struct eg_yaml *map, uint32_t row)
         if (!key)
             return;
         const char *name = eg_schema_name(i + 1);
-        if (!(key->flags & EG_KEY_REQUIRED) || !eg_schema_is_child(row, i + 1) || eg_yaml_get(map, name))
+        if (!(key->flags & EG_KEY_REQUIRED) || !eg_schema_is_child(row, i + 1) ||
+            eg_yaml_get(map, name))
             continue;
         struct eg_place at = map->name.p ? map->name_at : map->at;
         char fix[80];
@@ -240,9 +258,12 @@ static void check_node(struct walk *w, struct eg_yaml *node, uint32_t row)
     if (refused(w, node, key))
         return;
     bool empty = node->kind == EG_YAML_TEXT && node->plain && node->text.n == 0;
-    if (empty && !(key->shapes & EG_SHAPE_SCALAR)) /* `allow:` with nothing behind it is an empty list */
+    if (empty &&
+        !(key->shapes & EG_SHAPE_SCALAR)) /* `allow:` with nothing behind it is an empty list */
         node->kind = key->shapes & EG_SHAPE_LIST ? EG_YAML_LIST : EG_YAML_MAP;
-    unsigned shape = node->kind == EG_YAML_TEXT ? EG_SHAPE_SCALAR : node->kind == EG_YAML_LIST ? EG_SHAPE_LIST : EG_SHAPE_MAP;
+    unsigned shape = node->kind == EG_YAML_TEXT   ? EG_SHAPE_SCALAR
+                     : node->kind == EG_YAML_LIST ? EG_SHAPE_LIST
+                                                  : EG_SHAPE_MAP;
     if (!(key->shapes & shape)) {
         bad_shape(w, node, key);
     } else if (node->kind == EG_YAML_TEXT) {
@@ -253,7 +274,8 @@ static void check_node(struct walk *w, struct eg_yaml *node, uint32_t row)
             check_required(w, node, row);
     } else {
         uint32_t element = eg_schema_element(row);
-        for (struct eg_yaml *child = node->first; child && !eg_diags_full(w->diags); child = child->next)
+        for (struct eg_yaml *child = node->first; child && !eg_diags_full(w->diags);
+             child = child->next)
             if (!child->bad && element)
                 check_node(w, child, element);
     }
@@ -266,7 +288,8 @@ void eg_check_tree(struct eg_yaml *root, const struct eg_source *source, struct 
         return;
     if (root->kind != EG_YAML_MAP) {
         root->bad = true;
-        eg_diag_error(diags, "bad-type", root->at, "begin the file with `egress: 1`", "a policy file is a map of keys");
+        eg_diag_error(diags, "bad-type", root->at, "begin the file with `egress: 1`",
+                      "a policy file is a map of keys");
         return;
     }
     check_map(&w, root, 0);

@@ -30,12 +30,16 @@ static void sort_layers(struct job *j)
     j->count = n;
 }
 
-static enum eg_status read_files(struct job *j, const struct eg_policy_file *files, unsigned count, struct eg_diags *diags)
+static enum eg_status read_files(struct job *j, const struct eg_policy_file *files, unsigned count,
+                                 struct eg_diags *diags)
 {
     j->count = count;
     for (unsigned i = 0; i < count; i++) {
         struct eg_source *s = &j->sources[i];
-        *s = (struct eg_source){ .path = files[i].path, .text = files[i].text, .layer = files[i].layer, .trusted = files[i].trusted };
+        *s = (struct eg_source){ .path = files[i].path,
+                                 .text = files[i].text,
+                                 .layer = files[i].layer,
+                                 .trusted = files[i].trusted };
         enum eg_status st = eg_yaml_read(s, &j->arena, diags, &j->roots[i]);
         if (st == EG_INVALID)
             j->roots[i] = NULL; /* reported */
@@ -65,7 +69,8 @@ static enum eg_status build_model(struct job *j)
 }
 
 /* Warnings from a view of what was just written; a block that can't be opened is our own fault. */
-static enum eg_status lint(struct job *j, const struct eg_buf *block, size_t before, struct eg_err *err)
+static enum eg_status lint(struct job *j, const struct eg_buf *block, size_t before,
+                           struct eg_err *err)
 {
     struct eg_policy *p;
     struct eg_slice text = eg_slice_from(eg_buf_slice(block), before);
@@ -77,8 +82,8 @@ static enum eg_status lint(struct job *j, const struct eg_buf *block, size_t bef
     return EG_OK;
 }
 
-static enum eg_status run(struct job *j, const struct eg_policy_file *files, unsigned count, struct eg_diags *diags, struct eg_buf *block,
-                          struct eg_err *err)
+static enum eg_status run(struct job *j, const struct eg_policy_file *files, unsigned count,
+                          struct eg_diags *diags, struct eg_buf *block, struct eg_err *err)
 {
     size_t before = block->len;
     enum eg_status st = read_files(j, files, count, diags);
@@ -109,11 +114,13 @@ static void wipe_keys(struct eg_model *m)
         wipe(m->listen[i].key_pem);
 }
 
-enum eg_status eg_policy_compile(const struct eg_policy_file *files, unsigned count, const struct eg_policy_reader *reader,
-                                 struct eg_diags *diags, struct eg_buf *block, struct eg_err *err)
+enum eg_status eg_policy_compile(const struct eg_policy_file *files, unsigned count,
+                                 const struct eg_policy_reader *reader, struct eg_diags *diags,
+                                 struct eg_buf *block, struct eg_err *err)
 {
     if (count == 0 || count > FILES_MAX)
-        return eg_err_set(err, EG_INVALID, "policy", 0, "between 1 and %d policy files can be compiled", FILES_MAX);
+        return eg_err_set(err, EG_INVALID, "policy", 0,
+                          "between 1 and %d policy files can be compiled", FILES_MAX);
     struct job *j = calloc(1, sizeof *j);
     if (!j)
         return eg_err_set(err, EG_NOMEM, "policy", 0, "no memory to compile the policy");

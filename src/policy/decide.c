@@ -6,8 +6,6 @@
 #include "policy/block.h"
 #include "policy/ranges.h"
 
-#include <stdio.h>
-
 enum { MAX_HITS = 130 };
 
 /* Targets that cover the question, the most specific first. */
@@ -22,7 +20,8 @@ struct question {
     bool http; /* a request that is parsed, rather than a tunnel */
 };
 
-static const struct eg_block_target *find(const struct eg_policy *p, enum eg_pattern_kind kind, struct eg_slice key)
+static const struct eg_block_target *find(const struct eg_policy *p, enum eg_pattern_kind kind,
+                                          struct eg_slice key)
 {
     uint32_t mask = p->count[EG_BLOCK_SLOTS_HASH] - 1;
     uint64_t at = eg_block_hash(p->head->hash_key, kind, key);
@@ -62,7 +61,8 @@ static void find_name(const struct eg_policy *p, struct eg_slice host, struct hi
     find_below(p, host, false, h);
 }
 
-static void find_addr(const struct eg_policy *p, const struct eg_addr *a, unsigned longest, struct hits *h)
+static void find_addr(const struct eg_policy *p, const struct eg_addr *a, unsigned longest,
+                      struct hits *h)
 {
     unsigned char key[EG_BLOCK_PREFIX_KEY];
     const uint8_t *bits = a->family == 4 ? p->head->prefixes4 : p->head->prefixes6;
@@ -95,7 +95,8 @@ static bool carries(const struct question *q, const struct eg_block_rule *r)
 }
 
 /* The first rule of that action on a port among the hits; any port where `port` is 0. */
-static const struct eg_block_rule *rule_of(const struct question *q, const struct hits *h, enum eg_action action, bool any_port)
+static const struct eg_block_rule *rule_of(const struct question *q, const struct hits *h,
+                                           enum eg_action action, bool any_port)
 {
     for (unsigned i = 0; i < h->count; i++) {
         struct eg_block_range range = h->list[i]->rules;
@@ -103,25 +104,30 @@ static const struct eg_block_rule *rule_of(const struct question *q, const struc
             const struct eg_block_rule *r = &q->p->rules[range.first + k];
             if (r->action != (uint8_t)action)
                 continue;
-            if (any_port || (has_port(q->p, r, q->port) && (action != EG_ACTION_ALLOW || carries(q, r))))
+            if (any_port ||
+                (has_port(q->p, r, q->port) && (action != EG_ACTION_ALLOW || carries(q, r))))
                 return r;
         }
     }
     return NULL;
 }
 
-static void refuse(struct eg_verdict *v, enum eg_status status, struct eg_slice rule, struct eg_slice detail)
+static void refuse(struct eg_verdict *v, enum eg_status status, struct eg_slice rule,
+                   struct eg_slice detail)
 {
     *v = (struct eg_verdict){ .status = status, .rule = rule, .detail = detail };
 }
 
-static void refuse_by(const struct eg_policy *p, const struct eg_block_rule *r, enum eg_status status, struct eg_verdict *v)
+static void refuse_by(const struct eg_policy *p, const struct eg_block_rule *r,
+                      enum eg_status status, struct eg_verdict *v)
 {
     struct eg_slice why = eg_block_slice(p, r->why);
-    refuse(v, status, eg_block_slice(p, r->rule), why.n ? why : EG_SLICE("a deny rule names it; deny beats allow"));
+    refuse(v, status, eg_block_slice(p, r->rule),
+           why.n ? why : EG_SLICE("a deny rule names it; deny beats allow"));
 }
 
-static void allow_by(const struct question *q, const struct eg_block_rule *r, bool opened, struct eg_verdict *v)
+static void allow_by(const struct question *q, const struct eg_block_rule *r, bool opened,
+                     struct eg_verdict *v)
 {
     *v = (struct eg_verdict){ .status = EG_OK,
                               .scheme = q->http ? EG_SCHEME_HTTP : (enum eg_scheme)r->scheme,
@@ -142,13 +148,15 @@ static bool refuse_port(const struct question *q, const struct hits *h, struct e
         const struct eg_block_rule *r = rule_of(q, &one, EG_ACTION_ALLOW, true);
         if (!r)
             continue;
-        refuse(v, EG_PORT_NOT_ALLOWED, eg_block_slice(q->p, r->rule), eg_block_slice(q->p, t->allowed));
+        refuse(v, EG_PORT_NOT_ALLOWED, eg_block_slice(q->p, r->rule),
+               eg_block_slice(q->p, t->allowed));
         return true;
     }
     return false;
 }
 
-static void refuse_name(const struct question *q, const struct eg_authority *to, const struct hits *h, struct eg_verdict *v)
+static void refuse_name(const struct question *q, const struct eg_authority *to,
+                        const struct hits *h, struct eg_verdict *v)
 {
     const struct eg_block_rule *service = rule_of(q, h, EG_ACTION_SERVICE, true);
     struct eg_slice detail = eg_block_slice(q->p, q->p->head->settings.file);
@@ -185,10 +193,12 @@ static bool is_metadata(const struct eg_policy *p, const struct eg_authority *to
 }
 
 /* What no allow rule and no service can open. True: refused. */
-static bool refuse_first(const struct question *q, const struct eg_authority *to, const struct hits *h, struct eg_verdict *v)
+static bool refuse_first(const struct question *q, const struct eg_authority *to,
+                         const struct hits *h, struct eg_verdict *v)
 {
     if (is_metadata(q->p, to)) {
-        refuse(v, EG_METADATA_DENIED, EG_SLICE_NONE, EG_SLICE("a cloud's metadata service hands out credentials"));
+        refuse(v, EG_METADATA_DENIED, EG_SLICE_NONE,
+               EG_SLICE("a cloud's metadata service hands out credentials"));
         return true;
     }
     const struct eg_block_rule *deny = rule_of(q, h, EG_ACTION_DENY, false);
@@ -215,24 +225,27 @@ static void judge(const struct question *q, const struct eg_authority *to, struc
         refuse_name(q, to, &h, v);
 }
 
-void eg_policy_judge_tunnel(const struct eg_policy *p, const struct eg_authority *to, struct eg_verdict *ret)
+void eg_policy_judge_tunnel(const struct eg_policy *p, const struct eg_authority *to,
+                            struct eg_verdict *ret)
 {
     const struct question q = { p, to->port, false };
     judge(&q, to, ret);
 }
 
-void eg_policy_judge_http(const struct eg_policy *p, const struct eg_authority *to, struct eg_slice method, struct eg_slice path,
-                          struct eg_path_flags flags, struct eg_verdict *ret)
+void eg_policy_judge_http(const struct eg_policy *p, const struct eg_authority *to,
+                          struct eg_slice method, struct eg_slice path, struct eg_path_flags flags,
+                          struct eg_verdict *ret)
 {
     const struct question q = { p, to->port, true };
-    (void)method; /* no rules on methods and paths in this version: nothing is narrowed, so an odd path is not refused here */
+    (void)
+        method; /* no rules on methods and paths in this version: nothing is narrowed, so an odd path is not refused here */
     (void)path;
     (void)flags;
     judge(&q, to, ret);
 }
 
-void eg_policy_judge_route(const struct eg_policy *p, unsigned service, struct eg_slice method, struct eg_slice path,
-                           struct eg_path_flags flags, struct eg_verdict *ret)
+void eg_policy_judge_route(const struct eg_policy *p, unsigned service, struct eg_slice method,
+                           struct eg_slice path, struct eg_path_flags flags, struct eg_verdict *ret)
 {
     struct eg_service s;
     struct hits h;
@@ -246,8 +259,10 @@ void eg_policy_judge_route(const struct eg_policy *p, unsigned service, struct e
         find_name(p, eg_authority_host(&s.upstream), &h);
     if (refuse_first(&q, &s.upstream, &h, ret))
         return;
-    if (s.base_path.n > 0 && flags.unsafe) { /* the base path is a rule: an origin could climb out of it */
-        refuse(ret, EG_RULE_DENIED, s.rule, flags.why ? eg_slice_str(flags.why) : EG_SLICE("the path is ambiguous"));
+    if (s.base_path.n > 0 &&
+        flags.unsafe) { /* the base path is a rule: an origin could climb out of it */
+        refuse(ret, EG_RULE_DENIED, s.rule,
+               flags.why ? eg_slice_str(flags.why) : EG_SLICE("the path is ambiguous"));
         return;
     }
     *ret = (struct eg_verdict){ .status = EG_OK,
@@ -263,7 +278,8 @@ static bool is_opened(const struct question *q, const struct eg_addr *a)
     struct hits h;
     find_addr(q->p, a, full_length(a), &h);
     const struct question tunnel = { q->p, q->port, false };
-    return rule_of(&tunnel, &h, EG_ACTION_ALLOW, false) || rule_of(&tunnel, &h, EG_ACTION_SERVICE, false);
+    return rule_of(&tunnel, &h, EG_ACTION_ALLOW, false) ||
+           rule_of(&tunnel, &h, EG_ACTION_SERVICE, false);
 }
 
 /* The text of what is wrong with the address itself, or the empty slice. */
@@ -298,8 +314,8 @@ static struct eg_slice address_fault(const struct question *q, const struct eg_a
     return fault;
 }
 
-void eg_policy_judge_address(const struct eg_policy *p, const struct eg_verdict *by_name, const struct eg_addr *addr, uint16_t port,
-                             struct eg_verdict *ret)
+void eg_policy_judge_address(const struct eg_policy *p, const struct eg_verdict *by_name,
+                             const struct eg_addr *addr, uint16_t port, struct eg_verdict *ret)
 {
     const struct question q = { p, port, false };
     if (addr->family != 4 && addr->family != 6) {
@@ -307,7 +323,8 @@ void eg_policy_judge_address(const struct eg_policy *p, const struct eg_verdict 
         return;
     }
     if (!p->head->settings.allow_metadata && eg_metadata_addr(addr)) {
-        refuse(ret, EG_METADATA_DENIED, EG_SLICE_NONE, EG_SLICE("the name leads to a cloud's metadata service"));
+        refuse(ret, EG_METADATA_DENIED, EG_SLICE_NONE,
+               EG_SLICE("the name leads to a cloud's metadata service"));
         return;
     }
     const struct eg_block_rule *deny = denied_addr(&q, addr);
@@ -326,33 +343,11 @@ void eg_policy_judge_address(const struct eg_policy *p, const struct eg_verdict 
     ret->status = EG_OK;
 }
 
-/* ---- for people ---- */
-
-char *eg_policy_advise(const struct eg_policy *p, const struct eg_verdict *v, const struct eg_authority *to, char *out, size_t cap)
-{
-    char text[EG_AUTHORITY_TEXT];
-    struct eg_slice file = eg_block_slice(p, p->head->settings.file);
-    long at = file.n > 2 ? (long)(strstr(file.p, "in ") - file.p) + 3 : 0;
-    struct eg_slice name = eg_slice_from(file, (size_t)at);
-    struct eg_slice host = eg_authority_host(to);
-    bool route = v->detail.p >= p->pool && v->detail.p < p->pool + p->count[EG_BLOCK_POOL] && v->detail.p != file.p;
-    if (v->status == EG_HOST_NOT_ALLOWED && route) /* a service has the host */
-        snprintf(out, cap, "%.*s", (int)v->detail.n, v->detail.p);
-    else if (v->status == EG_HOST_NOT_ALLOWED && to->literal)
-        snprintf(out, cap, "add \"- {address: '%.*s', ports: [%u]}\" to allow in %.*s", (int)host.n, host.p, to->port, (int)name.n, name.p);
-    else if (v->status == EG_HOST_NOT_ALLOWED)
-        snprintf(out, cap, "add \"- %.*s\" to allow in %.*s", (int)host.n, host.p, (int)name.n, name.p);
-    else if (v->status == EG_PORT_NOT_ALLOWED)
-        snprintf(out, cap, "%.*s; %s is not among them", (int)v->detail.n, v->detail.p, eg_authority_format(to, 0, text, sizeof text));
-    else
-        snprintf(out, cap, "%.*s", (int)v->detail.n, v->detail.p ? v->detail.p : "");
-    return out;
-}
-
 /* ---- for check ---- */
 
 /* Are all of these ports (0: any) among the rule's? */
-static bool covers_ports(const struct eg_policy *p, const struct eg_block_rule *r, const uint16_t *ports, unsigned count)
+static bool covers_ports(const struct eg_policy *p, const struct eg_block_rule *r,
+                         const uint16_t *ports, unsigned count)
 {
     if (r->ports.count == 0)
         return true;
@@ -362,7 +357,8 @@ static bool covers_ports(const struct eg_policy *p, const struct eg_block_rule *
     return count > 0;
 }
 
-struct eg_slice eg_policy_covered(const struct eg_policy *p, const struct eg_pattern *to, const uint16_t *ports, unsigned count)
+struct eg_slice eg_policy_covered(const struct eg_policy *p, const struct eg_pattern *to,
+                                  const uint16_t *ports, unsigned count)
 {
     struct hits h = { { NULL }, 0 };
     if (to->kind == EG_PATTERN_PREFIX)

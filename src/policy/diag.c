@@ -132,7 +132,8 @@ static struct eg_slice line_text(const struct eg_source *s, uint32_t line)
     return eg_slice(s->text.p + start, end - start);
 }
 
-void eg_source_position(const struct eg_source *s, uint32_t offset, uint32_t *line, uint32_t *column)
+void eg_source_position(const struct eg_source *s, uint32_t offset, uint32_t *line,
+                        uint32_t *column)
 {
     *line = 0;
     *column = 0;
@@ -206,12 +207,15 @@ static bool set_source(struct eg_diags *d, struct eg_diag *diag, struct eg_place
     while (n < line.n - cut && is_continuation(copy[cut + n]))
         n++;
     diag->source = eg_slice(copy + cut, n);
-    diag->source_column = 1 + columns_in(at.source->text.p + at.source->lines[diag->line - 1], start + cut);
+    diag->source_column =
+        1 + columns_in(at.source->text.p + at.source->lines[diag->line - 1], start + cut);
     return true;
 }
 
-__attribute__((format(printf, 6, 0))) static void add(struct eg_diags *d, enum eg_severity severity, const char *code,
-                                                      struct eg_place at, const char *fix, const char *format, va_list args)
+__attribute__((format(printf, 6, 0))) static void add(struct eg_diags *d, enum eg_severity severity,
+                                                      const char *code, struct eg_place at,
+                                                      const char *fix, const char *format,
+                                                      va_list args)
 {
     char text[512];
     struct eg_diag diag = { .severity = severity, .code = code, .source_column = 1 };
@@ -236,7 +240,8 @@ __attribute__((format(printf, 6, 0))) static void add(struct eg_diags *d, enum e
         insert(d, &diag);
 }
 
-void eg_diag_error(struct eg_diags *d, const char *code, struct eg_place at, const char *fix, const char *format, ...)
+void eg_diag_error(struct eg_diags *d, const char *code, struct eg_place at, const char *fix,
+                   const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -244,7 +249,8 @@ void eg_diag_error(struct eg_diags *d, const char *code, struct eg_place at, con
     va_end(args);
 }
 
-void eg_diag_warning(struct eg_diags *d, const char *code, struct eg_place at, const char *fix, const char *format, ...)
+void eg_diag_warning(struct eg_diags *d, const char *code, struct eg_place at, const char *fix,
+                     const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -271,7 +277,8 @@ static enum eg_status put_line(struct eg_slice line, struct eg_buf *out)
     return st == EG_OK ? eg_buf_append(out, "\n", 1) : st;
 }
 
-static enum eg_status put_caret(const struct eg_diag *diag, const char *on, const char *off, struct eg_buf *out)
+static enum eg_status put_caret(const struct eg_diag *diag, const char *on, const char *off,
+                                struct eg_buf *out)
 {
     uint32_t room = columns_in(diag->source.p, diag->source.n) + 1;
     uint32_t before = diag->column - diag->source_column;
@@ -291,10 +298,12 @@ static enum eg_status render_one(const struct eg_diag *diag, bool color, struct 
     bool error = diag->severity == EG_DIAG_ERROR;
     const char *off = color ? "\033[0m" : "";
     const char *on = !color ? "" : error ? "\033[1;31m" : "\033[1;33m";
-    enum eg_status st = diag->line ? eg_buf_printf(out, "%s:%u:%u: ", diag->file, diag->line, diag->column)
-                                   : eg_buf_printf(out, "%s: ", diag->file);
+    enum eg_status st = diag->line
+                            ? eg_buf_printf(out, "%s:%u:%u: ", diag->file, diag->line, diag->column)
+                            : eg_buf_printf(out, "%s: ", diag->file);
     if (st == EG_OK)
-        st = eg_buf_printf(out, "%s%s[%s]%s: %s\n", on, error ? "error" : "warning", diag->code, off, diag->text);
+        st = eg_buf_printf(out, "%s%s[%s]%s: %s\n", on, error ? "error" : "warning", diag->code,
+                           off, diag->text);
     if (st == EG_OK && diag->line) {
         st = put_line(diag->source, out);
         if (st == EG_OK)

@@ -28,7 +28,8 @@ struct eg_place {
     bool hide; /* these bytes may be a secret: shown as asterisks */
 };
 
-static inline struct eg_place eg_place_at(const struct eg_source *source, uint32_t offset, uint32_t width)
+static inline struct eg_place eg_place_at(const struct eg_source *source, uint32_t offset,
+                                          uint32_t width)
 {
     return (struct eg_place){ source, offset, width, false };
 }
@@ -36,15 +37,16 @@ static inline struct eg_place eg_place_at(const struct eg_source *source, uint32
 /* Makes the line table in the arena. EG_NOMEM. */
 enum eg_status eg_source_index(struct eg_source *s, struct eg_arena *arena) EG_MUST_USE;
 /* Line and column (in code points), both from 1. */
-void eg_source_position(const struct eg_source *s, uint32_t offset, uint32_t *line, uint32_t *column);
+void eg_source_position(const struct eg_source *s, uint32_t offset, uint32_t *line,
+                        uint32_t *column);
 /* The byte at that line and column, clamped into the text. */
 uint32_t eg_source_offset(const struct eg_source *s, uint32_t line, uint32_t column);
 
 /* Adds one problem. code is static; fix may be NULL. Running out of memory is remembered: eg_diags_broken. */
-void eg_diag_error(struct eg_diags *d, const char *code, struct eg_place at, const char *fix, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
-void eg_diag_warning(struct eg_diags *d, const char *code, struct eg_place at, const char *fix, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+void eg_diag_error(struct eg_diags *d, const char *code, struct eg_place at, const char *fix,
+                   const char *format, ...) __attribute__((format(printf, 5, 6)));
+void eg_diag_warning(struct eg_diags *d, const char *code, struct eg_place at, const char *fix,
+                     const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* Memory ran out while a problem was added: the list is not whole. */
 bool eg_diags_broken(const struct eg_diags *d);
 

@@ -15,45 +15,6 @@ struct emit {
     enum eg_status status;
 };
 
-const uint32_t eg_block_record[EG_BLOCK_SECTIONS] = {
-    [EG_BLOCK_SLOTS_HASH] = sizeof(uint32_t),
-    [EG_BLOCK_TARGETS] = sizeof(struct eg_block_target),
-    [EG_BLOCK_RULES] = sizeof(struct eg_block_rule),
-    [EG_BLOCK_PORTS] = sizeof(uint16_t),
-    [EG_BLOCK_SERVICES] = sizeof(struct eg_block_service),
-    [EG_BLOCK_SLOTS] = sizeof(struct eg_block_slot),
-    [EG_BLOCK_WRITES] = sizeof(struct eg_block_write),
-    [EG_BLOCK_NAMES] = sizeof(struct eg_block_text),
-    [EG_BLOCK_CREDENTIALS] = sizeof(struct eg_block_credential),
-    [EG_BLOCK_HOSTS] = sizeof(struct eg_block_host),
-    [EG_BLOCK_LISTEN] = sizeof(struct eg_block_listen),
-    [EG_BLOCK_POOL] = 1,
-};
-
-uint64_t eg_block_hash(const unsigned char key[16], enum eg_pattern_kind kind, struct eg_slice text)
-{
-    union {
-        unsigned char bytes[crypto_shorthash_BYTES];
-        uint64_t number;
-    } out;
-    unsigned char in[EG_HOST_MAX + 1];
-    in[0] = (unsigned char)kind;
-    size_t n = text.n < EG_HOST_MAX ? text.n : EG_HOST_MAX;
-    memcpy(in + 1, text.p, n);
-    crypto_shorthash(out.bytes, in, n + 1, key);
-    return out.number;
-}
-
-void eg_block_prefix_key(const struct eg_addr *a, uint8_t bits, unsigned char out[EG_BLOCK_PREFIX_KEY])
-{
-    memset(out, 0, EG_BLOCK_PREFIX_KEY);
-    out[0] = a->family;
-    out[1] = bits;
-    memcpy(out + 2, a->b, bits / 8);
-    if (bits % 8)
-        out[2 + bits / 8] = (unsigned char)(a->b[bits / 8] & (0xff00 >> (bits % 8)));
-}
-
 /* ---- records ---- */
 
 static uint32_t count_of(const struct emit *e, enum eg_block_section s)
@@ -166,7 +127,8 @@ static struct eg_block_text put_allowed(struct emit *e, struct eg_model_rule **r
         const struct eg_model_rule *r = rules[i];
         if (r->action != EG_ACTION_ALLOW)
             continue;
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s on %s", n ? "; " : "allowed: ", names[r->scheme],
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s on %s",
+                              n ? "; " : "allowed: ", names[r->scheme],
                               r->port_count ? "" : "any port");
         for (unsigned p = 0; p < r->port_count && n < sizeof text - 16; p++)
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", p ? ", " : "", r->ports[p]);
@@ -191,7 +153,8 @@ static void put_target(struct emit *e, struct eg_model_rule **rules, size_t coun
 {
     unsigned char key[EG_BLOCK_PREFIX_KEY];
     const struct eg_pattern *to = &rules[0]->to;
-    struct eg_block_target t = { .kind = to->kind, .rules = { count_of(e, EG_BLOCK_RULES), (uint32_t)count } };
+    struct eg_block_target t = { .kind = to->kind,
+                                 .rules = { count_of(e, EG_BLOCK_RULES), (uint32_t)count } };
     eg_block_prefix_key(&to->addr, to->bits, key);
     t.key = put_text(e, to->kind == EG_PATTERN_PREFIX ? eg_slice(key, sizeof key) : to->host);
     for (size_t i = 0; i < count; i++)
@@ -230,7 +193,8 @@ static void put_hash(struct emit *e)
     size_t pool_size = e->part[EG_BLOCK_POOL].len;
     if (!slots || e->status != EG_OK)
         return;
-    crypto_generichash(e->head.hash_key, sizeof e->head.hash_key, (const unsigned char *)(pool_size ? pool : ""), pool_size, NULL, 0);
+    crypto_generichash(e->head.hash_key, sizeof e->head.hash_key,
+                       (const unsigned char *)(pool_size ? pool : ""), pool_size, NULL, 0);
     for (uint32_t i = 0; i < count; i++) {
         struct eg_slice key = eg_slice(pool + targets[i].key.offset, targets[i].key.length);
         uint64_t at = eg_block_hash(e->head.hash_key, targets[i].kind, key);
@@ -278,7 +242,8 @@ static void put_service(struct emit *e, const struct eg_service *s)
     }
     for (unsigned i = 0; i < s->write_count; i++) {
         const struct eg_write *w = &s->write[i];
-        struct eg_block_write out = { w->credential, put_text(e, w->name), put_text(e, w->before), put_text(e, w->after) };
+        struct eg_block_write out = { w->credential, put_text(e, w->name), put_text(e, w->before),
+                                      put_text(e, w->after) };
         put(e, EG_BLOCK_WRITES, &out);
     }
     b.strip = put_names(e, s->strip, s->strip_count);
@@ -296,7 +261,9 @@ static void put_credential(struct emit *e, const struct eg_model_credential *c)
                                      .hosts = { count_of(e, EG_BLOCK_HOSTS), c->host_count } };
     for (unsigned i = 0; i < c->host_count; i++) {
         const struct eg_pattern *p = &c->hosts[i];
-        struct eg_block_host host = { .kind = (uint8_t)p->kind, .family = p->addr.family, .bits = p->bits };
+        struct eg_block_host host = { .kind = (uint8_t)p->kind,
+                                      .family = p->addr.family,
+                                      .bits = p->bits };
         memcpy(host.b, p->addr.b, sizeof host.b);
         host.host = put_text(e, p->host);
         put(e, EG_BLOCK_HOSTS, &host);
@@ -331,7 +298,8 @@ static void set_settings(struct emit *e)
     b->proxy_resolve_local = s->proxy_resolve_local;
     b->allow_metadata = e->m->allow_metadata;
     b->name = put_text(e, e->m->name);
-    b->file = put_text(e, eg_model_printf(e->m, "no rule names it; add it to allow in %.*s", (int)e->m->file.n, e->m->file.p));
+    b->file = put_text(e, eg_model_printf(e->m, "no rule names it; add it to allow in %.*s",
+                                          (int)e->m->file.n, e->m->file.p));
     b->ca_pem = put_text(e, s->ca_pem);
     b->audit_file = put_text(e, s->audit_file);
     b->proxy_credential = put_text(e, s->proxy_credential);
@@ -390,5 +358,7 @@ enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out, struct eg_e
         eg_buf_wipe(&e.part[s]); /* the pool may hold a client key */
         eg_buf_done(&e.part[s]);
     }
-    return e.status == EG_OK ? EG_OK : eg_err_set(err, e.status, "policy", 0, "the compiled policy does not fit");
+    return e.status == EG_OK
+               ? EG_OK
+               : eg_err_set(err, e.status, "policy", 0, "the compiled policy does not fit");
 }

@@ -3,27 +3,32 @@
 
 #include <stdio.h>
 
-static void warn_shadowed(struct eg_model *m, const struct eg_policy *p, const struct eg_model_rule *rule)
+static void warn_shadowed(struct eg_model *m, const struct eg_policy *p,
+                          const struct eg_model_rule *rule)
 {
     struct eg_slice deny = eg_policy_covered(p, &rule->to, rule->ports, rule->port_count);
     if (deny.n)
         eg_diag_warning(m->diags, "shadowed-by-deny", rule->at, "remove one of the two",
-                        "this rule allows nothing: the deny rule at %.*s covers it", (int)deny.n, deny.p);
+                        "this rule allows nothing: the deny rule at %.*s covers it", (int)deny.n,
+                        deny.p);
 }
 
-static void warn_tunnel(struct eg_model *m, const struct eg_policy *p, const struct eg_model_service *s)
+static void warn_tunnel(struct eg_model *m, const struct eg_policy *p,
+                        const struct eg_model_service *s)
 {
     struct eg_verdict verdict;
     eg_policy_judge_tunnel(p, &s->s.upstream, &verdict);
     if (verdict.status != EG_OK || s->s.credential.n == 0)
         return;
-    eg_diag_warning(m->diags, "service-host-tunnel", s->at, "remove the rule, if the route is enough",
-                    "%.*s also allows tunnels to %.*s: the child may go there with a key of its own", (int)verdict.rule.n, verdict.rule.p,
-                    (int)s->s.upstream.host_len, s->s.upstream.host);
+    eg_diag_warning(
+        m->diags, "service-host-tunnel", s->at, "remove the rule, if the route is enough",
+        "%.*s also allows tunnels to %.*s: the child may go there with a key of its own",
+        (int)verdict.rule.n, verdict.rule.p, (int)s->s.upstream.host_len, s->s.upstream.host);
 }
 
 /* localhost is a name, and names may not lead to loopback: people mean the address. */
-static void warn_localhost(struct eg_model *m, const struct eg_policy *p, struct eg_place at, struct eg_slice host, uint16_t port)
+static void warn_localhost(struct eg_model *m, const struct eg_policy *p, struct eg_place at,
+                           struct eg_slice host, uint16_t port)
 {
     static const struct eg_addr loopback = { 4, { 127, 0, 0, 1 } };
     const struct eg_verdict by_name = { .status = EG_OK };
@@ -32,19 +37,24 @@ static void warn_localhost(struct eg_model *m, const struct eg_policy *p, struct
         return;
     eg_policy_judge_address(p, &by_name, &loopback, port, &verdict);
     if (verdict.status != EG_OK)
-        eg_diag_warning(m->diags, "unreachable-rule", at, "write 127.0.0.1 or [::1], or open 127.0.0.0/8 with networks.allow",
+        eg_diag_warning(m->diags, "unreachable-rule", at,
+                        "write 127.0.0.1 or [::1], or open 127.0.0.0/8 with networks.allow",
                         "localhost is a name, and a name may not lead to a loopback address");
 }
 
-static void warn_denied(struct eg_model *m, const struct eg_policy *p, const struct eg_model_service *s, unsigned index)
+static void warn_denied(struct eg_model *m, const struct eg_policy *p,
+                        const struct eg_model_service *s, unsigned index)
 {
     struct eg_verdict verdict;
-    eg_policy_judge_route(p, index, EG_SLICE("GET"), EG_SLICE("/"), (struct eg_path_flags){ 0 }, &verdict);
+    eg_policy_judge_route(p, index, EG_SLICE("GET"), EG_SLICE("/"), (struct eg_path_flags){ 0 },
+                          &verdict);
     if (verdict.status == EG_HOST_DENIED)
         eg_diag_warning(m->diags, "shadowed-by-deny", s->at, "remove one of the two",
-                        "the deny rule at %.*s covers this service's upstream", (int)verdict.rule.n, verdict.rule.p);
+                        "the deny rule at %.*s covers this service's upstream", (int)verdict.rule.n,
+                        verdict.rule.p);
     else if (verdict.status == EG_METADATA_DENIED)
-        eg_diag_warning(m->diags, "unreachable-rule", s->at, NULL, "cloud metadata is refused for services too");
+        eg_diag_warning(m->diags, "unreachable-rule", s->at, NULL,
+                        "cloud metadata is refused for services too");
 }
 
 void eg_policy_lint(struct eg_model *m, const struct eg_policy *p)

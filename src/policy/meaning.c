@@ -14,7 +14,8 @@ enum { FACT = 32 };
 struct facts {
     unsigned char (*list)[FACT];
     size_t count, max;
-    crypto_generichash_state *now; /* apart: some sanitizers' stacks lack the alignment it asks for */
+    crypto_generichash_state
+        *now; /* apart: some sanitizers' stacks lack the alignment it asks for */
 };
 
 static void begin(struct facts *f, const char *kind)
@@ -76,8 +77,10 @@ static void add_rule(struct facts *f, const struct eg_model_rule *r)
 
 static void add_service(struct facts *f, const struct eg_service *s)
 {
-    const struct eg_slice texts[] = { s->name, s->route, s->base_path, s->credential, s->env_base_url, s->env_base_path,
-                                      s->shape_prefix, s->ca_pem, s->client_cert_pem, s->client_key_pem, s->server_name };
+    const struct eg_slice texts[] = { s->name,           s->route,        s->base_path,
+                                      s->credential,     s->env_base_url, s->env_base_path,
+                                      s->shape_prefix,   s->ca_pem,       s->client_cert_pem,
+                                      s->client_key_pem, s->server_name };
     begin(f, "service");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         text(f, texts[i]);
@@ -133,14 +136,23 @@ static void add_settings(struct facts *f, const struct eg_model *m)
     text(f, s->audit_file);
     text(f, s->proxy_credential);
     text(f, eg_authority_host(&s->proxy));
-    const uint64_t numbers[] = { s->ca_system, s->via, s->audit_capacity, s->audit_strict, s->audit_destinations, s->has_proxy,
-                                 s->has_proxy ? s->proxy.port : 0, s->proxy_resolve_local, m->allow_metadata };
+    const uint64_t numbers[] = { s->ca_system,
+                                 s->via,
+                                 s->audit_capacity,
+                                 s->audit_strict,
+                                 s->audit_destinations,
+                                 s->has_proxy,
+                                 s->has_proxy ? s->proxy.port : 0,
+                                 s->proxy_resolve_local,
+                                 m->allow_metadata };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         number(f, numbers[i]);
     const struct eg_limits *l = &m->limits;
-    const uint64_t limits[] = { l->connections, l->headers, l->head_bytes, l->target_bytes, l->head_timeout, l->body_timeout,
-                                l->idle_timeout, l->total_timeout, l->dns_timeout, l->connect_timeout, l->tls_timeout,
-                                l->response_timeout, l->drain_timeout };
+    const uint64_t limits[] = { l->connections,     l->headers,       l->head_bytes,
+                                l->target_bytes,    l->head_timeout,  l->body_timeout,
+                                l->idle_timeout,    l->total_timeout, l->dns_timeout,
+                                l->connect_timeout, l->tls_timeout,   l->response_timeout,
+                                l->drain_timeout };
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         number(f, limits[i]);
     end(f);
@@ -166,7 +178,8 @@ enum eg_status eg_block_meaning(struct eg_model *m, unsigned char id[32])
 {
     crypto_generichash_state now;
     struct facts f = { .now = &now,
-                       .max = 1 + m->rule_count + m->service_count + (size_t)m->credential_count * (1 + EG_MODEL_HOSTS_MAX) +
+                       .max = 1 + m->rule_count + m->service_count +
+                              (size_t)m->credential_count * (1 + EG_MODEL_HOSTS_MAX) +
                               m->listen_count };
     f.list = eg_model_alloc(m, f.max * FACT);
     if (!f.list)

@@ -64,10 +64,12 @@ struct eg_slice eg_model_text(const struct eg_yaml *map, const char *name)
     return child && child->kind == EG_YAML_TEXT ? child->text : EG_SLICE_NONE;
 }
 
-struct eg_model_rule *eg_model_new_rule(struct eg_model *m, enum eg_action action, struct eg_place at)
+struct eg_model_rule *eg_model_new_rule(struct eg_model *m, enum eg_action action,
+                                        struct eg_place at)
 {
     if (m->rule_count == EG_MODEL_RULES_MAX) {
-        eg_diag_error(m->diags, "too-large", at, NULL, "there are more than %d rules", EG_MODEL_RULES_MAX);
+        eg_diag_error(m->diags, "too-large", at, NULL, "there are more than %d rules",
+                      EG_MODEL_RULES_MAX);
         m->rule_count++;
     }
     if (m->rule_count > EG_MODEL_RULES_MAX)
@@ -85,15 +87,18 @@ struct eg_model_rule *eg_model_new_rule(struct eg_model *m, enum eg_action actio
     return rule;
 }
 
-struct eg_slice eg_model_path(struct eg_model *m, const struct eg_source *source, struct eg_slice path)
+struct eg_slice eg_model_path(struct eg_model *m, const struct eg_source *source,
+                              struct eg_slice path)
 {
     const char *slash = strrchr(source->path, '/');
     if ((path.n > 0 && path.p[0] == '/') || !slash)
         return path;
-    return eg_model_printf(m, "%.*s%.*s", (int)(slash - source->path) + 1, source->path, (int)path.n, path.p);
+    return eg_model_printf(m, "%.*s%.*s", (int)(slash - source->path) + 1, source->path,
+                           (int)path.n, path.p);
 }
 
-struct eg_slice eg_model_pem(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *node, const char *label)
+struct eg_slice eg_model_pem(struct eg_model *m, const struct eg_source *source,
+                             const struct eg_yaml *node, const char *label)
 {
     struct eg_err err = { 0 };
     struct eg_buf text;
@@ -133,13 +138,20 @@ struct limit_field {
     size_t offset;
     bool wide;
 };
-#define NARROW(f) { #f, offsetof(struct eg_limits, f), false }
-#define WIDE(f)   { #f, offsetof(struct eg_limits, f), true }
+#define NARROW(f)                                                                                  \
+    {                                                                                              \
+#f, offsetof(struct eg_limits, f), false                                                   \
+    }
+#define WIDE(f)                                                                                    \
+    {                                                                                              \
+#f, offsetof(struct eg_limits, f), true                                                    \
+    }
 
 static const struct limit_field limit_fields[] = {
-    NARROW(connections), NARROW(headers),    NARROW(head_bytes),   NARROW(target_bytes),   WIDE(head_timeout),
-    WIDE(body_timeout),  WIDE(idle_timeout), WIDE(total_timeout),  WIDE(dns_timeout),      WIDE(connect_timeout),
-    WIDE(tls_timeout),   WIDE(response_timeout), WIDE(drain_timeout),
+    NARROW(connections), NARROW(headers),       NARROW(head_bytes), NARROW(target_bytes),
+    WIDE(head_timeout),  WIDE(body_timeout),    WIDE(idle_timeout), WIDE(total_timeout),
+    WIDE(dns_timeout),   WIDE(connect_timeout), WIDE(tls_timeout),  WIDE(response_timeout),
+    WIDE(drain_timeout),
 };
 enum { LIMIT_FIELDS = sizeof limit_fields / sizeof *limit_fields };
 
@@ -163,7 +175,8 @@ static void default_limits(struct eg_limits *l)
 {
     uint32_t parent = eg_schema_child(0, EG_SLICE("limits"));
     for (int i = 0; i < LIMIT_FIELDS; i++) {
-        const struct eg_schema_key *key = eg_schema_each(eg_schema_child(parent, eg_slice_str(limit_fields[i].name)) - 1);
+        const struct eg_schema_key *key =
+            eg_schema_each(eg_schema_child(parent, eg_slice_str(limit_fields[i].name)) - 1);
         struct eg_slice text = eg_slice_str(key->standard);
         uint64_t value = 0;
         if (!eg_check_size(text, &value))
@@ -189,8 +202,8 @@ void eg_model_lower(struct eg_model *m, const struct eg_source *source, const st
         if (!node)
             continue;
         if (node->number > limit_get(&m->limits, &limit_fields[i]))
-            eg_diag_error(m->diags, "untrusted-key", node->name_at, eg_trust_fix, "an untrusted file may lower %s, not raise it",
-                          limit_fields[i].name);
+            eg_diag_error(m->diags, "untrusted-key", node->name_at, eg_trust_fix,
+                          "an untrusted file may lower %s, not raise it", limit_fields[i].name);
         else
             limit_set(&m->limits, &limit_fields[i], node->number);
     }
@@ -204,7 +217,8 @@ enum eg_status eg_model_init(struct eg_model *m, struct eg_arena *arena, struct 
     *m = (struct eg_model){ .arena = arena, .diags = diags, .reader = reader, .status = EG_OK };
     m->rules_end = &m->rules;
     default_limits(&m->limits);
-    m->settings = (struct eg_settings){ .ca_system = true, .audit_capacity = 8192, .audit_strict = true };
+    m->settings =
+        (struct eg_settings){ .ca_system = true, .audit_capacity = 8192, .audit_strict = true };
     enum eg_status st = eg_table_new(&m->service_names, EG_MODEL_SERVICES_MAX + 1);
     if (st == EG_OK)
         st = eg_table_new(&m->credential_names, EG_MODEL_CREDENTIALS_MAX + 1);
@@ -223,7 +237,8 @@ static void check_mode(struct eg_model *m, const struct eg_yaml *root)
 {
     const struct eg_yaml *mode = eg_model_child(root, "mode");
     if (mode && mode->number == 1)
-        eg_diag_error(m->diags, "not-available", mode->at, NULL, "mode: observe is not available in this version");
+        eg_diag_error(m->diags, "not-available", mode->at, NULL,
+                      "mode: observe is not available in this version");
 }
 
 static void read_name(struct eg_model *m, const struct eg_yaml *root)
@@ -237,7 +252,8 @@ static void read_name(struct eg_model *m, const struct eg_yaml *root)
         m->name = name->text;
 }
 
-enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root)
+enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source,
+                            const struct eg_yaml *root)
 {
     if (root->kind != EG_YAML_MAP) /* reported */
         return m->status;
@@ -257,26 +273,30 @@ enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source, 
 
 /* ---- across files ---- */
 
-static void check_binding(struct eg_model *m, struct eg_place at, struct eg_slice name, struct eg_slice host)
+static void check_binding(struct eg_model *m, struct eg_place at, struct eg_slice name,
+                          struct eg_slice host)
 {
     const struct eg_model_credential *c = eg_table_get(m->credential_names, name);
     char fix[EG_HOST_MAX + 80];
     if (!c) {
-        eg_diag_error(m->diags, "unknown-credential", at, "declare it under credentials, with from: and hosts:",
+        eg_diag_error(m->diags, "unknown-credential", at,
+                      "declare it under credentials, with from: and hosts:",
                       "there is no credential %s", eg_quote(name).text);
         return;
     }
     for (unsigned i = 0; i < c->host_count; i++)
         if (eg_model_matches(&c->hosts[i], host))
             return;
-    snprintf(fix, sizeof fix, "add %.*s to hosts of the credential, if it may go there", (int)host.n, host.p);
-    eg_diag_error(m->diags, "credential-host", at, fix, "the credential %s is not bound to %.*s", eg_quote(name).text, (int)host.n,
-                  host.p);
+    snprintf(fix, sizeof fix, "add %.*s to hosts of the credential, if it may go there",
+             (int)host.n, host.p);
+    eg_diag_error(m->diags, "credential-host", at, fix, "the credential %s is not bound to %.*s",
+                  eg_quote(name).text, (int)host.n, host.p);
 }
 
 static bool is_local(const struct eg_authority *a)
 {
-    return a->literal ? eg_addr_loopback(&a->addr) : eg_slice_eq(eg_authority_host(a), EG_SLICE("localhost"));
+    return a->literal ? eg_addr_loopback(&a->addr)
+                      : eg_slice_eq(eg_authority_host(a), EG_SLICE("localhost"));
 }
 
 static void check_service(struct eg_model *m, const struct eg_model_service *s)
@@ -285,7 +305,8 @@ static void check_service(struct eg_model *m, const struct eg_model_service *s)
         return;
     check_binding(m, s->credential_at, s->s.credential, eg_authority_host(&s->s.upstream));
     if (!s->s.tls && !s->plaintext && !is_local(&s->s.upstream))
-        eg_diag_error(m->diags, "plaintext-credential", s->upstream_at, "use https://, or `plaintext: true` if the way there is trusted",
+        eg_diag_error(m->diags, "plaintext-credential", s->upstream_at,
+                      "use https://, or `plaintext: true` if the way there is trusted",
                       "the credential would go over http:// to a host that is not this machine");
 }
 
@@ -295,13 +316,15 @@ static void check_proxy(struct eg_model *m)
     if (!s->has_proxy)
         return;
     if (!s->proxy_resolve_local)
-        eg_diag_warning(m->diags, "remote-resolution", m->proxy_at, "resolve: local judges every address here",
-                        "names are resolved by the upstream proxy: which addresses they have is its business");
+        eg_diag_warning(
+            m->diags, "remote-resolution", m->proxy_at, "resolve: local judges every address here",
+            "names are resolved by the upstream proxy: which addresses they have is its business");
     if (s->proxy_credential.n == 0)
         return;
     check_binding(m, m->proxy_at, s->proxy_credential, eg_authority_host(&s->proxy));
     if (!is_local(&s->proxy))
-        eg_diag_warning(m->diags, "plaintext-credential", m->proxy_at, NULL, "the proxy's credential goes over http://");
+        eg_diag_warning(m->diags, "plaintext-credential", m->proxy_at, NULL,
+                        "the proxy's credential goes over http://");
 }
 
 /* One address of this machine: denied unless networks.allow names it. */

@@ -19,7 +19,14 @@ enum {
     EG_MODEL_PEM_MAX = 1 << 20,
 };
 
-enum eg_action { EG_ACTION_DENY, EG_ACTION_ALLOW, EG_ACTION_NETWORK, EG_ACTION_OWN, EG_ACTION_SERVICE, EG_ACTION_COUNT };
+enum eg_action {
+    EG_ACTION_DENY,
+    EG_ACTION_ALLOW,
+    EG_ACTION_NETWORK,
+    EG_ACTION_OWN,
+    EG_ACTION_SERVICE,
+    EG_ACTION_COUNT
+};
 enum eg_pattern_kind { EG_PATTERN_EXACT, EG_PATTERN_BELOW, EG_PATTERN_PREFIX, EG_PATTERN_KINDS };
 
 struct eg_pattern { /* what a rule names */
@@ -88,39 +95,56 @@ enum eg_status eg_model_init(struct eg_model *m, struct eg_arena *arena, struct 
                              const struct eg_policy_reader *reader) EG_MUST_USE;
 void eg_model_done(struct eg_model *m);
 /* One checked tree. Problems become diagnostics; EG_NOMEM, EG_TOO_BIG. */
-enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root) EG_MUST_USE;
+enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source,
+                            const struct eg_yaml *root) EG_MUST_USE;
 /* Limits of the untrusted files, after all trusted ones. */
 void eg_model_lower(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root);
 /* Once all files are in: what one file's keys mean for another's (credentials of services, doubles, defaults). */
 enum eg_status eg_model_finish(struct eg_model *m) EG_MUST_USE;
 
 /* --- the parts, one file each --- */
-void eg_model_add_rules(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root);
-void eg_model_add_services(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *services);
-void eg_model_read_slots(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *service);
-void eg_model_read_env(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *service);
-void eg_model_finish_service(struct eg_model *m, struct eg_model_service *s, struct eg_table *names);
-void eg_model_add_credentials(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *credentials);
-void eg_model_add_settings(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root);
-void eg_model_add_listeners(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *list);
+void eg_model_add_rules(struct eg_model *m, const struct eg_source *source,
+                        const struct eg_yaml *root);
+void eg_model_add_services(struct eg_model *m, const struct eg_source *source,
+                           const struct eg_yaml *services);
+void eg_model_read_slots(struct eg_model *m, struct eg_model_service *s,
+                         const struct eg_yaml *service);
+void eg_model_read_env(struct eg_model *m, struct eg_model_service *s,
+                       const struct eg_yaml *service);
+void eg_model_finish_service(struct eg_model *m, struct eg_model_service *s,
+                             struct eg_table *names);
+void eg_model_add_credentials(struct eg_model *m, const struct eg_source *source,
+                              const struct eg_yaml *credentials);
+void eg_model_add_settings(struct eg_model *m, const struct eg_source *source,
+                           const struct eg_yaml *root);
+void eg_model_add_listeners(struct eg_model *m, const struct eg_source *source,
+                            const struct eg_yaml *list);
 
 /* --- helpers of the parts --- */
 void *eg_model_alloc(struct eg_model *m, size_t n); /* NULL sets m->status */
 struct eg_slice eg_model_copy(struct eg_model *m, struct eg_slice s);
-struct eg_slice eg_model_printf(struct eg_model *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct eg_slice eg_model_printf(struct eg_model *m, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 /* "file:line" of a place. */
 struct eg_slice eg_model_rule_text(struct eg_model *m, struct eg_place at);
 /* An untouched child, NULL when absent or bad. */
 const struct eg_yaml *eg_model_child(const struct eg_yaml *map, const char *name);
 struct eg_slice eg_model_text(const struct eg_yaml *map, const char *name);
 /* A new rule at the end of the list; NULL when there are too many or no memory. */
-struct eg_model_rule *eg_model_new_rule(struct eg_model *m, enum eg_action action, struct eg_place at);
+struct eg_model_rule *eg_model_new_rule(struct eg_model *m, enum eg_action action,
+                                        struct eg_place at);
+/* Is it a name that a service, credential or route may have? False: reported; `what` is in the sentence. */
+bool eg_model_check_name(struct eg_model *m, struct eg_slice name, struct eg_place at,
+                         const char *what, bool upper);
 /* PATH, or the folder of the naming file and PATH. */
-struct eg_slice eg_model_path(struct eg_model *m, const struct eg_source *source, struct eg_slice path);
+struct eg_slice eg_model_path(struct eg_model *m, const struct eg_source *source,
+                              struct eg_slice path);
 /* Contents of a file that a key names; what is not PEM of that kind ("CERTIFICATE", "PRIVATE KEY") is an error. */
-struct eg_slice eg_model_pem(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *node, const char *label);
+struct eg_slice eg_model_pem(struct eg_model *m, const struct eg_source *source,
+                             const struct eg_yaml *node, const char *label);
 /* Host patterns ("name", "*.name"); literals only where `literals`. False: reported. */
-bool eg_model_pattern(struct eg_model *m, const struct eg_yaml *node, bool literals, struct eg_pattern *ret);
+bool eg_model_pattern(struct eg_model *m, const struct eg_yaml *node, bool literals,
+                      struct eg_pattern *ret);
 bool eg_model_matches(const struct eg_pattern *pattern, struct eg_slice host);
 bool eg_addr_loopback(const struct eg_addr *a);
 

@@ -7,7 +7,9 @@
 
 #include "policy/ranges.h"
 
-static const uint16_t standard_port[] = { [EG_SCHEME_NONE] = 0, [EG_SCHEME_HTTPS] = 443, [EG_SCHEME_HTTP] = 80, [EG_SCHEME_TCP] = 0 };
+static const uint16_t standard_port[] = {
+    [EG_SCHEME_NONE] = 0, [EG_SCHEME_HTTPS] = 443, [EG_SCHEME_HTTP] = 80, [EG_SCHEME_TCP] = 0
+};
 
 static int compare_ports(const void *a, const void *b)
 {
@@ -21,7 +23,8 @@ static bool read_ports(struct eg_model *m, const struct eg_yaml *ports, struct e
     if (ports->kind == EG_YAML_TEXT)
         return true; /* any */
     if (ports->count == 0 || ports->count > EG_MODEL_PORTS_MAX) {
-        eg_diag_error(m->diags, "bad-value", ports->at, "`ports: any` is every port", "ports holds 1 to %d numbers", EG_MODEL_PORTS_MAX);
+        eg_diag_error(m->diags, "bad-value", ports->at, "`ports: any` is every port",
+                      "ports holds 1 to %d numbers", EG_MODEL_PORTS_MAX);
         return false;
     }
     for (const struct eg_yaml *port = ports->first; port; port = port->next) {
@@ -47,20 +50,24 @@ static void report_cidr(struct eg_model *m, const struct eg_yaml *node)
     unsigned long long length;
     long slash = eg_slice_index(node->text, '/');
     if (slash > 0 && eg_addr_parse(eg_slice(node->text.p, (size_t)slash), &base) &&
-        eg_slice_u64(eg_slice_from(node->text, (size_t)slash + 1), &length) && length <= (base.family == 4 ? 32u : 128u)) {
+        eg_slice_u64(eg_slice_from(node->text, (size_t)slash + 1), &length) &&
+        length <= (base.family == 4 ? 32u : 128u)) {
         network = base;
         for (unsigned i = 0; i < 128; i++)
             if (i >= length)
-                network.b[i / 8] &= (uint8_t)~(0x80 >> (i % 8));
-        snprintf(fix, sizeof fix, "the network is %s/%llu", eg_addr_format(&network, text, sizeof text), length);
-        eg_diag_error(m->diags, "bad-cidr", node->at, fix, "the range has bits set behind its prefix");
+                network.b[i / 8] &= (uint8_t) ~(0x80 >> (i % 8));
+        snprintf(fix, sizeof fix, "the network is %s/%llu",
+                 eg_addr_format(&network, text, sizeof text), length);
+        eg_diag_error(m->diags, "bad-cidr", node->at, fix,
+                      "the range has bits set behind its prefix");
         return;
     }
     bool single = eg_addr_parse(node->text, &base);
     bits = base.family == 4 ? 32 : 128;
     if (single)
         snprintf(fix, sizeof fix, "write %s/%u", eg_addr_format(&base, text, sizeof text), bits);
-    eg_diag_error(m->diags, "bad-cidr", node->at, single ? fix : NULL, "this is not a range such as 10.0.0.0/8 or fd00::/8");
+    eg_diag_error(m->diags, "bad-cidr", node->at, single ? fix : NULL,
+                  "this is not a range such as 10.0.0.0/8 or fd00::/8");
 }
 
 static bool read_range(struct eg_model *m, const struct eg_yaml *node, struct eg_pattern *to)
@@ -79,7 +86,8 @@ static bool read_address(struct eg_model *m, const struct eg_yaml *node, struct 
     if (text.n > 2 && text.p[0] == '[' && text.p[text.n - 1] == ']')
         text = eg_slice(text.p + 1, text.n - 2);
     if (!eg_addr_parse(text, &to->addr)) {
-        eg_diag_error(m->diags, "bad-address", node->at, NULL, "this is not an IPv4 or IPv6 address in its plain form");
+        eg_diag_error(m->diags, "bad-address", node->at, NULL,
+                      "this is not an IPv4 or IPv6 address in its plain form");
         return false;
     }
     to->bits = to->addr.family == 4 ? 32 : 128;
@@ -97,14 +105,18 @@ static bool read_target(struct eg_model *m, const struct eg_yaml *entry, struct 
         return false;
     if (count != 1) {
         eg_diag_error(m->diags, "bad-rule", entry->at, NULL,
-                      count == 0 ? "a rule names a host, an address or a cidr" : "a rule names one of host, address and cidr, not several");
+                      count == 0 ? "a rule names a host, an address or a cidr"
+                                 : "a rule names one of host, address and cidr, not several");
         return false;
     }
-    return host ? eg_model_pattern(m, host, false, to) : address ? read_address(m, address, to) : read_range(m, range, to);
+    return host      ? eg_model_pattern(m, host, false, to)
+           : address ? read_address(m, address, to)
+                     : read_range(m, range, to);
 }
 
 /* An untrusted file opens nothing inside of the special ranges (policy.md, Layers and trust). */
-static bool trusted_range(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *node, const struct eg_pattern *to)
+static bool trusted_range(struct eg_model *m, const struct eg_source *source,
+                          const struct eg_yaml *node, const struct eg_pattern *to)
 {
     if (source->trusted || to->kind != EG_PATTERN_PREFIX)
         return true;
@@ -112,12 +124,14 @@ static bool trusted_range(struct eg_model *m, const struct eg_source *source, co
     bool nat64 = eg_range_nat64(&to->addr);
     for (unsigned i = 0; !range && !nat64 && m->reader && i < m->reader->own_count; i++)
         if (eg_addr_in(&m->reader->own_addresses[i], &to->addr, to->bits)) {
-            eg_diag_error(m->diags, "untrusted-key", node->at, eg_trust_fix, "an untrusted file may not open this machine's own addresses");
+            eg_diag_error(m->diags, "untrusted-key", node->at, eg_trust_fix,
+                          "an untrusted file may not open this machine's own addresses");
             return false;
         }
     if (!range && !nat64)
         return true;
-    eg_diag_error(m->diags, "untrusted-key", node->at, eg_trust_fix, "an untrusted file may not open addresses that are %s",
+    eg_diag_error(m->diags, "untrusted-key", node->at, eg_trust_fix,
+                  "an untrusted file may not open addresses that are %s",
                   range ? range->text : "NAT64 (64:ff9b::/96)");
     return false;
 }
@@ -130,7 +144,8 @@ static const struct eg_yaml *target_node(const struct eg_yaml *entry)
     return node ? node : entry;
 }
 
-static bool unenforceable(struct eg_model *m, const struct eg_yaml *node, const char *fix, const char *text)
+static bool unenforceable(struct eg_model *m, const struct eg_yaml *node, const char *fix,
+                          const char *text)
 {
     eg_diag_error(m->diags, "unenforceable-rule", node->name_at, fix, "%s", text);
     return false;
@@ -148,7 +163,8 @@ static bool read_allow(struct eg_model *m, const struct eg_yaml *entry, struct e
     if (sni && rule->scheme != EG_SCHEME_HTTPS)
         return unenforceable(m, sni, "remove it", "sni is judged under scheme: https only");
     if (sni && literal && sni->number == 0)
-        return unenforceable(m, sni, "remove it", "an address can't be a TLS server name (RFC 6066 section 3)");
+        return unenforceable(m, sni, "remove it",
+                             "an address can't be a TLS server name (RFC 6066 section 3)");
     if (body && rule->scheme != EG_SCHEME_HTTP)
         return unenforceable(m, body, "scheme: http, or a service's route, sees requests",
                              "the size of a request can't be seen in an opaque tunnel");
@@ -157,7 +173,8 @@ static bool read_allow(struct eg_model *m, const struct eg_yaml *entry, struct e
     if (ports)
         return read_ports(m, ports, rule);
     if (rule->scheme == EG_SCHEME_TCP) {
-        eg_diag_error(m->diags, "bad-rule", entry->at, "add ports: [n], or `ports: any`", "scheme: tcp needs its ports");
+        eg_diag_error(m->diags, "bad-rule", entry->at, "add ports: [n], or `ports: any`",
+                      "scheme: tcp needs its ports");
         return false;
     }
     rule->ports[0] = standard_port[rule->scheme];
@@ -166,16 +183,20 @@ static bool read_allow(struct eg_model *m, const struct eg_yaml *entry, struct e
 }
 
 /* A rule that could only speak of metadata never speaks. */
-static void warn_metadata(struct eg_model *m, const struct eg_yaml *node, const struct eg_pattern *to)
+static void warn_metadata(struct eg_model *m, const struct eg_yaml *node,
+                          const struct eg_pattern *to)
 {
     bool host = to->kind == EG_PATTERN_EXACT && eg_metadata_name(to->host);
-    bool address = to->kind == EG_PATTERN_PREFIX && to->bits == (to->addr.family == 4 ? 32 : 128) && eg_metadata_addr(&to->addr);
+    bool address = to->kind == EG_PATTERN_PREFIX && to->bits == (to->addr.family == 4 ? 32 : 128) &&
+                   eg_metadata_addr(&to->addr);
     if (host || address)
         eg_diag_warning(m->diags, "unreachable-rule", node->at, NULL,
-                        "cloud metadata is refused whatever a rule says, unless networks.allow_metadata stands in the org layer");
+                        "cloud metadata is refused whatever a rule says, unless "
+                        "networks.allow_metadata stands in the org layer");
 }
 
-static void add_entry(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *entry, enum eg_action action)
+static void add_entry(struct eg_model *m, const struct eg_source *source,
+                      const struct eg_yaml *entry, enum eg_action action)
 {
     struct eg_model_rule rule = { .action = action };
     bool map = entry->kind == EG_YAML_MAP;
@@ -205,12 +226,14 @@ static void add_entry(struct eg_model *m, const struct eg_source *source, const 
     kept->why = eg_model_text(entry, "why");
 }
 
-static void add_networks(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *networks)
+static void add_networks(struct eg_model *m, const struct eg_source *source,
+                         const struct eg_yaml *networks)
 {
     const struct eg_yaml *metadata = eg_model_child(networks, "allow_metadata");
     const struct eg_yaml *list = eg_model_child(networks, "allow");
     if (metadata && metadata->number == 1 && source->layer != EG_LAYER_ORG)
-        eg_diag_error(m->diags, "org-only", metadata->name_at, "it belongs into /etc/egress/org.yaml",
+        eg_diag_error(m->diags, "org-only", metadata->name_at,
+                      "it belongs into /etc/egress/org.yaml",
                       "allow_metadata has its place in the org layer alone");
     else if (metadata && metadata->number == 1)
         m->allow_metadata = true;
@@ -224,13 +247,16 @@ static void add_networks(struct eg_model *m, const struct eg_source *source, con
     }
 }
 
-void eg_model_add_rules(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root)
+void eg_model_add_rules(struct eg_model *m, const struct eg_source *source,
+                        const struct eg_yaml *root)
 {
     const struct eg_yaml *allow = eg_model_child(root, "allow");
     const struct eg_yaml *deny = eg_model_child(root, "deny");
     add_networks(m, source, eg_model_child(root, "networks"));
-    for (const struct eg_yaml *node = allow ? allow->first : NULL; node && m->status == EG_OK; node = node->next)
+    for (const struct eg_yaml *node = allow ? allow->first : NULL; node && m->status == EG_OK;
+         node = node->next)
         add_entry(m, source, node, EG_ACTION_ALLOW);
-    for (const struct eg_yaml *node = deny ? deny->first : NULL; node && m->status == EG_OK; node = node->next)
+    for (const struct eg_yaml *node = deny ? deny->first : NULL; node && m->status == EG_OK;
+         node = node->next)
         add_entry(m, source, node, EG_ACTION_DENY);
 }

@@ -1,7 +1,7 @@
-/* model_services.c - services and credentials: names, upstream URLs, sources, and the defaults that need both.
+/* model_services.c - services: names, routes, upstream URLs, TLS, and the defaults that need the credential.
  *
- * Slots and variables of a service are in model_slots.c. A credential's value never comes here: `from` names a place, and what does not
- * look like one is refused without being repeated. */
+ * Slots and variables of a service are in model_slots.c. A second definition of a name replaces the first when
+ * its file is trusted, and is refused when it is not. */
 #include "policy/check.h"
 #include "policy/model.h"
 
@@ -10,31 +10,10 @@
 #include "base/table.h"
 #include "policy/ranges.h"
 
-/* Names of services, credentials and routes: what is safe in a URL's segment, an audit line and a variable's name. */
-static bool is_name(struct eg_slice s, bool upper)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (upper && c >= 'A' && c <= 'Z') ||
-                    (i > 0 && (c == '-' || c == '.' || c == '_'));
-        if (!fine)
-            return false;
-    }
-    return s.n > 0 && s.n <= 64;
-}
-
-static bool check_name(struct eg_model *m, struct eg_slice name, struct eg_place at, const char *what, bool upper)
-{
-    if (is_name(name, upper))
-        return true;
-    eg_diag_error(m->diags, "bad-name", at, NULL, "a %s is 1 to 64 of %sa-z 0-9 . _ - and begins with a letter or digit", what,
-                  upper ? "A-Z " : "");
-    return false;
-}
-
 /* ---- upstream ---- */
 
-static bool bad_url(struct eg_model *m, const struct eg_yaml *node, const char *fix, const char *text)
+static bool bad_url(struct eg_model *m, const struct eg_yaml *node, const char *fix,
+                    const char *text)
 {
     struct eg_place at = node->at;
     at.hide = eg_slice_index(node->text, '@') >= 0;
@@ -43,7 +22,8 @@ static bool bad_url(struct eg_model *m, const struct eg_yaml *node, const char *
 }
 
 /* The path of an upstream URL or of base_path, canonical, without the slash at its end. False: reported. */
-static bool base_path(struct eg_model *m, const struct eg_yaml *node, struct eg_slice path, struct eg_slice *ret)
+static bool base_path(struct eg_model *m, const struct eg_yaml *node, struct eg_slice path,
+                      struct eg_slice *ret)
 {
     struct eg_buf out;
     struct eg_path_flags flags = { 0 };
@@ -66,16 +46,19 @@ static bool base_path(struct eg_model *m, const struct eg_yaml *node, struct eg_
     return fine;
 }
 
-static bool read_upstream(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *node)
+static bool read_upstream(struct eg_model *m, struct eg_model_service *s,
+                          const struct eg_yaml *node)
 {
     struct eg_err err = { 0 };
     struct eg_slice rest = node->text;
     s->s.tls = eg_slice_casestarts(rest, EG_SLICE("https://"));
     if (!s->s.tls && !eg_slice_casestarts(rest, EG_SLICE("http://")))
-        return bad_url(m, node, "write https://HOST/PATH", "an upstream is an https:// or http:// URL");
+        return bad_url(m, node, "write https://HOST/PATH",
+                       "an upstream is an https:// or http:// URL");
     rest = eg_slice_from(rest, s->s.tls ? 8 : 7);
     if (eg_slice_index(rest, '@') >= 0)
-        return bad_url(m, node, "name a credential", "a URL with a user or password in it is not accepted");
+        return bad_url(m, node, "name a credential",
+                       "a URL with a user or password in it is not accepted");
     if (eg_slice_index(rest, '?') >= 0 || eg_slice_index(rest, '#') >= 0)
         return bad_url(m, node, NULL, "an upstream has no query and no fragment");
     long slash = eg_slice_index(rest, '/');
@@ -88,7 +71,8 @@ static bool read_upstream(struct eg_model *m, struct eg_model_service *s, const 
 }
 
 /* A literal upstream opens its address: an untrusted file may not do that inside of the special ranges. */
-static bool trusted_upstream(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *node, const struct eg_addr *addr)
+static bool trusted_upstream(struct eg_model *m, const struct eg_source *source,
+                             const struct eg_yaml *node, const struct eg_addr *addr)
 {
     const struct eg_range *range = eg_range_overlap(addr, addr->family == 4 ? 32 : 128);
     bool own = false;
@@ -96,7 +80,8 @@ static bool trusted_upstream(struct eg_model *m, const struct eg_source *source,
         own |= eg_addr_eq(addr, &m->reader->own_addresses[i]);
     if (source->trusted || (!range && !own && !eg_range_nat64(addr)))
         return true;
-    eg_diag_error(m->diags, "untrusted-key", node->at, eg_trust_fix, "an untrusted file may not open an address that is %s",
+    eg_diag_error(m->diags, "untrusted-key", node->at, eg_trust_fix,
+                  "an untrusted file may not open an address that is %s",
                   range ? range->text : "this machine's own, or NAT64");
     return false;
 }
@@ -113,22 +98,26 @@ static void add_service_rule(struct eg_model *m, const struct eg_model_service *
     rule->to.bits = s->s.upstream.addr.family == 4 ? 32 : 128;
     rule->ports[0] = s->s.upstream.port;
     rule->port_count = 1;
-    rule->why = eg_model_printf(m, "it is reached by its route /%.*s/, whose URL is in %.*s", (int)s->s.route.n, s->s.route.p,
-                                (int)s->s.env_base_url.n, s->s.env_base_url.p);
+    rule->why = eg_model_printf(m, "it is reached by its route /%.*s/, whose URL is in %.*s",
+                                (int)s->s.route.n, s->s.route.p, (int)s->s.env_base_url.n,
+                                s->s.env_base_url.p);
 }
 
-static void read_tls(struct eg_model *m, const struct eg_source *source, struct eg_model_service *s, const struct eg_yaml *tls)
+static void read_tls(struct eg_model *m, const struct eg_source *source, struct eg_model_service *s,
+                     const struct eg_yaml *tls)
 {
     const struct eg_yaml *ca = eg_model_child(tls, "ca");
     const struct eg_yaml *cert = eg_model_child(tls, "client_cert");
     const struct eg_yaml *key = eg_model_child(tls, "client_key");
     const struct eg_yaml *name = eg_model_child(tls, "server_name");
     if (tls && !s->s.tls) {
-        eg_diag_error(m->diags, "unenforceable-rule", tls->name_at, "use https://", "tls: has no meaning for an http:// upstream");
+        eg_diag_error(m->diags, "unenforceable-rule", tls->name_at, "use https://",
+                      "tls: has no meaning for an http:// upstream");
         return;
     }
     if ((cert != NULL) != (key != NULL))
-        eg_diag_error(m->diags, "missing-key", (cert ? cert : key)->name_at, NULL, "client_cert and client_key stand together");
+        eg_diag_error(m->diags, "missing-key", (cert ? cert : key)->name_at, NULL,
+                      "client_cert and client_key stand together");
     if (ca)
         s->s.ca_pem = eg_model_pem(m, source, ca, "CERTIFICATE");
     if (cert && key) {
@@ -147,14 +136,16 @@ static void read_tls(struct eg_model *m, const struct eg_source *source, struct 
 /* ---- services ---- */
 
 /* A second file that defines the name: a more specific trusted one wins, an untrusted one may not. False: skip it. */
-static bool may_define(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *node)
+static bool may_define(struct eg_model *m, const struct eg_source *source,
+                       const struct eg_yaml *node)
 {
     struct eg_model_service *old = eg_table_get(m->service_names, node->name);
     if (!old)
         return true;
     if (!source->trusted) {
         eg_diag_error(m->diags, "untrusted-key", node->name_at, eg_trust_fix,
-                      "an untrusted file may not redefine the service %s of %s", eg_quote(node->name).text, old->source->path);
+                      "an untrusted file may not redefine the service %s of %s",
+                      eg_quote(node->name).text, old->source->path);
         return false;
     }
     (void)eg_table_take(m->service_names, node->name);
@@ -181,13 +172,15 @@ static void keep_service(struct eg_model *m, struct eg_model_service *s)
     m->service_count++;
 }
 
-static void read_service(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *node)
+static void read_service(struct eg_model *m, const struct eg_source *source,
+                         const struct eg_yaml *node)
 {
     const struct eg_yaml *upstream = eg_model_child(node, "upstream");
     const struct eg_yaml *route = eg_model_child(node, "route");
     const struct eg_yaml *plaintext = eg_model_child(node, "plaintext");
     const struct eg_yaml *credential = eg_model_child(node, "credential");
-    if (!check_name(m, node->name, node->name_at, "service's name", false) || !upstream || !may_define(m, source, node))
+    if (!eg_model_check_name(m, node->name, node->name_at, "service's name", false) || !upstream ||
+        !may_define(m, source, node))
         return;
     struct eg_model_service *s = eg_model_alloc(m, sizeof *s);
     if (!s)
@@ -203,8 +196,9 @@ static void read_service(struct eg_model *m, const struct eg_source *source, con
     s->s.credential = credential ? credential->text : EG_SLICE_NONE;
     s->s.rule = eg_model_rule_text(m, s->at);
     bool fine = read_upstream(m, s, upstream);
-    fine &= !route || check_name(m, route->text, route->at, "route", true);
-    fine = fine && (!s->s.upstream.literal || trusted_upstream(m, source, upstream, &s->s.upstream.addr));
+    fine &= !route || eg_model_check_name(m, route->text, route->at, "route", true);
+    fine = fine &&
+           (!s->s.upstream.literal || trusted_upstream(m, source, upstream, &s->s.upstream.addr));
     read_tls(m, source, s, eg_model_child(node, "tls"));
     eg_model_read_slots(m, s, node);
     eg_model_read_env(m, s, node);
@@ -213,21 +207,24 @@ static void read_service(struct eg_model *m, const struct eg_source *source, con
     keep_service(m, s);
 }
 
-void eg_model_add_services(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *services)
+void eg_model_add_services(struct eg_model *m, const struct eg_source *source,
+                           const struct eg_yaml *services)
 {
-    for (const struct eg_yaml *node = services ? services->first : NULL; node && m->status == EG_OK; node = node->next)
+    for (const struct eg_yaml *node = services ? services->first : NULL; node && m->status == EG_OK;
+         node = node->next)
         if (!node->bad)
             read_service(m, source, node);
 }
 
 /* Two services can't share a route or a variable. */
-static void claim(struct eg_model *m, struct eg_model_service *s, struct eg_table *names, struct eg_place at, const char *what,
-                  struct eg_slice text)
+static void claim(struct eg_model *m, struct eg_model_service *s, struct eg_table *names,
+                  struct eg_place at, const char *what, struct eg_slice text)
 {
     struct eg_slice key = eg_model_printf(m, "%s %.*s", what, (int)text.n, text.p);
     enum eg_status st = key.p ? eg_table_add(names, key, s) : EG_NOMEM;
     if (st == EG_EXISTS)
-        eg_diag_error(m->diags, "duplicate-name", at, NULL, "the %s %s belongs to the service %s already", what, eg_quote(text).text,
+        eg_diag_error(m->diags, "duplicate-name", at, NULL,
+                      "the %s %s belongs to the service %s already", what, eg_quote(text).text,
                       eg_quote(((struct eg_model_service *)eg_table_get(names, key))->s.name).text);
     else if (st != EG_OK)
         m->status = st;
@@ -249,7 +246,8 @@ static struct eg_slice variable(struct eg_model *m, struct eg_slice name, const 
 
 void eg_model_finish_service(struct eg_model *m, struct eg_model_service *s, struct eg_table *names)
 {
-    const struct eg_model_credential *c = s->s.credential.n ? eg_table_get(m->credential_names, s->s.credential) : NULL;
+    const struct eg_model_credential *c =
+        s->s.credential.n ? eg_table_get(m->credential_names, s->s.credential) : NULL;
     if (!s->s.env_base_url.n)
         s->s.env_base_url = variable(m, s->s.name, "_BASE_URL");
     if (s->s.credential.n && !s->has_key) {
@@ -262,124 +260,4 @@ void eg_model_finish_service(struct eg_model *m, struct eg_model_service *s, str
     for (unsigned i = 0; i < s->s.env_key_count; i++)
         claim(m, s, names, s->has_env ? s->env_at : s->at, "variable", s->s.env_keys[i]);
     add_service_rule(m, s);
-}
-
-/* ---- credentials ---- */
-
-static bool bad_source(struct eg_model *m, const struct eg_yaml *from, const char *code, const char *fix, const char *text)
-{
-    struct eg_place at = from->at;
-    at.hide = true;
-    eg_diag_error(m->diags, code, at, fix, "%s", text);
-    return false;
-}
-
-static bool is_variable(struct eg_slice s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = eg_lower(s.p[i]);
-        if (!((c >= 'a' && c <= 'z') || c == '_' || (i > 0 && c >= '0' && c <= '9')))
-            return false;
-    }
-    return s.n > 0 && s.n <= 128;
-}
-
-static bool read_keyring(struct eg_model *m, const struct eg_yaml *from, struct eg_slice place, struct eg_credential *c)
-{
-    long slash = eg_slice_index(place, '/');
-    c->kind = EG_SOURCE_KEYRING;
-    if (slash <= 0 || (size_t)slash + 1 >= place.n)
-        return bad_source(m, from, "bad-source", "write keyring:SERVICE/ACCOUNT", "a keyring source names a service and an account");
-    c->place = eg_slice(place.p, (size_t)slash);
-    c->account = eg_slice_from(place, (size_t)slash + 1);
-    return true;
-}
-
-static bool is_later_source(struct eg_slice from)
-{
-    static const char *const later[] = { "cmd:", "kernel:", "systemd:", "op://", "bw://", "pass:", "oauth2:", "aws_sigv4:" };
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-        if (eg_slice_starts(from, eg_slice_str(later[i])))
-            return true;
-    return false;
-}
-
-/* from: where the credential is. Nothing of a text without a known source is repeated. */
-static bool read_source(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *from, struct eg_credential *c)
-{
-    static const char fix[] = "write env:NAME, file:PATH or keyring:SERVICE/ACCOUNT";
-    struct eg_slice text = from->text;
-    long colon = eg_slice_index(text, ':');
-    struct eg_slice place = colon < 0 ? EG_SLICE_NONE : eg_slice_from(text, (size_t)colon + 1);
-    if (eg_slice_starts(text, EG_SLICE("keyring:")))
-        return read_keyring(m, from, place, c);
-    if (eg_slice_starts(text, EG_SLICE("file:"))) {
-        c->kind = EG_SOURCE_FILE;
-        c->place = place.n ? eg_model_path(m, source, place) : place;
-        return place.n ? true : bad_source(m, from, "bad-source", fix, "file: needs a path");
-    }
-    if (eg_slice_starts(text, EG_SLICE("env:"))) {
-        c->kind = EG_SOURCE_ENV;
-        c->place = place;
-        if (is_variable(place) && !eg_secret_like(place))
-            return true;
-        return bad_source(m, from, eg_secret_like(place) ? "inline-secret" : "bad-source", fix, "env: needs the name of a variable");
-    }
-    if (is_later_source(text)) {
-        eg_diag_error(m->diags, "not-available", from->at, fix, "this kind of source is not available in this version");
-        return false;
-    }
-    if (eg_secret_like(text))
-        return bad_source(m, from, "inline-secret", fix, "this looks like the secret itself; a policy names the place where it is kept");
-    return bad_source(m, from, "bad-source", fix, "this names no known source of a credential");
-}
-
-static void read_hosts(struct eg_model *m, const struct eg_yaml *hosts, struct eg_model_credential *c)
-{
-    bool one = hosts->kind == EG_YAML_TEXT;
-    if (!one && (hosts->count == 0 || hosts->count > EG_MODEL_HOSTS_MAX)) {
-        eg_diag_error(m->diags, "bad-value", hosts->name_at, NULL, "hosts names 1 to %d hosts", EG_MODEL_HOSTS_MAX);
-        return;
-    }
-    for (const struct eg_yaml *node = one ? hosts : hosts->first; node; node = one ? NULL : node->next)
-        if (!node->bad && eg_model_pattern(m, node, true, &c->hosts[c->host_count]))
-            c->host_count++;
-}
-
-static void read_credential(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *node)
-{
-    const struct eg_yaml *from = eg_model_child(node, "from");
-    const struct eg_yaml *hosts = eg_model_child(node, "hosts");
-    if (!check_name(m, node->name, node->name_at, "credential's name", false) || !from || !hosts)
-        return;
-    struct eg_model_credential *c = eg_model_alloc(m, sizeof *c);
-    if (!c)
-        return;
-    c->at = node->name_at;
-    c->source = source;
-    c->c.name = node->name;
-    c->c.rule = eg_model_rule_text(m, c->at);
-    (void)read_source(m, source, from, &c->c);
-    read_hosts(m, hosts, c);
-    struct eg_model_credential *old = eg_table_take(m->credential_names, node->name);
-    struct eg_model_credential **at = &m->credentials;
-    while (*at && *at != old)
-        at = &(*at)->next;
-    if (*at) /* the more specific layer wins */
-        *at = (*at)->next;
-    else
-        m->credential_count++;
-    for (at = &m->credentials; *at; at = &(*at)->next)
-        ;
-    *at = c;
-    enum eg_status st = eg_table_add(m->credential_names, node->name, c);
-    if (st != EG_OK)
-        m->status = st;
-}
-
-void eg_model_add_credentials(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *credentials)
-{
-    for (const struct eg_yaml *node = credentials ? credentials->first : NULL; node && m->status == EG_OK; node = node->next)
-        if (!node->bad)
-            read_credential(m, source, node);
 }

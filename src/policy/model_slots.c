@@ -11,7 +11,8 @@ static bool is_field_name(struct eg_slice s)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = eg_lower(s.p[i]);
-        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (c && strchr("!#$%&'*+-.^`|~", c))))
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+              (c && strchr("!#$%&'*+-.^`|~", c))))
             return false;
     }
     return s.n > 0 && s.n <= 128;
@@ -20,9 +21,21 @@ static bool is_field_name(struct eg_slice s)
 /* Fields that frame the message, name the hop or the origin: ours to write (RFC 9110 7.6.1, security.md T16). */
 static bool is_our_field(struct eg_slice name)
 {
-    static const char *const ours[] = { "connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate",
-                                        "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-                                        "via", "content-type", "content-encoding" };
+    static const char *const ours[] = { "connection",
+                                        "content-length",
+                                        "expect",
+                                        "host",
+                                        "keep-alive",
+                                        "proxy-authenticate",
+                                        "proxy-authorization",
+                                        "proxy-connection",
+                                        "te",
+                                        "trailer",
+                                        "transfer-encoding",
+                                        "upgrade",
+                                        "via",
+                                        "content-type",
+                                        "content-encoding" };
     for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
         if (eg_slice_caseeq(name, eg_slice_str(ours[i])))
             return true;
@@ -31,7 +44,8 @@ static bool is_our_field(struct eg_slice name)
 
 static bool is_credential_field(struct eg_slice name)
 {
-    static const char *const known[] = { "authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "private-token",
+    static const char *const known[] = { "authorization", "x-api-key", "x-goog-api-key",
+                                         "api-key",       "cookie",    "private-token",
                                          "x-auth-token" };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (eg_slice_caseeq(name, eg_slice_str(known[i])))
@@ -39,7 +53,8 @@ static bool is_credential_field(struct eg_slice name)
     return false;
 }
 
-static bool bad_slot(struct eg_model *m, const struct eg_yaml *node, const char *code, const char *fix, const char *text)
+static bool bad_slot(struct eg_model *m, const struct eg_yaml *node, const char *code,
+                     const char *fix, const char *text)
 {
     eg_diag_error(m->diags, code, node->at, fix, "%s", text);
     return false;
@@ -57,14 +72,17 @@ static bool is_later_slot(struct eg_slice text)
 static bool field_of(struct eg_model *m, const struct eg_yaml *node, struct eg_slice name)
 {
     if (!is_field_name(name))
-        return bad_slot(m, node, "bad-header", "write header:NAME", "this is not a header field's name");
+        return bad_slot(m, node, "bad-header", "write header:NAME",
+                        "this is not a header field's name");
     if (is_our_field(name))
-        return bad_slot(m, node, "bad-header", NULL, "this header field is the proxy's own to write");
+        return bad_slot(m, node, "bad-header", NULL,
+                        "this header field is the proxy's own to write");
     return true;
 }
 
 /* A list, or one text that stands for a list of one. Calls take for each good element. */
-static void each(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *list, unsigned max,
+static void each(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *list,
+                 unsigned max,
                  void (*take)(struct eg_model *, struct eg_model_service *, const struct eg_yaml *))
 {
     if (list && list->kind == EG_YAML_TEXT) {
@@ -72,7 +90,8 @@ static void each(struct eg_model *m, struct eg_model_service *s, const struct eg
         return;
     }
     if (list && list->count > max) {
-        eg_diag_error(m->diags, "too-large", list->name_at, NULL, "at most %u can be given here", max);
+        eg_diag_error(m->diags, "too-large", list->name_at, NULL, "at most %u can be given here",
+                      max);
         return;
     }
     for (const struct eg_yaml *node = list ? list->first : NULL; node; node = node->next)
@@ -93,7 +112,8 @@ static void take_accept(struct eg_model *m, struct eg_model_service *s, const st
         if (!field_of(m, node, slot->name))
             return;
     } else if (is_later_slot(node->text)) {
-        bad_slot(m, node, "not-available", "bearer, header:NAME and basic:password are", "this slot is not available in this version");
+        bad_slot(m, node, "not-available", "bearer, header:NAME and basic:password are",
+                 "this slot is not available in this version");
         return;
     } else {
         bad_slot(m, node, "bad-slot", NULL, "a slot is bearer, header:NAME or basic:password");
@@ -106,7 +126,8 @@ static void take_strip(struct eg_model *m, struct eg_model_service *s, const str
 {
     struct eg_slice name = eg_slice_from(node->text, 7);
     if (is_later_slot(node->text))
-        bad_slot(m, node, "not-available", "header:NAME is", "this slot is not available in this version");
+        bad_slot(m, node, "not-available", "header:NAME is",
+                 "this slot is not available in this version");
     else if (!eg_slice_starts(node->text, EG_SLICE("header:")))
         bad_slot(m, node, "bad-slot", NULL, "what is stripped is header:NAME");
     else if (field_of(m, node, name))
@@ -122,7 +143,8 @@ static bool is_printable(struct eg_slice s)
 }
 
 /* "... {} ..." around the credential, or fixed text. False: reported. */
-static bool read_template(struct eg_model *m, const struct eg_yaml *node, struct eg_slice text, struct eg_write *w)
+static bool read_template(struct eg_model *m, const struct eg_yaml *node, struct eg_slice text,
+                          struct eg_write *w)
 {
     const char *open = text.n ? memchr(text.p, '{', text.n) : NULL;
     const char *close = text.n ? memchr(text.p, '}', text.n) : NULL;
@@ -140,15 +162,18 @@ static bool read_template(struct eg_model *m, const struct eg_yaml *node, struct
         return true;
     }
     if (open && close > open + 1)
-        return bad_slot(m, node, "not-available", "{} is the credential", "credentials with fields are not available in this version");
-    if (!open || close != open + 1 || memchr(close + 1, '{', text.n - (size_t)(close + 1 - text.p)) ||
+        return bad_slot(m, node, "not-available", "{} is the credential",
+                        "credentials with fields are not available in this version");
+    if (!open || close != open + 1 ||
+        memchr(close + 1, '{', text.n - (size_t)(close + 1 - text.p)) ||
         memchr(close + 1, '}', text.n - (size_t)(close + 1 - text.p)))
         return bad_slot(m, node, "bad-slot", NULL, "a template holds {} once");
     w->before = eg_slice(text.p, (size_t)(open - text.p));
     w->after = eg_slice_from(text, (size_t)(close + 1 - text.p));
     w->credential = true;
     if (eg_secret_like(w->before) || eg_secret_like(w->after)) {
-        eg_diag_error(m->diags, "inline-secret", hidden, NULL, "the text beside {} looks like a secret");
+        eg_diag_error(m->diags, "inline-secret", hidden, NULL,
+                      "the text beside {} looks like a secret");
         return false;
     }
     return true;
@@ -158,19 +183,24 @@ static void take_write(struct eg_model *m, struct eg_model_service *s, const str
 {
     struct eg_write *w = &s->s.write[s->s.write_count];
     if (eg_slice_eq(node->text, EG_SLICE("bearer"))) {
-        *w = (struct eg_write){ EG_SLICE("Authorization"), EG_SLICE("Bearer "), EG_SLICE_NONE, true };
+        *w = (struct eg_write){ EG_SLICE("Authorization"), EG_SLICE("Bearer "), EG_SLICE_NONE,
+                                true };
     } else if (is_later_slot(node->text)) {
-        bad_slot(m, node, "not-available", "bearer and header:NAME: TEXT are", "this slot is not available in this version");
+        bad_slot(m, node, "not-available", "bearer and header:NAME: TEXT are",
+                 "this slot is not available in this version");
         return;
     } else if (eg_slice_starts(node->text, EG_SLICE("header:"))) {
         struct eg_slice rest = eg_slice_from(node->text, 7);
         long colon = eg_slice_index(rest, ':');
         w->name = colon < 0 ? rest : eg_slice(rest.p, (size_t)colon);
-        struct eg_slice value = colon < 0 ? EG_SLICE_NONE : eg_slice_trim(eg_slice_from(rest, (size_t)colon + 1));
+        struct eg_slice value =
+            colon < 0 ? EG_SLICE_NONE : eg_slice_trim(eg_slice_from(rest, (size_t)colon + 1));
         if (!field_of(m, node, w->name))
             return;
         if (value.n == 0) {
-            bad_slot(m, node, "bad-slot", "write \"header:NAME: TEXT\", with {} where the credential stands", "this header has no value");
+            bad_slot(m, node, "bad-slot",
+                     "write \"header:NAME: TEXT\", with {} where the credential stands",
+                     "this header has no value");
             return;
         }
         if (!read_template(m, node, value, w))
@@ -178,7 +208,8 @@ static void take_write(struct eg_model *m, struct eg_model_service *s, const str
     } else {
         struct eg_place at = node->at;
         at.hide = true;
-        eg_diag_error(m->diags, "bad-slot", at, NULL, "what is written is bearer or \"header:NAME: TEXT\"");
+        eg_diag_error(m->diags, "bad-slot", at, NULL,
+                      "what is written is bearer or \"header:NAME: TEXT\"");
         return;
     }
     for (unsigned i = 0; i < s->s.write_count; i++)
@@ -198,7 +229,8 @@ static void default_slots(struct eg_model_service *s)
     s->s.accept_count = 4;
 }
 
-static void check_slots(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *accept, const struct eg_yaml *write)
+static void check_slots(struct eg_model *m, struct eg_model_service *s,
+                        const struct eg_yaml *accept, const struct eg_yaml *write)
 {
     bool credential = s->s.credential.n > 0;
     bool written = false;
@@ -208,17 +240,18 @@ static void check_slots(struct eg_model *m, struct eg_model_service *s, const st
     if (errors > 0 && (!accept || !s->s.accept_count || !write || !s->s.write_count))
         return; /* what is missing may be what was refused */
     if (!credential && (written || accept))
-        eg_diag_error(m->diags, "unknown-credential", written ? write->name_at : accept->name_at, "name it with credential:",
-                      "the service has no credential");
+        eg_diag_error(m->diags, "unknown-credential", written ? write->name_at : accept->name_at,
+                      "name it with credential:", "the service has no credential");
     if (credential && !written)
-        eg_diag_error(m->diags, "bad-slot", write ? write->name_at : s->at, "write {} in one header",
-                      "nothing writes the credential");
+        eg_diag_error(m->diags, "bad-slot", write ? write->name_at : s->at,
+                      "write {} in one header", "nothing writes the credential");
     if (credential && s->s.accept_count == 0)
-        eg_diag_error(m->diags, "bad-slot", accept ? accept->name_at : s->at, "name a slot, or leave accept out",
-                      "the phantom could come in nowhere");
+        eg_diag_error(m->diags, "bad-slot", accept ? accept->name_at : s->at,
+                      "name a slot, or leave accept out", "the phantom could come in nowhere");
 }
 
-void eg_model_read_slots(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *service)
+void eg_model_read_slots(struct eg_model *m, struct eg_model_service *s,
+                         const struct eg_yaml *service)
 {
     const struct eg_yaml *accept = eg_model_child(service, "accept");
     const struct eg_yaml *write = eg_model_child(service, "write");
@@ -229,7 +262,8 @@ void eg_model_read_slots(struct eg_model *m, struct eg_model_service *s, const s
     if (s->s.credential.n && !eg_yaml_get(service, "accept"))
         default_slots(s);
     if (s->s.credential.n && !eg_yaml_get(service, "write")) {
-        s->s.write[0] = (struct eg_write){ EG_SLICE("Authorization"), EG_SLICE("Bearer "), EG_SLICE_NONE, true };
+        s->s.write[0] = (struct eg_write){ EG_SLICE("Authorization"), EG_SLICE("Bearer "),
+                                           EG_SLICE_NONE, true };
         s->s.write_count = 1;
     }
     check_slots(m, s, accept, write);
@@ -246,7 +280,8 @@ static bool variable_name(struct eg_model *m, const struct eg_yaml *node)
         fine = (c >= 'a' && c <= 'z') || c == '_' || (i > 0 && c >= '0' && c <= '9');
     }
     if (!fine)
-        eg_diag_error(m->diags, "bad-name", node->at, NULL, "a variable's name is made of A-Z a-z 0-9 _");
+        eg_diag_error(m->diags, "bad-name", node->at, NULL,
+                      "a variable's name is made of A-Z a-z 0-9 _");
     return fine;
 }
 
@@ -256,7 +291,8 @@ static void take_key(struct eg_model *m, struct eg_model_service *s, const struc
         s->s.env_keys[s->s.env_key_count++] = node->text;
 }
 
-static void read_base_path(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *node)
+static void read_base_path(struct eg_model *m, struct eg_model_service *s,
+                           const struct eg_yaml *node)
 {
     struct eg_buf out;
     struct eg_path_flags flags = { 0 };
@@ -264,7 +300,8 @@ static void read_base_path(struct eg_model *m, struct eg_model_service *s, const
     eg_buf_init(&out, 1024);
     enum eg_status st = eg_path_canon(node->text, &out, &flags, &err);
     if (st != EG_OK || flags.unsafe) {
-        eg_diag_error(m->diags, "bad-path", node->at, "write a path such as /v1", "%s", st != EG_OK ? err.text : flags.why);
+        eg_diag_error(m->diags, "bad-path", node->at, "write a path such as /v1", "%s",
+                      st != EG_OK ? err.text : flags.why);
     } else {
         struct eg_slice text = eg_buf_slice(&out);
         while (text.n > 0 && text.p[text.n - 1] == '/')
@@ -279,21 +316,25 @@ static void read_shape(struct eg_model *m, struct eg_model_service *s, const str
     const struct eg_yaml *prefix = eg_model_child(shape, "prefix");
     const struct eg_yaml *length = eg_model_child(shape, "length");
     unsigned long long n;
-    if (prefix && (!is_printable(prefix->text) || eg_slice_index(prefix->text, ' ') >= 0 || prefix->text.n > PREFIX_MAX))
-        eg_diag_error(m->diags, "bad-value", prefix->at, NULL, "a prefix is at most %d printable characters without blanks", PREFIX_MAX);
+    if (prefix && (!is_printable(prefix->text) || eg_slice_index(prefix->text, ' ') >= 0 ||
+                   prefix->text.n > PREFIX_MAX))
+        eg_diag_error(m->diags, "bad-value", prefix->at, NULL,
+                      "a prefix is at most %d printable characters without blanks", PREFIX_MAX);
     else if (prefix)
         s->s.shape_prefix = prefix->text;
     if (!length || eg_slice_eq(length->text, EG_SLICE("same")))
         return;
     size_t least = SHAPE_MIN + (prefix ? prefix->text.n : 0);
     if (!length->plain || !eg_slice_u64(length->text, &n) || n < least || n > SHAPE_MAX)
-        eg_diag_error(m->diags, "bad-value", length->at, NULL, "length is `same`, or from %zu (prefix and 24 random characters) to %d",
+        eg_diag_error(m->diags, "bad-value", length->at, NULL,
+                      "length is `same`, or from %zu (prefix and 24 random characters) to %d",
                       least, SHAPE_MAX);
     else
         s->s.shape_length = (uint32_t)n;
 }
 
-void eg_model_read_env(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *service)
+void eg_model_read_env(struct eg_model *m, struct eg_model_service *s,
+                       const struct eg_yaml *service)
 {
     const struct eg_yaml *env = eg_model_child(service, "env");
     const struct eg_yaml *base_url = eg_model_child(env, "base_url");
@@ -309,9 +350,11 @@ void eg_model_read_env(struct eg_model *m, struct eg_model_service *s, const str
         read_base_path(m, s, base_path);
     each(m, s, key, 4, take_key);
     if (key && s->s.credential.n == 0)
-        eg_diag_error(m->diags, "unknown-credential", key->name_at, "name it with credential:", "the service has no credential");
+        eg_diag_error(m->diags, "unknown-credential", key->name_at,
+                      "name it with credential:", "the service has no credential");
     if (shape && s->s.credential.n == 0)
-        eg_diag_error(m->diags, "unknown-credential", shape->name_at, "name it with credential:", "the service has no credential");
+        eg_diag_error(m->diags, "unknown-credential", shape->name_at,
+                      "name it with credential:", "the service has no credential");
     if (shape)
         read_shape(m, s, shape);
 }

@@ -24,8 +24,10 @@ static bool are_texts(const struct eg_policy *p, const struct eg_block_text *t, 
             return false;
     return true;
 }
-#define TEXTS(...) \
-    are_texts(p, (const struct eg_block_text[]){ __VA_ARGS__ }, sizeof((const struct eg_block_text[]){ __VA_ARGS__ }) / sizeof(struct eg_block_text))
+#define TEXTS(...)                                                                                 \
+    are_texts(p, (const struct eg_block_text[]){ __VA_ARGS__ },                                    \
+              sizeof((const struct eg_block_text[]){ __VA_ARGS__ }) /                              \
+                  sizeof(struct eg_block_text))
 
 static bool is_family(uint8_t family, bool none)
 {
@@ -34,7 +36,8 @@ static bool is_family(uint8_t family, bool none)
 
 static bool is_addr(const struct eg_policy *p, const struct eg_block_addr *a, bool none)
 {
-    return is_family(a->family, none) && (a->literal == (a->family != 0)) && is_text(p, a->host) && a->host.length <= EG_HOST_MAX;
+    return is_family(a->family, none) && (a->literal == (a->family != 0)) && is_text(p, a->host) &&
+           a->host.length <= EG_HOST_MAX;
 }
 
 static bool check_hash(const struct eg_policy *p)
@@ -56,7 +59,8 @@ static bool check_targets(const struct eg_policy *p)
     for (uint32_t i = 0; i < p->count[EG_BLOCK_TARGETS]; i++) {
         const struct eg_block_target *t = &p->targets[i];
         bool prefix = t->kind == EG_PATTERN_PREFIX;
-        if (t->kind >= EG_PATTERN_KINDS || !TEXTS(t->key, t->allowed) || !in_range(t->rules, p->count[EG_BLOCK_RULES]) ||
+        if (t->kind >= EG_PATTERN_KINDS || !TEXTS(t->key, t->allowed) ||
+            !in_range(t->rules, p->count[EG_BLOCK_RULES]) ||
             (prefix ? t->key.length != EG_BLOCK_PREFIX_KEY : t->key.length > EG_HOST_MAX))
             return false;
     }
@@ -78,8 +82,9 @@ static bool check_services(const struct eg_policy *p)
 {
     for (uint32_t i = 0; i < p->count[EG_BLOCK_SERVICES]; i++) {
         const struct eg_block_service *s = &p->services[i];
-        if (!TEXTS(s->name, s->route, s->base_path, s->credential, s->env_base_url, s->env_base_path, s->shape_prefix, s->ca_pem,
-                   s->client_cert_pem, s->client_key_pem, s->server_name, s->rule) ||
+        if (!TEXTS(s->name, s->route, s->base_path, s->credential, s->env_base_url,
+                   s->env_base_path, s->shape_prefix, s->ca_pem, s->client_cert_pem,
+                   s->client_key_pem, s->server_name, s->rule) ||
             !is_addr(p, &s->upstream, true))
             return false;
         if (!in_range(s->accept, p->count[EG_BLOCK_SLOTS]) || s->accept.count > EG_SERVICE_SLOTS ||
@@ -107,7 +112,8 @@ static bool check_credentials(const struct eg_policy *p)
     }
     for (uint32_t i = 0; i < p->count[EG_BLOCK_HOSTS]; i++) {
         const struct eg_block_host *h = &p->hosts[i];
-        if (h->kind >= EG_PATTERN_KINDS || !is_text(p, h->host) || !is_family(h->family, true) || h->bits > (h->family == 6 ? 128 : 32))
+        if (h->kind >= EG_PATTERN_KINDS || !is_text(p, h->host) || !is_family(h->family, true) ||
+            h->bits > (h->family == 6 ? 128 : 32))
             return false;
     }
     for (uint32_t i = 0; i < p->count[EG_BLOCK_LISTEN]; i++) {
@@ -122,13 +128,16 @@ static bool check_head(const struct eg_policy *p)
 {
     const struct eg_block_settings *s = &p->head->settings;
     const struct eg_limits *l = &p->head->limits;
-    const uint64_t limits[] = { l->connections, l->headers, l->head_bytes, l->target_bytes, l->head_timeout, l->body_timeout,
-                                l->idle_timeout, l->total_timeout, l->dns_timeout, l->connect_timeout, l->tls_timeout,
-                                l->response_timeout, l->drain_timeout };
+    const uint64_t limits[] = { l->connections,     l->headers,       l->head_bytes,
+                                l->target_bytes,    l->head_timeout,  l->body_timeout,
+                                l->idle_timeout,    l->total_timeout, l->dns_timeout,
+                                l->connect_timeout, l->tls_timeout,   l->response_timeout,
+                                l->drain_timeout };
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (limits[i] == 0)
             return false;
-    if (s->dns_count > 4 || s->audit_destinations > 2 || s->audit_capacity == 0 || !is_addr(p, &s->proxy, true))
+    if (s->dns_count > 4 || s->audit_destinations > 2 || s->audit_capacity == 0 ||
+        !is_addr(p, &s->proxy, true))
         return false;
     for (uint32_t i = 0; i < s->dns_count; i++)
         if (!is_addr(p, &s->dns[i], false))
@@ -143,7 +152,8 @@ static bool find_sections(struct eg_policy *p, const char *base, size_t n)
     for (int s = 0; s < EG_BLOCK_SECTIONS; s++) {
         size_t offset = p->head->sections[s].offset;
         size_t count = p->head->sections[s].count;
-        if (offset < sizeof *p->head || offset > n || offset % EG_BLOCK_ALIGN || count > (n - offset) / eg_block_record[s])
+        if (offset < sizeof *p->head || offset > n || offset % EG_BLOCK_ALIGN ||
+            count > (n - offset) / eg_block_record[s])
             return false;
         p->count[s] = (uint32_t)count;
         at[s] = base + offset;
@@ -163,7 +173,8 @@ static bool find_sections(struct eg_policy *p, const char *base, size_t n)
     return true;
 }
 
-static void fill_authority(const struct eg_policy *p, const struct eg_block_addr *from, struct eg_authority *ret)
+static void fill_authority(const struct eg_policy *p, const struct eg_block_addr *from,
+                           struct eg_authority *ret)
 {
     struct eg_slice host = eg_block_slice(p, from->host);
     memset(ret, 0, sizeof *ret);
@@ -209,7 +220,8 @@ static enum eg_status invalid(struct eg_err *err, const char *why)
     return eg_err_set(err, EG_INVALID, "policy", 0, "%s", why);
 }
 
-enum eg_status eg_policy_open(const void *block, size_t n, struct eg_policy **ret, struct eg_err *err)
+enum eg_status eg_policy_open(const void *block, size_t n, struct eg_policy **ret,
+                              struct eg_err *err)
 {
     const struct eg_block_head *head = block;
     if (!block || (uintptr_t)block % EG_BLOCK_ALIGN)
@@ -222,8 +234,8 @@ enum eg_status eg_policy_open(const void *block, size_t n, struct eg_policy **re
     if (!p)
         return eg_err_set(err, EG_NOMEM, "policy", 0, "no memory to open the policy");
     p->head = head;
-    if (!find_sections(p, block, n) || !check_head(p) || !check_hash(p) || !check_targets(p) || !check_rules(p) || !check_services(p) ||
-        !check_credentials(p)) {
+    if (!find_sections(p, block, n) || !check_head(p) || !check_hash(p) || !check_targets(p) ||
+        !check_rules(p) || !check_services(p) || !check_credentials(p)) {
         free(p);
         return invalid(err, "the policy block is damaged");
     }
@@ -264,18 +276,20 @@ unsigned eg_policy_service_count(const struct eg_policy *p)
     return p->count[EG_BLOCK_SERVICES];
 }
 
-static void fill_slots(const struct eg_policy *p, const struct eg_block_service *b, struct eg_service *s)
+static void fill_slots(const struct eg_policy *p, const struct eg_block_service *b,
+                       struct eg_service *s)
 {
     s->accept_count = b->accept.count;
     for (uint32_t i = 0; i < b->accept.count; i++) {
         const struct eg_block_slot *slot = &p->slots[b->accept.first + i];
-        s->accept[i] = (struct eg_slot){ (enum eg_slot_kind)slot->kind, eg_block_slice(p, slot->name) };
+        s->accept[i] =
+            (struct eg_slot){ (enum eg_slot_kind)slot->kind, eg_block_slice(p, slot->name) };
     }
     s->write_count = b->write.count;
     for (uint32_t i = 0; i < b->write.count; i++) {
         const struct eg_block_write *w = &p->writes[b->write.first + i];
-        s->write[i] = (struct eg_write){ eg_block_slice(p, w->name), eg_block_slice(p, w->before), eg_block_slice(p, w->after),
-                                         w->credential != 0 };
+        s->write[i] = (struct eg_write){ eg_block_slice(p, w->name), eg_block_slice(p, w->before),
+                                         eg_block_slice(p, w->after), w->credential != 0 };
     }
     s->strip_count = b->strip.count;
     for (uint32_t i = 0; i < b->strip.count; i++)
@@ -330,7 +344,8 @@ void eg_policy_credential(const struct eg_policy *p, unsigned i, struct eg_crede
     ret->rule = eg_block_slice(p, b->rule);
 }
 
-bool eg_policy_credential_host(const struct eg_policy *p, struct eg_slice credential, struct eg_slice host)
+bool eg_policy_credential_host(const struct eg_policy *p, struct eg_slice credential,
+                               struct eg_slice host)
 {
     for (uint32_t i = 0; i < p->count[EG_BLOCK_CREDENTIALS]; i++) {
         const struct eg_block_credential *c = &p->credentials[i];
@@ -338,7 +353,10 @@ bool eg_policy_credential_host(const struct eg_policy *p, struct eg_slice creden
             continue;
         for (uint32_t k = 0; k < c->hosts.count; k++) {
             const struct eg_block_host *h = &p->hosts[c->hosts.first + k];
-            struct eg_pattern pattern = { (enum eg_pattern_kind)h->kind, eg_block_slice(p, h->host), { h->family, { 0 } }, h->bits };
+            struct eg_pattern pattern = { (enum eg_pattern_kind)h->kind,
+                                          eg_block_slice(p, h->host),
+                                          { h->family, { 0 } },
+                                          h->bits };
             memcpy(pattern.addr.b, h->b, sizeof pattern.addr.b);
             if (eg_model_matches(&pattern, host))
                 return true;

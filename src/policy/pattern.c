@@ -132,7 +132,8 @@ static bool idn_fix(struct eg_slice name, char *out, size_t cap)
     return true;
 }
 
-static bool report_wrong(struct eg_model *m, const struct eg_yaml *node, const char *code, const char *fix, const char *text)
+static bool report_wrong(struct eg_model *m, const struct eg_yaml *node, const char *code,
+                         const char *fix, const char *text)
 {
     eg_diag_error(m->diags, code, node->at, fix, "%s", text);
     return false;
@@ -146,13 +147,16 @@ static bool report_common(struct eg_model *m, const struct eg_yaml *node)
     uint8_t bits;
     if (has_non_ascii(text)) {
         char fix[EG_HOST_MAX + 16];
-        report_wrong(m, node, "idn-host", idn_fix(text, fix, sizeof fix) ? fix : NULL, "a host is written with A-labels (xn--...)");
+        report_wrong(m, node, "idn-host", idn_fix(text, fix, sizeof fix) ? fix : NULL,
+                     "a host is written with A-labels (xn--...)");
     } else if (eg_addr_parse(text, &addr)) {
         report_wrong(m, node, "bad-host", "write {address: ...}", "an address is not a host name");
     } else if (eg_cidr_parse(text, &addr, &bits)) {
-        report_wrong(m, node, "bad-host", "write {cidr: ...}", "a range of addresses is not a host name");
+        report_wrong(m, node, "bad-host", "write {cidr: ...}",
+                     "a range of addresses is not a host name");
     } else if (text.n > 3 && strstr(text.p, "://")) {
-        report_wrong(m, node, "bad-host", "write the host alone; scheme: and ports: say the rest", "a host is not a URL");
+        report_wrong(m, node, "bad-host", "write the host alone; scheme: and ports: say the rest",
+                     "a host is not a URL");
     } else if (eg_slice_index(text, '/') >= 0) {
         report_wrong(m, node, "bad-host", "write the host alone", "a host has no path");
     } else if (eg_slice_index(text, ':') >= 0 && text.p[0] != '[') {
@@ -167,18 +171,21 @@ static bool wildcard(struct eg_model *m, const struct eg_yaml *node, struct eg_s
 {
     struct eg_slice text = node->text;
     if (eg_slice_eq(text, EG_SLICE("*")))
-        return report_wrong(m, node, "wildcard-tld", "name the domains", "* alone would allow every host");
+        return report_wrong(m, node, "wildcard-tld", "name the domains",
+                            "* alone would allow every host");
     if (!eg_slice_starts(text, EG_SLICE("*.")))
         return report_wrong(m, node, "bad-host", "*.example.com is every name below example.com",
                             "a wildcard is the whole first label");
     *name = eg_slice_from(text, 2);
     if (eg_slice_index(*name, '*') >= 0)
-        return report_wrong(m, node, "bad-host", "*.example.com is every name below example.com, at any depth",
+        return report_wrong(m, node, "bad-host",
+                            "*.example.com is every name below example.com, at any depth",
                             "there is one wildcard at most, as the first label");
     return true;
 }
 
-bool eg_model_pattern(struct eg_model *m, const struct eg_yaml *node, bool literals, struct eg_pattern *ret)
+bool eg_model_pattern(struct eg_model *m, const struct eg_yaml *node, bool literals,
+                      struct eg_pattern *ret)
 {
     struct eg_authority a;
     struct eg_err err = { 0 };
@@ -198,13 +205,16 @@ bool eg_model_pattern(struct eg_model *m, const struct eg_yaml *node, bool liter
         p.kind = EG_PATTERN_BELOW;
     }
     if (eg_host_parse(name, &a, &err) != EG_OK) {
-        eg_diag_error(m->diags, "bad-host", node->at, NULL, "%s", err.text[0] ? err.text : "this is not a host name");
+        eg_diag_error(m->diags, "bad-host", node->at, NULL, "%s",
+                      err.text[0] ? err.text : "this is not a host name");
         return false;
     }
     if (a.literal)
-        return report_wrong(m, node, "bad-host", "write {address: ...}", "an address is not a host name");
+        return report_wrong(m, node, "bad-host", "write {address: ...}",
+                            "an address is not a host name");
     if (p.kind == EG_PATTERN_BELOW && eg_slice_index(eg_authority_host(&a), '.') < 0)
-        return report_wrong(m, node, "wildcard-tld", "name the domains below it", "a wildcard needs a domain below a top-level domain");
+        return report_wrong(m, node, "wildcard-tld", "name the domains below it",
+                            "a wildcard needs a domain below a top-level domain");
     p.host = eg_model_copy(m, eg_authority_host(&a));
     *ret = p;
     return true;
@@ -218,7 +228,8 @@ bool eg_model_matches(const struct eg_pattern *pattern, struct eg_slice host)
     if (pattern->kind == EG_PATTERN_EXACT)
         return eg_slice_eq(host, pattern->host);
     size_t n = pattern->host.n;
-    return host.n > n + 1 && host.p[host.n - n - 1] == '.' && eg_slice_eq(eg_slice_from(host, host.n - n), pattern->host);
+    return host.n > n + 1 && host.p[host.n - n - 1] == '.' &&
+           eg_slice_eq(eg_slice_from(host, host.n - n), pattern->host);
 }
 
 bool eg_addr_loopback(const struct eg_addr *a)

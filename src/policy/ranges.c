@@ -5,9 +5,21 @@
  * by a test against their own texts. */
 #include "policy/ranges.h"
 
-#define V4(a, b, c, d)           { 4, { a, b, c, d } }
-#define V6(a, b, c, d, e, f)     { 6, { (a) >> 8, (a)&0xff, (b) >> 8, (b)&0xff, (c) >> 8, (c)&0xff, (d) >> 8, (d)&0xff, \
-                                        (e) >> 8, (e)&0xff, (f) >> 8, (f)&0xff } }
+#define V4(a, b, c, d)                                                                             \
+    {                                                                                              \
+        4,                                                                                         \
+        {                                                                                          \
+            a, b, c, d                                                                             \
+        }                                                                                          \
+    }
+#define V6(a, b, c, d, e, f)                                                                       \
+    {                                                                                              \
+        6,                                                                                         \
+        {                                                                                          \
+            (a) >> 8, (a)&0xff, (b) >> 8, (b)&0xff, (c) >> 8, (c)&0xff, (d) >> 8, (d)&0xff,        \
+                (e) >> 8, (e)&0xff, (f) >> 8, (f)&0xff                                             \
+        }                                                                                          \
+    }
 
 static const struct eg_range ranges[] = {
     { V4(0, 0, 0, 0), 8, "this network (0.0.0.0/8)" },
@@ -115,8 +127,10 @@ unsigned eg_range_embedded(const struct eg_addr *a, struct eg_addr out[EG_EMBEDD
     unsigned n = 0;
     if (a->family != 6)
         return 0;
-    bool self = !memcmp(a->b, zero, 12) && !a->b[12] && !a->b[13] && !a->b[14] && a->b[15] < 2; /* :: and ::1 */
-    if ((!memcmp(a->b, zero, 12) && !self) || !memcmp(a->b, mapped, 12) || !memcmp(a->b, siit, 12) || eg_range_nat64(a))
+    bool self = !memcmp(a->b, zero, 12) && !a->b[12] && !a->b[13] && !a->b[14] &&
+                a->b[15] < 2; /* :: and ::1 */
+    if ((!memcmp(a->b, zero, 12) && !self) || !memcmp(a->b, mapped, 12) ||
+        !memcmp(a->b, siit, 12) || eg_range_nat64(a))
         out[n++] = v4_at(a->b + 12, 0);
     if (eg_addr_in(a, &nat64_local, 48)) {
         out[n++] = v4_at(a->b + 12, 0);
@@ -128,7 +142,8 @@ unsigned eg_range_embedded(const struct eg_addr *a, struct eg_addr out[EG_EMBEDD
         out[n++] = v4_at(a->b + 2, 0);
     if (eg_addr_in(a, &teredo, 32)) {
         out[n++] = v4_at(a->b + 4, 0);
-        out[n++] = v4_at(a->b + 12, 0xff); /* RFC 4380 section 4: the client's address is stored inverted */
+        out[n++] = v4_at(a->b + 12,
+                         0xff); /* RFC 4380 section 4: the client's address is stored inverted */
     }
     return n;
 }
@@ -136,8 +151,12 @@ unsigned eg_range_embedded(const struct eg_addr *a, struct eg_addr out[EG_EMBEDD
 static bool is_metadata(const struct eg_addr *a)
 {
     static const struct eg_addr services[] = {
-        V4(169, 254, 169, 254), V4(169, 254, 170, 2),     V4(169, 254, 170, 23),
-        V4(168, 63, 129, 16),   V4(100, 100, 100, 200),   V4(192, 0, 0, 192),
+        V4(169, 254, 169, 254),
+        V4(169, 254, 170, 2),
+        V4(169, 254, 170, 23),
+        V4(168, 63, 129, 16),
+        V4(100, 100, 100, 200),
+        V4(192, 0, 0, 192),
         V4(169, 254, 0, 23),
         { 6, { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 } }, /* fd00:ec2::254 */
         { 6, { 0xfd, 0x00, 0x0e, 0xc2, [15] = 0x23 } },              /* fd00:ec2::23 */
@@ -182,7 +201,8 @@ bool eg_metadata_name(struct eg_slice host)
         if (host.n < name.n || !eg_slice_eq(eg_slice_from(host, host.n - name.n), name))
             continue;
         /* the name itself, or anything below one that has a dot */
-        if (host.n == name.n || (host.p[host.n - name.n - 1] == '.' && eg_slice_index(name, '.') >= 0))
+        if (host.n == name.n ||
+            (host.p[host.n - name.n - 1] == '.' && eg_slice_index(name, '.') >= 0))
             return true;
     }
     return false;

@@ -12,7 +12,11 @@ enum { MAX_REPORTED = 20, MAX_OPEN = 64 };
 static size_t utf8_length(const unsigned char *p, size_t n, uint32_t *code)
 {
     unsigned char lead = p[0];
-    size_t want = lead < 0x80 ? 1 : lead >= 0xc2 && lead <= 0xdf ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 && lead <= 0xf4 ? 4 : 0;
+    size_t want = lead < 0x80                    ? 1
+                  : lead >= 0xc2 && lead <= 0xdf ? 2
+                  : (lead & 0xf0) == 0xe0        ? 3
+                  : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                 : 0;
     if (want == 0 || want > n)
         return 0;
     *code = want == 1 ? lead : lead & (0xffu >> (want + 1));
@@ -30,9 +34,9 @@ static size_t utf8_length(const unsigned char *p, size_t n, uint32_t *code)
 /* Code points that end lines for some readers, hide text, or turn its direction. */
 static bool is_deceptive(uint32_t code)
 {
-    return (code >= 0x80 && code <= 0x9f) || code == 0x2028 || code == 0x2029 || (code >= 0x202a && code <= 0x202e) ||
-           (code >= 0x2066 && code <= 0x2069) || (code >= 0x200b && code <= 0x200f) || code == 0xfeff || code == 0xfffe ||
-           code == 0xffff;
+    return (code >= 0x80 && code <= 0x9f) || code == 0x2028 || code == 0x2029 ||
+           (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) ||
+           (code >= 0x200b && code <= 0x200f) || code == 0xfeff || code == 0xfffe || code == 0xffff;
 }
 
 size_t eg_yaml_visible(const char *p, size_t n)
@@ -59,12 +63,15 @@ static void step_tab_state(struct tab_state *s, char c)
 }
 
 /* What is wrong with the character at i, or NULL; *rule gets the code of the error. */
-static const char *byte_fault(const struct eg_source *s, size_t i, uint32_t code, const struct tab_state *tab, const char **rule)
+static const char *byte_fault(const struct eg_source *s, size_t i, uint32_t code,
+                              const struct tab_state *tab, const char **rule)
 {
     *rule = "bad-byte";
     if (code == 0)
         return "a NUL byte";
-    if (code == '%' && (i == 0 || s->text.p[i - 1] == '\n')) { /* also: a long line of these takes libfyaml quadratic time */
+    if (code == '%' &&
+        (i == 0 ||
+         s->text.p[i - 1] == '\n')) { /* also: a long line of these takes libfyaml quadratic time */
         *rule = "tag";
         return "a directive; directives are not part of the policy language";
     }
@@ -73,7 +80,9 @@ static const char *byte_fault(const struct eg_source *s, size_t i, uint32_t code
         return tab->json || tab->comment ? NULL : "a tab; indent and separate with spaces";
     }
     if (code == '\r')
-        return i + 1 < s->text.n && s->text.p[i + 1] == '\n' ? NULL : "a carriage return without a line feed";
+        return i + 1 < s->text.n && s->text.p[i + 1] == '\n'
+                   ? NULL
+                   : "a carriage return without a line feed";
     if ((code < 0x20 && code != '\n') || code == 0x7f)
         return "a control byte";
     if (is_deceptive(code) && !(code == 0xfeff && i == 0))
@@ -100,10 +109,12 @@ bool eg_yaml_scan(const struct eg_source *source, struct eg_diags *diags)
         step_tab_state(&tab, source->text.p[i]);
         if (!fault)
             continue;
-        if (strcmp(rule, "bad-utf8") == 0 && faults > 0) /* one is enough: columns mean little behind it */
+        if (strcmp(rule, "bad-utf8") == 0 &&
+            faults > 0) /* one is enough: columns mean little behind it */
             continue;
         if (faults++ < MAX_REPORTED)
-            eg_diag_error(diags, rule, eg_place_at(source, (uint32_t)i, (uint32_t)n), NULL, "%s", fault);
+            eg_diag_error(diags, rule, eg_place_at(source, (uint32_t)i, (uint32_t)n), NULL, "%s",
+                          fault);
     }
     return faults == 0;
 }
@@ -155,5 +166,6 @@ long eg_yaml_open_bracket(struct eg_slice text)
 long eg_yaml_too_deep(struct eg_slice text)
 {
     size_t open[MAX_OPEN];
-    return follow_brackets(text, open, MAX_OPEN) == MAX_OPEN ? (long)open[EG_YAML_DEPTH_MAX - 1] : -1;
+    return follow_brackets(text, open, MAX_OPEN) == MAX_OPEN ? (long)open[EG_YAML_DEPTH_MAX - 1]
+                                                             : -1;
 }

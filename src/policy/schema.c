@@ -16,11 +16,11 @@ enum {
     LATER = EG_KEY_RESERVED,
     NAMES = EG_KEY_ANY_NAME,
 };
-#define KIB      1024ull
-#define MIB      (1024 * KIB)
-#define GIB      (1024 * MIB)
-#define SECOND   1000ull
-#define DAY      (24 * 3600 * SECOND)
+#define KIB    1024ull
+#define MIB    (1024 * KIB)
+#define GIB    (1024 * MIB)
+#define SECOND 1000ull
+#define DAY    (24 * 3600 * SECOND)
 
 static const struct eg_schema_key rows[] = {
     { "egress", S, EG_TYPE_NUMBER, REQ | UNTR, 1, 1, NULL, NULL },
@@ -170,7 +170,8 @@ const struct eg_schema_key *eg_schema_each(unsigned i)
 }
 
 /* Is path == parent + separator + name? */
-static bool is_path(const char *path, const char *parent, const char *separator, struct eg_slice name)
+static bool is_path(const char *path, const char *parent, const char *separator,
+                    struct eg_slice name)
 {
     size_t n = strlen(parent);
     size_t s = strlen(separator);
@@ -240,7 +241,8 @@ static unsigned distance(struct eg_slice a, const char *b)
             unsigned best = last[j - 1] + cost;
             best = last[j] + 1 < best ? last[j] + 1 : best;
             best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a.p[i - 1] == b[j - 2] && a.p[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a.p[i - 1] == b[j - 2] && a.p[i - 2] == b[j - 1] &&
+                before[j - 2] + 1 < best)
                 best = before[j - 2] + 1;
             row[j] = best;
         }

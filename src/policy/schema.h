@@ -10,13 +10,13 @@
 enum eg_schema_shape { EG_SHAPE_SCALAR = 1, EG_SHAPE_LIST = 2, EG_SHAPE_MAP = 4 };
 
 enum eg_schema_type { /* of a scalar */
-    EG_TYPE_NONE,
-    EG_TYPE_TEXT,
-    EG_TYPE_BOOL,
-    EG_TYPE_NUMBER,
-    EG_TYPE_SIZE,     /* bytes: 64KiB, 8MiB, 1GiB, or plain digits */
-    EG_TYPE_DURATION, /* milliseconds: 10ms, 10s, 5m, 24h */
-    EG_TYPE_WORD,     /* one of `words` */
+                      EG_TYPE_NONE,
+                      EG_TYPE_TEXT,
+                      EG_TYPE_BOOL,
+                      EG_TYPE_NUMBER,
+                      EG_TYPE_SIZE,     /* bytes: 64KiB, 8MiB, 1GiB, or plain digits */
+                      EG_TYPE_DURATION, /* milliseconds: 10ms, 10s, 5m, 24h */
+                      EG_TYPE_WORD,     /* one of `words` */
 };
 
 enum eg_schema_flag {
@@ -27,8 +27,8 @@ enum eg_schema_flag {
 };
 
 struct eg_schema_key {
-    const char *path;     /* "services.*.tls.ca"; "allow[]" is an element of the list "allow" */
-    unsigned shapes;      /* of enum eg_schema_shape */
+    const char *path; /* "services.*.tls.ca"; "allow[]" is an element of the list "allow" */
+    unsigned shapes;  /* of enum eg_schema_shape */
     enum eg_schema_type type;
     unsigned flags;
     uint64_t min, max;    /* of a number, bytes or milliseconds */

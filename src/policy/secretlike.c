@@ -11,17 +11,24 @@ enum { MIN_PREFIXED = 16, MIN_RANDOM = 24, MAX_WORD = 4096 };
 
 static bool is_word(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-           c == '+' || c == '=' || c == '~' || c == '/' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '+' || c == '=' || c == '~' || c == '/' || c == '.';
 }
 
 static bool has_prefix(struct eg_slice word)
 {
     static const char *const prefixes[] = {
-        "sk-",   "sk_live_", "sk_test_", "rk_live_", "rk_test_", "ghp_",  "gho_", "ghu_",    "ghs_",
-        "ghr_",  "glpat-",   "glptt-",   "xoxb-",    "xoxp-",    "xoxa-", "xapp-", "xoxs-",  "github_pat_",
-        "AKIA",  "ASIA",     "AIza",     "ya29.",    "hf_",      "npm_",  "pypi-", "gsk_",   "dop_v1_",
-        "eyJ",   "SG.",      "shpat_",   "lin_api_", "ntn_",     "AGE-SECRET-KEY-",
+        "sk-",      "sk_live_", "sk_test_",
+        "rk_live_", "rk_test_", "ghp_",
+        "gho_",     "ghu_",     "ghs_",
+        "ghr_",     "glpat-",   "glptt-",
+        "xoxb-",    "xoxp-",    "xoxa-",
+        "xapp-",    "xoxs-",    "github_pat_",
+        "AKIA",     "ASIA",     "AIza",
+        "ya29.",    "hf_",      "npm_",
+        "pypi-",    "gsk_",     "dop_v1_",
+        "eyJ",      "SG.",      "shpat_",
+        "lin_api_", "ntn_",     "AGE-SECRET-KEY-",
     };
     if (word.n < MIN_PREFIXED)
         return false;
@@ -53,7 +60,10 @@ static size_t changes(struct eg_slice word)
     int last = -1;
     for (size_t i = 0; i < word.n; i++) {
         char c = word.p[i];
-        int kind = c >= '0' && c <= '9' ? 0 : c >= 'A' && c <= 'Z' ? 1 : c >= 'a' && c <= 'z' ? 2 : 3;
+        int kind = c >= '0' && c <= '9'   ? 0
+                   : c >= 'A' && c <= 'Z' ? 1
+                   : c >= 'a' && c <= 'z' ? 2
+                                          : 3;
         n += last >= 0 && kind != last;
         last = kind;
     }

@@ -16,15 +16,16 @@ enum eg_yaml_kind { EG_YAML_TEXT, EG_YAML_LIST, EG_YAML_MAP };
 
 struct eg_yaml { /* lives in the arena it was read into */
     enum eg_yaml_kind kind;
-    bool plain;            /* text without quotes */
-    bool bad;              /* a problem is reported already: skip it, say nothing more */
-    struct eg_slice text;  /* decoded; NUL-terminated in the arena */
-    struct eg_slice name;  /* under a map: this child's key */
-    struct eg_place at;    /* of the value */
+    bool plain;           /* text without quotes */
+    bool bad;             /* a problem is reported already: skip it, say nothing more */
+    struct eg_slice text; /* decoded; NUL-terminated in the arena */
+    struct eg_slice name; /* under a map: this child's key */
+    struct eg_place at;   /* of the value */
     struct eg_place name_at;
-    uint32_t count;        /* children */
-    uint32_t schema;       /* index + 1 of the row of the schema that types it; 0: none */
-    uint64_t number;       /* what the schema made of the text: bool, number, bytes, milliseconds, index of a word */
+    uint32_t count;  /* children */
+    uint32_t schema; /* index + 1 of the row of the schema that types it; 0: none */
+    uint64_t
+        number; /* what the schema made of the text: bool, number, bytes, milliseconds, index of a word */
     struct eg_yaml *first; /* children in the order of the file */
     struct eg_yaml *last;
     struct eg_yaml *next;
@@ -32,8 +33,8 @@ struct eg_yaml { /* lives in the arena it was read into */
 
 /* Reads source (indexed here) into *ret. Problems become diagnostics: then EG_INVALID where no tree can be had, EG_OK with the
  * damaged parts marked bad otherwise. An empty file is an empty map. EG_NOMEM, EG_TOO_BIG when the arena is full. */
-enum eg_status eg_yaml_read(struct eg_source *source, struct eg_arena *arena, struct eg_diags *diags,
-                            struct eg_yaml **ret) EG_MUST_USE;
+enum eg_status eg_yaml_read(struct eg_source *source, struct eg_arena *arena,
+                            struct eg_diags *diags, struct eg_yaml **ret) EG_MUST_USE;
 /* The child of that name; NULL when absent or node is NULL or no map. */
 struct eg_yaml *eg_yaml_get(const struct eg_yaml *node, const char *name);
 

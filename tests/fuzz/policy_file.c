@@ -18,7 +18,8 @@ static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, 
 
 static void ask(const struct eg_policy *p)
 {
-    static const char *const hosts[] = { "a.example:443", "x.a.example:80", "127.0.0.1:80", "[::1]:443", "10.0.0.1:5", "metadata:80" };
+    static const char *const hosts[] = { "a.example:443", "x.a.example:80", "127.0.0.1:80",
+                                         "[::1]:443",     "10.0.0.1:5",     "metadata:80" };
     struct eg_authority to;
     struct eg_verdict v, w;
     struct eg_addr addr = { 4, { 10, 0, 0, 1 } };
@@ -33,7 +34,8 @@ static void ask(const struct eg_policy *p)
             abort();
         (void)eg_policy_advise(p, &v, &to, advice, sizeof advice);
         eg_policy_judge_address(p, &v, &addr, to.port, &w);
-        if (eg_policy_service_count(p) + eg_policy_credential_count(p) == 0 && v.status == EG_OK && v.rule.n == 0)
+        if (eg_policy_service_count(p) + eg_policy_credential_count(p) == 0 && v.status == EG_OK &&
+            v.rule.n == 0)
             abort();
     }
     for (unsigned i = 0; i < eg_policy_service_count(p); i++) {
@@ -41,9 +43,11 @@ static void ask(const struct eg_policy *p)
         eg_policy_service(p, i, &s);
         if (eg_policy_service_of_route(p, s.route) != (int)i)
             abort();
-        if (s.credential.n && !eg_policy_credential_host(p, s.credential, eg_authority_host(&s.upstream)))
+        if (s.credential.n &&
+            !eg_policy_credential_host(p, s.credential, eg_authority_host(&s.upstream)))
             abort(); /* a credential that may go where it is not bound */
-        eg_policy_judge_route(p, i, EG_SLICE("GET"), EG_SLICE("/"), (struct eg_path_flags){ 0 }, &v);
+        eg_policy_judge_route(p, i, EG_SLICE("GET"), EG_SLICE("/"), (struct eg_path_flags){ 0 },
+                              &v);
     }
 }
 
@@ -56,8 +60,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct eg_buf block, text;
     if (size == 0 || sodium_init() < 0 || eg_diags_new(&diags) != EG_OK)
         return 0;
-    struct eg_policy_file file = { "dir/egress.yaml", eg_slice(data + 1, size - 1), data[0] & 2 ? EG_LAYER_ORG : EG_LAYER_REPO,
-                                   !(data[0] & 1) };
+    struct eg_policy_file file = { "dir/egress.yaml", eg_slice(data + 1, size - 1),
+                                   data[0] & 2 ? EG_LAYER_ORG : EG_LAYER_REPO, !(data[0] & 1) };
     eg_buf_init(&block, 16 << 20);
     eg_buf_init(&text, 16 << 20);
     enum eg_status st = eg_policy_compile(&file, 1, &reader, diags, &block, NULL);

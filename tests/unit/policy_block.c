@@ -25,7 +25,8 @@ static const char full[] =
     "    strip: [\"header:x-debug\"]\n"
     "    env: {base_url: LLM_URL, base_path: /v1/, key: [LLM_KEY, LLM_KEY2]}\n"
     "    shape: {prefix: \"sk-\", length: 64}\n"
-    "    tls: {ca: ca.pem, client_cert: cert.pem, client_key: key.pem, server_name: sni.example.com}\n"
+    "    tls: {ca: ca.pem, client_cert: cert.pem, client_key: key.pem, server_name: "
+    "sni.example.com}\n"
     "  my-docs.v2: {upstream: \"http://127.0.0.1:8080\"}\n"
     "credentials:\n"
     "  key: {from: \"env:REAL_KEY\", hosts: [llm.example.com, \"*.corp.example\", 127.0.0.1]}\n"
@@ -35,22 +36,26 @@ static const char full[] =
     "networks: {allow: [192.168.7.0/24]}\n"
     "dns: {servers: [127.0.0.1, \"[::1]:5353\"]}\n"
     "tls: {ca: ca.pem, system: false}\n"
-    "listen: [{address: \"127.0.0.1:8080\"}, {address: \"[::1]:0\", auth: none, tls: {cert: cert.pem, key: key.pem}}]\n"
+    "listen: [{address: \"127.0.0.1:8080\"}, {address: \"[::1]:0\", auth: none, tls: {cert: "
+    "cert.pem, key: key.pem}}]\n"
     "limits: {connections: 7, head_bytes: 32KiB, idle_timeout: 5m}\n"
     "via: true\n"
     "audit: {capacity: 99, destinations: host, file: log/audit.jsonl, strict: false}\n"
-    "upstream: {proxies: [{proxy: \"http://proxy.example:3128\", credential: proxy}], resolve: local}\n";
+    "upstream: {proxies: [{proxy: \"http://proxy.example:3128\", credential: proxy}], resolve: "
+    "local}\n";
 
 static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, struct eg_err *err)
 {
     (void)ctx;
     (void)err;
-    return eg_buf_printf(out, "-----BEGIN %s-----\n%s\n", strstr(path, "key") ? "PRIVATE KEY" : "CERTIFICATE", path);
+    return eg_buf_printf(out, "-----BEGIN %s-----\n%s\n",
+                         strstr(path, "key") ? "PRIVATE KEY" : "CERTIFICATE", path);
 }
 
 static const struct eg_policy_reader reader = { read_pem, NULL, NULL, 0 };
 
-static struct eg_policy *build_files(const struct eg_policy_file *files, unsigned count, struct eg_buf *block)
+static struct eg_policy *build_files(const struct eg_policy_file *files, unsigned count,
+                                     struct eg_buf *block)
 {
     struct eg_diags *d = NULL;
     struct eg_policy *p = NULL;
@@ -77,7 +82,8 @@ static struct eg_policy *build(const char *path, const char *text, struct eg_buf
 
 static void is(struct eg_slice got, const char *want)
 {
-    cr_assert(eg_slice_eq(got, eg_slice_str(want)), "got '%.*s', want '%s'", (int)got.n, got.p, want);
+    cr_assert(eg_slice_eq(got, eg_slice_str(want)), "got '%.*s', want '%s'", (int)got.n, got.p,
+              want);
     cr_assert_eq(got.p[got.n], '\0');
 }
 
@@ -97,7 +103,8 @@ Test(policy, service_has_all_that_was_written)
     is(s.base_path, "/v1");
     is(s.credential, "key");
     cr_assert_eq(s.accept_count, 3);
-    cr_assert(s.accept[0].kind == EG_SLOT_BEARER && s.accept[1].kind == EG_SLOT_HEADER && s.accept[2].kind == EG_SLOT_BASIC_PASSWORD);
+    cr_assert(s.accept[0].kind == EG_SLOT_BEARER && s.accept[1].kind == EG_SLOT_HEADER &&
+              s.accept[2].kind == EG_SLOT_BASIC_PASSWORD);
     is(s.accept[1].name, "X-Api-Key");
     cr_assert_eq(s.write_count, 2);
     is(s.write[0].name, "Authorization");
@@ -125,11 +132,14 @@ Test(policy, service_defaults)
 {
     struct eg_buf block;
     struct eg_service s;
-    struct eg_policy *p = build("egress.yaml",
-                                "egress: 1\nservices:\n  a: {upstream: \"https://a.example\", credential: k}\n"
-                                "  my-docs.v2: {upstream: \"http://b.example:8080/\"}\n  9x: {upstream: \"https://c.example\", credential: f}\n"
-                                "credentials:\n  k: {from: \"env:REAL\", hosts: [a.example]}\n  f: {from: \"file:/k\", hosts: [c.example]}\n",
-                                &block);
+    struct eg_policy *p =
+        build("egress.yaml",
+              "egress: 1\nservices:\n  a: {upstream: \"https://a.example\", credential: k}\n"
+              "  my-docs.v2: {upstream: \"http://b.example:8080/\"}\n  9x: {upstream: "
+              "\"https://c.example\", credential: f}\n"
+              "credentials:\n  k: {from: \"env:REAL\", hosts: [a.example]}\n  f: {from: "
+              "\"file:/k\", hosts: [c.example]}\n",
+              &block);
     eg_policy_service(p, 0, &s);
     is(s.route, "a");
     is(s.env_base_url, "A_BASE_URL");
@@ -144,7 +154,8 @@ Test(policy, service_defaults)
     eg_policy_service(p, 1, &s);
     is(s.env_base_url, "MY_DOCS_V2_BASE_URL");
     is(s.base_path, "");
-    cr_assert(!s.tls && s.upstream.port == 8080 && s.env_key_count == 0 && s.accept_count == 0 && s.write_count == 0);
+    cr_assert(!s.tls && s.upstream.port == 8080 && s.env_key_count == 0 && s.accept_count == 0 &&
+              s.write_count == 0);
     eg_policy_service(p, 2, &s);
     is(s.env_base_url, "_9X_BASE_URL");
     is(s.env_keys[0], "_9X_API_KEY");
@@ -172,14 +183,23 @@ Test(policy, credentials_and_their_hosts)
     static const struct {
         const char *credential, *host;
         bool bound;
-    } rows[] = { { "key", "llm.example.com", true },  { "key", "x.llm.example.com", false }, { "key", "example.com", false },
-                 { "key", "a.corp.example", true },   { "key", "a.b.corp.example", true },   { "key", "corp.example", false },
-                 { "key", "xcorp.example", false },   { "key", "127.0.0.1", true },          { "key", "127.0.0.2", false },
-                 { "ring", "a.example", true },       { "ring", "llm.example.com", false },  { "none", "a.example", false },
+    } rows[] = { { "key", "llm.example.com", true },
+                 { "key", "x.llm.example.com", false },
+                 { "key", "example.com", false },
+                 { "key", "a.corp.example", true },
+                 { "key", "a.b.corp.example", true },
+                 { "key", "corp.example", false },
+                 { "key", "xcorp.example", false },
+                 { "key", "127.0.0.1", true },
+                 { "key", "127.0.0.2", false },
+                 { "ring", "a.example", true },
+                 { "ring", "llm.example.com", false },
+                 { "none", "a.example", false },
                  { "", "a.example", false } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        cr_assert_eq(eg_policy_credential_host(p, eg_slice_str(rows[i].credential), eg_slice_str(rows[i].host)), rows[i].bound, "%s %s",
-                     rows[i].credential, rows[i].host);
+        cr_assert_eq(eg_policy_credential_host(p, eg_slice_str(rows[i].credential),
+                                               eg_slice_str(rows[i].host)),
+                     rows[i].bound, "%s %s", rows[i].credential, rows[i].host);
     eg_policy_close(p);
     eg_buf_done(&block);
 }
@@ -192,17 +212,22 @@ Test(policy, settings_limits_and_listeners)
     const struct eg_settings *s = eg_policy_settings(p);
     const struct eg_limits *limits = eg_policy_limits(p);
     is(eg_policy_name(p), "agent");
-    cr_assert(s->dns_count == 2 && s->dns_servers[0].port == 53 && s->dns_servers[1].port == 5353 && s->dns_servers[1].addr.family == 6);
-    cr_assert(!s->ca_system && s->via && s->audit_capacity == 99 && s->audit_destinations == 1 && !s->audit_strict);
+    cr_assert(s->dns_count == 2 && s->dns_servers[0].port == 53 && s->dns_servers[1].port == 5353 &&
+              s->dns_servers[1].addr.family == 6);
+    cr_assert(!s->ca_system && s->via && s->audit_capacity == 99 && s->audit_destinations == 1 &&
+              !s->audit_strict);
     is(s->audit_file, "conf/log/audit.jsonl");
     cr_assert(s->has_proxy && s->proxy_resolve_local && s->proxy.port == 3128);
     is(eg_authority_host(&s->proxy), "proxy.example");
     is(s->proxy_credential, "proxy");
-    cr_assert(limits->connections == 7 && limits->head_bytes == 32768 && limits->idle_timeout == 300000);
-    cr_assert(limits->headers == 128 && limits->target_bytes == 16384 && limits->total_timeout == 86400000);
+    cr_assert(limits->connections == 7 && limits->head_bytes == 32768 &&
+              limits->idle_timeout == 300000);
+    cr_assert(limits->headers == 128 && limits->target_bytes == 16384 &&
+              limits->total_timeout == 86400000);
     cr_assert_eq(eg_policy_listen_count(p), 2);
     eg_policy_listen(p, 1, &l);
-    cr_assert(l.auth_none && l.at.port == 0 && l.at.addr.family == 6 && l.cert_pem.n && l.key_pem.n);
+    cr_assert(l.auth_none && l.at.port == 0 && l.at.addr.family == 6 && l.cert_pem.n &&
+              l.key_pem.n);
     is(l.rule, "conf/egress.yaml:28");
     eg_policy_close(p);
     eg_buf_done(&block);
@@ -214,25 +239,34 @@ Test(policy, defaults_of_an_empty_policy)
     struct eg_policy *p = build("egress.yaml", "egress: 1\n", &block);
     const struct eg_settings *s = eg_policy_settings(p);
     const struct eg_limits *l = eg_policy_limits(p);
-    cr_assert(s->dns_count == 0 && s->ca_system && !s->via && s->audit_capacity == 8192 && s->audit_strict && !s->has_proxy);
-    cr_assert(s->audit_destinations == 0 && s->audit_file.n == 0 && s->ca_pem.n == 0 && eg_policy_listen_count(p) == 0);
-    cr_assert(l->connections == 1024 && l->head_bytes == 65536 && l->headers == 128 && l->target_bytes == 16384);
-    cr_assert(l->head_timeout == 10000 && l->body_timeout == 60000 && l->idle_timeout == 600000 && l->total_timeout == 86400000);
-    cr_assert(l->dns_timeout == 5000 && l->connect_timeout == 10000 && l->tls_timeout == 10000 && l->response_timeout == 600000 &&
-              l->drain_timeout == 30000);
+    cr_assert(s->dns_count == 0 && s->ca_system && !s->via && s->audit_capacity == 8192 &&
+              s->audit_strict && !s->has_proxy);
+    cr_assert(s->audit_destinations == 0 && s->audit_file.n == 0 && s->ca_pem.n == 0 &&
+              eg_policy_listen_count(p) == 0);
+    cr_assert(l->connections == 1024 && l->head_bytes == 65536 && l->headers == 128 &&
+              l->target_bytes == 16384);
+    cr_assert(l->head_timeout == 10000 && l->body_timeout == 60000 && l->idle_timeout == 600000 &&
+              l->total_timeout == 86400000);
+    cr_assert(l->dns_timeout == 5000 && l->connect_timeout == 10000 && l->tls_timeout == 10000 &&
+              l->response_timeout == 600000 && l->drain_timeout == 30000);
     eg_policy_close(p);
     eg_buf_done(&block);
 }
 
 Test(policy, layers_win_unite_and_lower)
 {
-    static const char org[] = "egress: 1\nname: org\nallow: [org.example]\nvia: true\nlimits: {connections: 500, headers: 100}\n"
+    static const char org[] = "egress: 1\nname: org\nallow: [org.example]\nvia: true\nlimits: "
+                              "{connections: 500, headers: 100}\n"
                               "services:\n  s: {upstream: \"https://org.example\"}\n";
-    static const char user[] = "egress: 1\nname: user\nlimits: {connections: 800}\nservices:\n  s: {upstream: \"https://user.example\"}\n";
-    static const char repo[] = "egress: 1\nname: repo\nallow: [repo.example]\nlimits: {connections: 600, headers: 90}\n";
-    const struct eg_policy_file files[] = { { "repo.yaml", eg_slice_str(repo), EG_LAYER_REPO, false },
-                                            { "org.yaml", eg_slice_str(org), EG_LAYER_ORG, true },
-                                            { "user.yaml", eg_slice_str(user), EG_LAYER_USER, true } };
+    static const char user[] = "egress: 1\nname: user\nlimits: {connections: 800}\nservices:\n  s: "
+                               "{upstream: \"https://user.example\"}\n";
+    static const char repo[] =
+        "egress: 1\nname: repo\nallow: [repo.example]\nlimits: {connections: 600, headers: 90}\n";
+    const struct eg_policy_file files[] = {
+        { "repo.yaml", eg_slice_str(repo), EG_LAYER_REPO, false },
+        { "org.yaml", eg_slice_str(org), EG_LAYER_ORG, true },
+        { "user.yaml", eg_slice_str(user), EG_LAYER_USER, true }
+    };
     struct eg_buf block;
     struct eg_service s;
     struct eg_authority to;
@@ -248,12 +282,14 @@ Test(policy, layers_win_unite_and_lower)
     is(s.rule, "user.yaml:5");
     cr_assert_eq(eg_authority_parse(EG_SLICE("new.example:443"), 0, &to, NULL), EG_OK);
     eg_policy_judge_tunnel(p, &to, &v);
-    cr_assert_str_eq(eg_policy_advise(p, &v, &to, advice, sizeof advice), "add \"- new.example\" to allow in repo.yaml");
+    cr_assert_str_eq(eg_policy_advise(p, &v, &to, advice, sizeof advice),
+                     "add \"- new.example\" to allow in repo.yaml");
     is(v.detail, "no rule names it; add it to allow in repo.yaml");
     cr_assert_eq(eg_authority_parse(EG_SLICE("org.example:80"), 0, &to, NULL), EG_OK);
     eg_policy_judge_tunnel(p, &to, &v);
     is(v.detail, "allowed: https on 443");
-    cr_assert_str_eq(eg_policy_advise(p, &v, &to, advice, sizeof advice), "allowed: https on 443; org.example:80 is not among them");
+    cr_assert_str_eq(eg_policy_advise(p, &v, &to, advice, sizeof advice),
+                     "allowed: https on 443; org.example:80 is not among them");
     eg_policy_close(p);
     eg_buf_done(&block);
 }
@@ -261,9 +297,14 @@ Test(policy, layers_win_unite_and_lower)
 Test(policy, an_untrusted_file_may_not_redefine_a_service)
 {
     const struct eg_policy_file files[] = {
-        { "user.yaml", EG_SLICE("egress: 1\nservices:\n  s: {upstream: \"https://a.example\", credential: k}\n"
-                                "credentials:\n  k: {from: \"env:K\", hosts: [a.example]}\n"), EG_LAYER_USER, true },
-        { "repo.yaml", EG_SLICE("egress: 1\nservices:\n  s: {upstream: \"https://evil.example\"}\n"), EG_LAYER_REPO, false } };
+        { "user.yaml",
+          EG_SLICE("egress: 1\nservices:\n  s: {upstream: \"https://a.example\", credential: k}\n"
+                   "credentials:\n  k: {from: \"env:K\", hosts: [a.example]}\n"),
+          EG_LAYER_USER, true },
+        { "repo.yaml",
+          EG_SLICE("egress: 1\nservices:\n  s: {upstream: \"https://evil.example\"}\n"),
+          EG_LAYER_REPO, false }
+    };
     struct eg_diags *d = NULL;
     struct eg_buf block;
     cr_assert_geq(sodium_init(), 0);
@@ -290,17 +331,22 @@ static void id_of(const char *text, unsigned char id[32])
 Test(policy, identity_is_the_meaning)
 {
     static const char base[] = "egress: 1\nallow: [a.example, b.example]\n";
-    static const char *const same[] = { "egress: 1\n# comment\nallow:\n  - b.example\n  - {host: A.example., why: because}\n",
-                                        "{\"allow\": [\"a.example\", \"b.example\", \"a.example\"], \"egress\": 1}",
-                                        "name: x\negress: 1\nallow: [{host: a.example, ports: [443, 443]}, b.example]\n" };
-    static const char *const other[] = { "egress: 1\nallow: [a.example]\n", "egress: 1\nallow: [a.example, b.example, c.example]\n",
-                                         "egress: 1\nallow: [a.example, \"*.b.example\"]\n",
-                                         "egress: 1\nallow: [a.example, {host: b.example, ports: [444]}]\n",
-                                         "egress: 1\nallow: [a.example, b.example]\ndeny: [c.example]\n",
-                                         "egress: 1\nallow: [a.example, b.example]\nvia: true\n",
-                                         "egress: 1\nallow: [a.example, b.example]\nlimits: {headers: 127}\n",
-                                         "egress: 1\nallow: [a.example, b.example]\nnetworks: {allow: [10.0.0.0/8]}\n",
-                                         "egress: 1\nallow: [a.example, b.example]\nservices:\n  s: {upstream: \"https://c.example\"}\n" };
+    static const char *const same[] = {
+        "egress: 1\n# comment\nallow:\n  - b.example\n  - {host: A.example., why: because}\n",
+        "{\"allow\": [\"a.example\", \"b.example\", \"a.example\"], \"egress\": 1}",
+        "name: x\negress: 1\nallow: [{host: a.example, ports: [443, 443]}, b.example]\n"
+    };
+    static const char *const other[] = {
+        "egress: 1\nallow: [a.example]\n",
+        "egress: 1\nallow: [a.example, b.example, c.example]\n",
+        "egress: 1\nallow: [a.example, \"*.b.example\"]\n",
+        "egress: 1\nallow: [a.example, {host: b.example, ports: [444]}]\n",
+        "egress: 1\nallow: [a.example, b.example]\ndeny: [c.example]\n",
+        "egress: 1\nallow: [a.example, b.example]\nvia: true\n",
+        "egress: 1\nallow: [a.example, b.example]\nlimits: {headers: 127}\n",
+        "egress: 1\nallow: [a.example, b.example]\nnetworks: {allow: [10.0.0.0/8]}\n",
+        "egress: 1\nallow: [a.example, b.example]\nservices: {s: {upstream: http://c}}\n"
+    };
     unsigned char id[32], got[32];
     id_of(base, id);
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
@@ -328,8 +374,10 @@ Test(policy, the_same_files_give_the_same_bytes)
 /* Asks everything; only a sanitizer or a crash can object. */
 static void ask_all(const struct eg_policy *p)
 {
-    static const char *const hosts[] = { "api.example.com:443", "a.b.example.org:8443", "x.bad.example.org:443", "10.1.2.3:5", "[fd00::1]:9",
-                                         "127.0.0.1:8080", "llm.example.com:443", "metadata.google.internal:80" };
+    static const char *const hosts[] = { "api.example.com:443",   "a.b.example.org:8443",
+                                         "x.bad.example.org:443", "10.1.2.3:5",
+                                         "[fd00::1]:9",           "127.0.0.1:8080",
+                                         "llm.example.com:443",   "metadata.google.internal:80" };
     struct eg_authority to;
     struct eg_verdict v, w;
     char advice[300];
@@ -339,12 +387,14 @@ static void ask_all(const struct eg_policy *p)
         eg_policy_judge_address(p, &v, &(struct eg_addr){ 4, { 10, 1, 2, 4 } }, 5, &w);
         eg_policy_judge_address(p, &v, &(struct eg_addr){ 6, { 0x20, 1 } }, 443, &w);
         (void)eg_policy_advise(p, &v, &to, advice, sizeof advice);
-        eg_policy_judge_http(p, &to, EG_SLICE("GET"), EG_SLICE("/"), (struct eg_path_flags){ 0 }, &v);
+        eg_policy_judge_http(p, &to, EG_SLICE("GET"), EG_SLICE("/"), (struct eg_path_flags){ 0 },
+                             &v);
     }
     for (unsigned i = 0; i < eg_policy_service_count(p); i++) {
         struct eg_service s;
         eg_policy_service(p, i, &s);
-        eg_policy_judge_route(p, i, EG_SLICE("GET"), EG_SLICE("/"), (struct eg_path_flags){ .unsafe = true }, &v);
+        eg_policy_judge_route(p, i, EG_SLICE("GET"), EG_SLICE("/"),
+                              (struct eg_path_flags){ .unsafe = true }, &v);
         (void)eg_policy_service_of_route(p, s.name);
     }
     for (unsigned i = 0; i < eg_policy_credential_count(p); i++) {
@@ -389,7 +439,7 @@ Test(policy, a_damaged_block_is_refused_or_harmless)
             opened += try_block(block.data, block.len);
             block.data[i] ^= (char)(1 << bit);
         }
-    cr_assert_gt(opened, 0); /* texts and hashes may be anything */
+    cr_assert_gt(opened, 0);                         /* texts and hashes may be anything */
     for (size_t i = 0; i + 4 <= block.len; i += 4) { /* numbers become huge */
         uint32_t old, huge = UINT32_MAX - (uint32_t)(i % 7);
         memcpy(&old, block.data + i, 4);
@@ -417,7 +467,8 @@ Test(policy, a_misplaced_block_is_refused)
 
 Test(policy, a_block_has_a_ceiling)
 {
-    const struct eg_policy_file file = { "egress.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO, true };
+    const struct eg_policy_file file = { "egress.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO,
+                                         true };
     struct eg_diags *d = NULL;
     struct eg_buf block;
     cr_assert_geq(sodium_init(), 0);

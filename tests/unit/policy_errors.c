@@ -19,7 +19,9 @@ static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, 
     (void)ctx;
     if (strstr(path, "missing"))
         return eg_err_set(err, EG_NOT_FOUND, "file", 0, "there is no such file");
-    const char *label = strstr(path, "key") ? "PRIVATE KEY" : strstr(path, "text") ? "NOTHING" : "CERTIFICATE";
+    const char *label = strstr(path, "key")    ? "PRIVATE KEY"
+                        : strstr(path, "text") ? "NOTHING"
+                                               : "CERTIFICATE";
     return eg_buf_printf(out, "-----BEGIN %s-----\nQUJD\n-----END %s-----\n", label, label);
 }
 
@@ -32,8 +34,8 @@ static void list(const struct eg_diags *d, char *out, size_t cap)
     out[0] = '\0';
     for (unsigned i = 0; i < eg_diags_total(d) && n < cap; i++) {
         const struct eg_diag *one = eg_diags_at(d, i);
-        n += (size_t)snprintf(out + n, cap - n, "%s%u:%u %s%s", i ? ", " : "", one->line, one->column,
-                              one->severity == EG_DIAG_WARNING ? "W " : "", one->code);
+        n += (size_t)snprintf(out + n, cap - n, "%s%u:%u %s%s", i ? ", " : "", one->line,
+                              one->column, one->severity == EG_DIAG_WARNING ? "W " : "", one->code);
     }
     if (n == 0)
         snprintf(out, cap, "-");
@@ -41,7 +43,8 @@ static void list(const struct eg_diags *d, char *out, size_t cap)
 
 static unsigned check(const struct bad *b, const char *where)
 {
-    struct eg_policy_file file = { "egress.yaml", eg_slice_str(b->text), b->layer ? b->layer : EG_LAYER_REPO, !b->untrusted };
+    struct eg_policy_file file = { "egress.yaml", eg_slice_str(b->text),
+                                   b->layer ? b->layer : EG_LAYER_REPO, !b->untrusted };
     struct eg_diags *d = NULL;
     struct eg_buf block, text;
     struct eg_err err = { 0 };
@@ -52,10 +55,12 @@ static unsigned check(const struct bad *b, const char *where)
     enum eg_status st = eg_policy_compile(&file, 1, &reader, d, &block, &err);
     list(d, got, sizeof got);
     bool error = eg_diags_count(d, EG_DIAG_ERROR) > 0;
-    bool fine = strcmp(got, b->expect) == 0 && st == (error ? EG_INVALID : EG_OK) && (error ? block.len == 0 : block.len > 0);
+    bool fine = strcmp(got, b->expect) == 0 && st == (error ? EG_INVALID : EG_OK) &&
+                (error ? block.len == 0 : block.len > 0);
     cr_assert_eq(eg_diags_render(d, false, &text), EG_OK);
     if (!fine)
-        fprintf(stderr, "%s: got %s, want %s\n%s%.*s\n", where, got, b->expect, b->text, (int)text.len, text.len ? text.data : "");
+        fprintf(stderr, "%s: got %s, want %s\n%s%.*s\n", where, got, b->expect, b->text,
+                (int)text.len, text.len ? text.data : "");
     eg_buf_done(&block);
     eg_buf_done(&text);
     eg_diags_free(d);
@@ -74,7 +79,7 @@ static void check_all(const struct bad *list_of, size_t count)
     cr_assert_eq(failed, 0, "%u rows differ", failed);
 }
 #define CHECK(rows) check_all(rows, sizeof rows / sizeof *rows)
-#define E "egress: 1\n"
+#define E           "egress: 1\n"
 
 Test(policy, errors_of_yaml)
 {
@@ -116,11 +121,14 @@ Test(policy, errors_of_yaml)
         { E "name: \xc0\x80\n", "2:7 bad-utf8", 0, false },
         { E "name: \xed\xa0\x80\n", "2:7 bad-utf8", 0, false },
         { E "name: a\xe2\x80\xae"
-            "b\n", "2:8 bad-byte", 0, false },
+            "b\n",
+          "2:8 bad-byte", 0, false },
         { E "name: b\xc3\xbc"
-            "cher # \xc3\xbc\nvia: 1\n", "3:6 bad-type", 0, false },
+            "cher # \xc3\xbc\nvia: 1\n",
+          "3:6 bad-type", 0, false },
         { "\xef\xbb\xbf" E "nope: 1\n", "2:1 unknown-key", 0, false },
-        { E "name: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n", "2:38 too-large", 0, false },
+        { E "name: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n",
+          "2:38 too-large", 0, false },
     };
     CHECK(rows);
 }
@@ -197,7 +205,8 @@ Test(policy, errors_of_rules)
         { E "allow: [0x7f.1]\n", "2:9 bad-host", 0, false },
         { E "allow: [{host: 127.0.0.1}]\n", "2:16 bad-host", 0, false },
         { E "allow: [b\xc3\xbc"
-            "cher.example]\n", "2:9 idn-host", 0, false },
+            "cher.example]\n",
+          "2:9 idn-host", 0, false },
         { E "allow: [\"\"]\n", "2:9 bad-host", 0, false },
         { E "allow: [{}]\n", "2:9 bad-rule", 0, false },
         { E "allow: [{why: x}]\n", "2:9 bad-rule", 0, false },
@@ -215,9 +224,11 @@ Test(policy, errors_of_rules)
         { E "allow: [{host: a.example, ports: 443}]\n", "2:34 bad-type", 0, false },
         { E "allow: [{host: a.example, rules: [\"GET /\"]}]\n", "2:27 not-available", 0, false },
         { E "deny: [{host: a.example, rules: [\"GET /\"]}]\n", "2:26 not-available", 0, false },
-        { E "allow: [{host: a.example, scheme: http, sni: optional}]\n", "2:41 unenforceable-rule", 0, false },
+        { E "allow: [{host: a.example, scheme: http, sni: optional}]\n", "2:41 unenforceable-rule",
+          0, false },
         { E "allow: [{address: 1.1.1.1, sni: required}]\n", "2:28 unenforceable-rule", 0, false },
-        { E "allow: [{host: a.example, max_request_body: 1MiB}]\n", "2:27 unenforceable-rule", 0, false },
+        { E "allow: [{host: a.example, max_request_body: 1MiB}]\n", "2:27 unenforceable-rule", 0,
+          false },
         { E "allow: [{address: 1.1.1}]\n", "2:19 bad-address", 0, false },
         { E "allow: [{address: localhost}]\n", "2:19 bad-address", 0, false },
         { E "allow: [{address: 010.0.0.1}]\n", "2:19 bad-address", 0, false },
@@ -236,12 +247,16 @@ Test(policy, errors_of_rules)
         { E "allow: [localhost]\nnetworks: {allow: [127.0.0.0/8]}\n", "-", 0, false },
         { E "allow: [a.example]\ndeny: [a.example]\n", "2:9 W shadowed-by-deny", 0, false },
         { E "allow: [a.b.example]\ndeny: [\"*.b.example\"]\n", "2:9 W shadowed-by-deny", 0, false },
-        { E "allow: [\"*.b.example\"]\ndeny: [\"*.b.example\"]\n", "2:9 W shadowed-by-deny", 0, false },
+        { E "allow: [\"*.b.example\"]\ndeny: [\"*.b.example\"]\n", "2:9 W shadowed-by-deny", 0,
+          false },
         { E "allow: [\"*.b.example\"]\ndeny: [a.b.example]\n", "-", 0, false },
-        { E "allow: [{host: a.example, ports: [1, 2]}]\ndeny: [{host: a.example, ports: [1]}]\n", "-", 0, false },
-        { E "allow: [{host: a.example, ports: [1, 2]}]\ndeny: [{host: a.example, ports: [1, 2, 3]}]\n",
+        { E "allow: [{host: a.example, ports: [1, 2]}]\ndeny: [{host: a.example, ports: [1]}]\n",
+          "-", 0, false },
+        { E "allow: [{host: a.example, ports: [1, 2]}]\ndeny: [{host: a.example, ports: [1, 2, "
+            "3]}]\n",
           "2:16 W shadowed-by-deny", 0, false },
-        { E "allow: [{cidr: 10.1.0.0/16}]\ndeny: [{cidr: 10.0.0.0/8}]\n", "2:16 W shadowed-by-deny", 0, false },
+        { E "allow: [{cidr: 10.1.0.0/16}]\ndeny: [{cidr: 10.0.0.0/8}]\n", "2:16 W shadowed-by-deny",
+          0, false },
         { E "allow: [{cidr: 10.0.0.0/8}]\ndeny: [{cidr: 10.1.0.0/16}]\n", "-", 0, false },
     };
     CHECK(rows);
@@ -269,61 +284,107 @@ Test(policy, errors_of_services)
         { S "{upstream: \"https://a.example\", route: \"..\"}\n", "3:45 bad-name", 0, false },
         { E "services:\n  Bad: {upstream: \"https://a.example\"}\n", "3:3 bad-name", 0, false },
         { E "services:\n  -: {upstream: \"https://a.example\"}\n", "3:3 bad-name", 0, false },
-        { S "{upstream: \"https://a.example\", credential: nope}\n", "3:50 unknown-credential", 0, false },
-        { S "{upstream: \"https://b.example\", credential: k}\n" C, "3:50 credential-host", 0, false },
-        { S "{upstream: \"https://a.example.b.example\", credential: k}\n" C, "3:60 credential-host", 0, false },
-        { S "{upstream: \"http://a.example\", credential: k}\n" C, "3:17 plaintext-credential", 0, false },
+        { S "{upstream: \"https://a.example\", credential: nope}\n", "3:50 unknown-credential", 0,
+          false },
+        { S "{upstream: \"https://b.example\", credential: k}\n" C, "3:50 credential-host", 0,
+          false },
+        { S "{upstream: \"https://a.example.b.example\", credential: k}\n" C,
+          "3:60 credential-host", 0, false },
+        { S "{upstream: \"http://a.example\", credential: k}\n" C, "3:17 plaintext-credential", 0,
+          false },
         { S "{upstream: \"http://a.example\", credential: k, plaintext: true}\n" C, "-", 0, false },
         { S "{upstream: \"http://127.0.0.1:99\", credential: k}\n" C, "-", 0, false },
-        { E "allow: [a.example]\nservices:\n  s: {upstream: \"https://a.example\", credential: k}\n" C, "4:3 W service-host-tunnel", 0,
-          false },
-        { E "deny: [a.example]\nservices:\n  s: {upstream: \"https://a.example\"}\n", "4:3 W shadowed-by-deny", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, accept: [query:key]}\n" C, "3:62 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, accept: [\"path:2\"]}\n" C, "3:62 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, accept: [\"cookie:sid\"]}\n" C, "3:62 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, accept: [nowhere]}\n" C, "3:62 bad-slot", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, accept: [\"header:a b\"]}\n" C, "3:62 bad-header", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, accept: [\"header:Host\"]}\n" C, "3:62 bad-header", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, accept: [bearer, basic:password, \"header:x-key\"]}\n" C, "-", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, write: [bearer, \"header:x-org: acme\"]}\n" C, "-", 0, false },
+        { E "allow: [a.example]\nservices:\n  s: {upstream: \"https://a.example\", credential: "
+            "k}\n" C,
+          "4:3 W service-host-tunnel", 0, false },
+        { E "deny: [a.example]\nservices:\n  s: {upstream: \"https://a.example\"}\n",
+          "4:3 W shadowed-by-deny", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, accept: [query:key]}\n" C,
+          "3:62 not-available", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, accept: [\"path:2\"]}\n" C,
+          "3:62 not-available", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, accept: [\"cookie:sid\"]}\n" C,
+          "3:62 not-available", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, accept: [nowhere]}\n" C,
+          "3:62 bad-slot", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, accept: [\"header:a b\"]}\n" C,
+          "3:62 bad-header", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, accept: [\"header:Host\"]}\n" C,
+          "3:62 bad-header", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, accept: [bearer, basic:password, "
+            "\"header:x-key\"]}\n" C,
+          "-", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, write: [bearer, \"header:x-org: "
+            "acme\"]}\n" C,
+          "-", 0, false },
         { S "{upstream: \"https://a.example\", credential: k, write: bearer}\n" C, "-", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:x-org: acme\"]}\n" C, "3:53 bad-slot", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:a: {}{}\"]}\n" C, "3:61 bad-slot", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:a: {user}\"]}\n" C, "3:61 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:a\"]}\n" C, "3:61 bad-slot", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:Host: {}\"]}\n" C, "3:61 bad-header", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, write: [\"basic:user:{}\"]}\n" C, "3:61 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, write: [bearer, bearer]}\n" C, "3:69 duplicate-name", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:Authorization: Basic abc\"]}\n" C, "3:61 inline-secret", 0,
-          false },
-        { S "{upstream: \"https://a.example\", write: [\"header:x-token: ghp_abcdefghijklmnopqrstuvwxyz0123456789\"]}\n",
+        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:x-org: acme\"]}\n" C,
+          "3:53 bad-slot", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:a: {}{}\"]}\n" C,
+          "3:61 bad-slot", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:a: {user}\"]}\n" C,
+          "3:61 not-available", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:a\"]}\n" C,
+          "3:61 bad-slot", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:Host: {}\"]}\n" C,
+          "3:61 bad-header", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, write: [\"basic:user:{}\"]}\n" C,
+          "3:61 not-available", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, write: [bearer, bearer]}\n" C,
+          "3:69 duplicate-name", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, write: [\"header:Authorization: "
+            "Basic abc\"]}\n" C,
+          "3:61 inline-secret", 0, false },
+        { S "{upstream: \"https://a.example\", write: [\"header:x-token: "
+            "ghp_abcdefghijklmnopqrstuvwxyz0123456789\"]}\n",
           "3:46 inline-secret", 0, false },
-        { S "{upstream: \"https://a.example\", write: [bearer]}\n", "3:38 unknown-credential", 0, false },
-        { S "{upstream: \"https://a.example\", accept: [bearer]}\n", "3:38 unknown-credential", 0, false },
+        { S "{upstream: \"https://a.example\", write: [bearer]}\n", "3:38 unknown-credential", 0,
+          false },
+        { S "{upstream: \"https://a.example\", accept: [bearer]}\n", "3:38 unknown-credential", 0,
+          false },
         { S "{upstream: \"https://a.example\", strip: [\"header:x-debug\"]}\n", "-", 0, false },
         { S "{upstream: \"https://a.example\", strip: [x-debug]}\n", "3:46 bad-slot", 0, false },
-        { S "{upstream: \"https://a.example\", env: {base_url: \"A B\"}}\n", "3:54 bad-name", 0, false },
-        { S "{upstream: \"https://a.example\", env: {base_path: v1}}\n", "3:55 bad-path", 0, false },
-        { S "{upstream: \"https://a.example\", env: {key: K}}\n", "3:44 unknown-credential", 0, false },
-        { S "{upstream: \"https://a.example\", env: {home: K}}\n", "3:44 unknown-key", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, shape: {length: 5}}\n" C, "3:69 bad-value", 0, false },
-        { S "{upstream: \"https://a.example\", credential: k, shape: {prefix: \"sk-\", length: 51}}\n" C, "-", 0, false },
-        { S "{upstream: \"https://a.example\", redact: true}\n", "3:38 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", websocket: true}\n", "3:38 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", trailers: [x]}\n", "3:38 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", limits: {concurrent: 1}}\n", "3:38 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", rules: [\"GET /\"]}\n", "3:38 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", tls: {pin: [\"sha256/x\"]}}\n", "3:44 not-available", 0, false },
-        { S "{upstream: \"https://a.example\", tls: {verify: none}}\n", "3:44 unknown-key", 0, false },
-        { S "{upstream: \"https://a.example\", tls: {ca: missing.pem}}\n", "3:48 unreadable-file", 0, false },
-        { S "{upstream: \"https://a.example\", tls: {ca: text.pem}}\n", "3:48 bad-pem", 0, false },
-        { S "{upstream: \"https://a.example\", tls: {client_cert: c.pem}}\n", "3:44 missing-key", 0, false },
-        { S "{upstream: \"https://a.example\", tls: {ca: ca.pem, client_cert: c.pem, client_key: key.pem}}\n", "-", 0, false },
-        { S "{upstream: \"http://a.example\", tls: {ca: ca.pem}}\n", "3:37 unenforceable-rule", 0, false },
-        { S "{upstream: \"https://a.example\", tls: {server_name: \"*.a.example\"}}\n", "3:57 bad-host", 0, false },
-        { S "{upstream: \"https://a.example\"}\n  t: {upstream: \"https://b.example\", route: s}\n", "4:45 duplicate-name", 0, false },
-        { E "services:\n  a-b: {upstream: \"https://a.example\"}\n  a.b: {upstream: \"https://b.example\"}\n", "4:3 duplicate-name", 0,
+        { S "{upstream: \"https://a.example\", env: {base_url: \"A B\"}}\n", "3:54 bad-name", 0,
           false },
+        { S "{upstream: \"https://a.example\", env: {base_path: v1}}\n", "3:55 bad-path", 0,
+          false },
+        { S "{upstream: \"https://a.example\", env: {key: K}}\n", "3:44 unknown-credential", 0,
+          false },
+        { S "{upstream: \"https://a.example\", env: {home: K}}\n", "3:44 unknown-key", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, shape: {length: 5}}\n" C,
+          "3:69 bad-value", 0, false },
+        { S "{upstream: \"https://a.example\", credential: k, shape: {prefix: \"sk-\", length: "
+            "51}}\n" C,
+          "-", 0, false },
+        { S "{upstream: \"https://a.example\", redact: true}\n", "3:38 not-available", 0, false },
+        { S "{upstream: \"https://a.example\", websocket: true}\n", "3:38 not-available", 0,
+          false },
+        { S "{upstream: \"https://a.example\", trailers: [x]}\n", "3:38 not-available", 0, false },
+        { S "{upstream: \"https://a.example\", limits: {concurrent: 1}}\n", "3:38 not-available", 0,
+          false },
+        { S "{upstream: \"https://a.example\", rules: [\"GET /\"]}\n", "3:38 not-available", 0,
+          false },
+        { S "{upstream: \"https://a.example\", tls: {pin: [\"sha256/x\"]}}\n", "3:44 not-available",
+          0, false },
+        { S "{upstream: \"https://a.example\", tls: {verify: none}}\n", "3:44 unknown-key", 0,
+          false },
+        { S "{upstream: \"https://a.example\", tls: {ca: missing.pem}}\n", "3:48 unreadable-file",
+          0, false },
+        { S "{upstream: \"https://a.example\", tls: {ca: text.pem}}\n", "3:48 bad-pem", 0, false },
+        { S "{upstream: \"https://a.example\", tls: {client_cert: c.pem}}\n", "3:44 missing-key", 0,
+          false },
+        { S "{upstream: \"https://a.example\", tls: {ca: ca.pem, client_cert: c.pem, client_key: "
+            "key.pem}}\n",
+          "-", 0, false },
+        { S "{upstream: \"http://a.example\", tls: {ca: ca.pem}}\n", "3:37 unenforceable-rule", 0,
+          false },
+        { S "{upstream: \"https://a.example\", tls: {server_name: \"*.a.example\"}}\n",
+          "3:57 bad-host", 0, false },
+        { S "{upstream: \"https://a.example\"}\n  t: {upstream: \"https://b.example\", route: s}\n",
+          "4:45 duplicate-name", 0, false },
+        { E "services:\n  a-b: {upstream: \"https://a.example\"}\n  a.b: {upstream: "
+            "\"https://b.example\"}\n",
+          "4:3 duplicate-name", 0, false },
         { S "{upstream: \"http://localhost:80\"}\n", "3:17 W unreachable-rule", 0, false },
     };
     CHECK(rows);
@@ -348,11 +409,15 @@ Test(policy, errors_of_credentials)
         { K "{from: \"keyring:s\", hosts: [a.example]}\n", "3:13 bad-source", 0, false },
         { K "{from: \"keyring:/a\", hosts: [a.example]}\n", "3:13 bad-source", 0, false },
         { K "{from: hunter2, hosts: [a.example]}\n", "3:13 bad-source", 0, false },
-        { K "{from: sk-abcdefghijklmnopqrstuvwx, hosts: [a.example]}\n", "3:13 inline-secret", 0, false },
-        { K "{from: ghp_abcdefghijklmnopqrstuvwxyz0123456789, hosts: [a.example]}\n", "3:13 inline-secret", 0, false },
+        { K "{from: sk-abcdefghijklmnopqrstuvwx, hosts: [a.example]}\n", "3:13 inline-secret", 0,
+          false },
+        { K "{from: ghp_abcdefghijklmnopqrstuvwxyz0123456789, hosts: [a.example]}\n",
+          "3:13 inline-secret", 0, false },
         { K "{from: AKIAIOSFODNN7EXAMPLE, hosts: [a.example]}\n", "3:13 inline-secret", 0, false },
-        { K "{from: \"env:ghp_abcdefghijklmnopqrstuvwxyz0123456789\", hosts: [a.example]}\n", "3:13 inline-secret", 0, false },
-        { K "{from: b7Fq2Lx9Kp4Zt8Wm3Nv6Rc1Yd5, hosts: [a.example]}\n", "3:13 inline-secret", 0, false },
+        { K "{from: \"env:ghp_abcdefghijklmnopqrstuvwxyz0123456789\", hosts: [a.example]}\n",
+          "3:13 inline-secret", 0, false },
+        { K "{from: b7Fq2Lx9Kp4Zt8Wm3Nv6Rc1Yd5, hosts: [a.example]}\n", "3:13 inline-secret", 0,
+          false },
         { K "{from: \"cmd:[/bin/x]\", hosts: [a.example]}\n", "3:13 not-available", 0, false },
         { K "{from: \"kernel:x\", hosts: [a.example]}\n", "3:13 not-available", 0, false },
         { K "{from: \"systemd:x\", hosts: [a.example]}\n", "3:13 not-available", 0, false },
@@ -360,7 +425,8 @@ Test(policy, errors_of_credentials)
         { K "{from: \"env:K\", hosts: [a.example], ttl: 5m}\n", "3:42 not-available", 0, false },
         { K "{from: \"env:K\", hosts: [a.example], load: lazy}\n", "3:42 not-available", 0, false },
         { K "{oauth2: {grant: x}, hosts: [a.example]}\n", "3:7 not-available", 0, false },
-        { E "credentials:\n  \"a b\": {from: \"env:K\", hosts: [a.example]}\n", "3:3 bad-name", 0, false },
+        { E "credentials:\n  \"a b\": {from: \"env:K\", hosts: [a.example]}\n", "3:3 bad-name", 0,
+          false },
     };
     CHECK(rows);
 }
@@ -369,7 +435,8 @@ Test(policy, errors_of_settings)
 {
     static const struct bad rows[] = {
         { E "listen: [{address: \"127.0.0.1:0\"}]\n", "-", 0, false },
-        { E "listen: [{address: \"[::1]:8080\", protocols: [http], auth: token}]\n", "-", 0, false },
+        { E "listen: [{address: \"[::1]:8080\", protocols: [http], auth: token}]\n", "-", 0,
+          false },
         { E "listen: []\n", "2:1 bad-value", 0, false },
         { E "listen: [{}]\n", "2:10 missing-key", 0, false },
         { E "listen: [{address: \"127.0.0.1\"}]\n", "2:20 bad-address", 0, false },
@@ -378,14 +445,23 @@ Test(policy, errors_of_settings)
         { E "listen: [{address: \"127.0.0.1:65536\"}]\n", "2:20 bad-address", 0, false },
         { E "listen: [{address: \"0.0.0.0:80\"}]\n", "2:20 not-available", 0, false },
         { E "listen: [{address: \"unix:/run/x\"}]\n", "2:20 not-available", 0, false },
-        { E "listen: [{address: \"127.0.0.1:0\", protocols: [http, socks5]}]\n", "2:53 not-available", 0, false },
-        { E "listen: [{address: \"127.0.0.1:0\", auth: client_cert}]\n", "2:41 not-available", 0, false },
-        { E "listen: [{address: \"127.0.0.1:0\", auth: none}]\n", "2:41 W open-listener", 0, false },
-        { E "listen: [{address: \"127.0.0.1:0\", sessions: {}}]\n", "2:35 not-available", 0, false },
-        { E "listen: [{address: \"127.0.0.1:0\", tls: {cert: c.pem}}]\n", "2:35 missing-key", 0, false },
-        { E "listen: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem}}]\n", "-", 0, false },
-        { E "listen: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: text.pem}}]\n", "2:59 bad-pem", 0, false },
-        { E "listen: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, client_ca: x}}]\n", "2:68 not-available", 0, false },
+        { E "listen: [{address: \"127.0.0.1:0\", protocols: [http, socks5]}]\n",
+          "2:53 not-available", 0, false },
+        { E "listen: [{address: \"127.0.0.1:0\", auth: client_cert}]\n", "2:41 not-available", 0,
+          false },
+        { E "listen: [{address: \"127.0.0.1:0\", auth: none}]\n", "2:41 W open-listener", 0,
+          false },
+        { E "listen: [{address: \"127.0.0.1:0\", sessions: {}}]\n", "2:35 not-available", 0,
+          false },
+        { E "listen: [{address: \"127.0.0.1:0\", tls: {cert: c.pem}}]\n", "2:35 missing-key", 0,
+          false },
+        { E "listen: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem}}]\n", "-", 0,
+          false },
+        { E "listen: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: text.pem}}]\n",
+          "2:59 bad-pem", 0, false },
+        { E
+          "listen: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, client_ca: x}}]\n",
+          "2:68 not-available", 0, false },
         { E "dns: {servers: [127.0.0.1, \"127.0.0.1:5353\", \"[::1]:53\"]}\n", "-", 0, false },
         { E "dns: {servers: []}\n", "2:7 bad-value", 0, false },
         { E "dns: {servers: [ns.example]}\n", "2:17 bad-address", 0, false },
@@ -397,21 +473,30 @@ Test(policy, errors_of_settings)
         { E "upstream: none\n", "-", 0, false },
         { E "upstream: env\n", "2:11 not-available", 0, false },
         { E "upstream: direct\n", "2:11 bad-type", 0, false },
-        { E "upstream: [{proxy: \"http://p.example:3128\"}]\n", "2:20 W remote-resolution", 0, false },
-        { E "upstream: {proxies: [{proxy: \"http://p.example:3128\"}], resolve: local}\n", "-", 0, false },
-        { E "upstream: {proxies: [{proxy: \"http://p.example:3128\"}], resolve: here}\n", "2:66 bad-type", 0, false },
-        { E "upstream: {proxies: [{proxy: \"http://p.example:3128\"}], bypass: [x]}\n", "2:57 not-available", 0, false },
+        { E "upstream: [{proxy: \"http://p.example:3128\"}]\n", "2:20 W remote-resolution", 0,
+          false },
+        { E "upstream: {proxies: [{proxy: \"http://p.example:3128\"}], resolve: local}\n", "-", 0,
+          false },
+        { E "upstream: {proxies: [{proxy: \"http://p.example:3128\"}], resolve: here}\n",
+          "2:66 bad-type", 0, false },
+        { E "upstream: {proxies: [{proxy: \"http://p.example:3128\"}], bypass: [x]}\n",
+          "2:57 not-available", 0, false },
         { E "upstream: {resolve: local}\n", "2:1 missing-key", 0, false },
         { E "upstream: []\n", "2:1 bad-value", 0, false },
         { E "upstream: [{proxy: \"http://p.example\"}]\n", "2:20 bad-url", 0, false },
         { E "upstream: [{proxy: \"http://u:p@p.example:1\"}]\n", "2:20 bad-url", 0, false },
         { E "upstream: [{proxy: \"https://p.example:1\"}]\n", "2:20 not-available", 0, false },
         { E "upstream: [{proxy: \"socks5h://p.example:1\"}]\n", "2:20 not-available", 0, false },
-        { E "upstream: [{proxy: \"http://a.example:1\"}, {proxy: \"http://b.example:1\"}]\n", "2:1 not-available", 0, false },
-        { E "upstream: {proxies: [{proxy: \"http://p.example:1\", credential: k}], resolve: local}\n" C, "2:30 credential-host, "
-                                                                                                       "2:30 W plaintext-credential", 0,
-          false },
-        { E "upstream: {proxies: [{proxy: \"http://127.0.0.1:1\", credential: k}], resolve: local}\n" C, "-", 0, false },
+        { E "upstream: [{proxy: \"http://a.example:1\"}, {proxy: \"http://b.example:1\"}]\n",
+          "2:1 not-available", 0, false },
+        { E "upstream: {proxies: [{proxy: \"http://p.example:1\", credential: k}], resolve: "
+            "local}\n" C,
+          "2:30 credential-host, "
+          "2:30 W plaintext-credential",
+          0, false },
+        { E "upstream: {proxies: [{proxy: \"http://127.0.0.1:1\", credential: k}], resolve: "
+            "local}\n" C,
+          "-", 0, false },
         { E "mode: observe\n", "2:7 not-available", 0, false },
         { E "extends: [preset:x]\n", "2:1 not-available", 0, false },
         { E "intercept: true\n", "2:1 not-available", 0, false },
@@ -445,9 +530,12 @@ Test(policy, errors_of_untrusted_files)
         { S "{upstream: \"https://a.example\"}\n", "-", 0, true },
         { S "{upstream: \"https://a.example\", route: r}\n", "-", 0, true },
         { S "{upstream: \"https://a.example\", credential: k}\n", "3:38 untrusted-key", 0, true },
-        { S "{upstream: \"https://a.example\", write: [\"header:a: b\"]}\n", "3:38 untrusted-key", 0, true },
-        { S "{upstream: \"https://a.example\", accept: [bearer]}\n", "3:38 untrusted-key", 0, true },
-        { S "{upstream: \"https://a.example\", strip: [\"header:a\"]}\n", "3:38 untrusted-key", 0, true },
+        { S "{upstream: \"https://a.example\", write: [\"header:a: b\"]}\n", "3:38 untrusted-key",
+          0, true },
+        { S "{upstream: \"https://a.example\", accept: [bearer]}\n", "3:38 untrusted-key", 0,
+          true },
+        { S "{upstream: \"https://a.example\", strip: [\"header:a\"]}\n", "3:38 untrusted-key", 0,
+          true },
         { S "{upstream: \"https://a.example\", env: {key: A}}\n", "3:38 untrusted-key", 0, true },
         { S "{upstream: \"https://a.example\", tls: {ca: x}}\n", "3:38 untrusted-key", 0, true },
         { S "{upstream: \"https://a.example\", plaintext: true}\n", "3:38 untrusted-key", 0, true },

@@ -49,7 +49,8 @@ static char *repeat(const char *head, const char *unit, size_t times, const char
     return text;
 }
 
-static void expect(const char *head, const char *unit, size_t times, const char *tail, const char *code)
+static void expect(const char *head, const char *unit, size_t times, const char *tail,
+                   const char *code)
 {
     size_t n;
     char *text = repeat(head, unit, times, tail, &n);
@@ -81,8 +82,9 @@ Test(policy, hostile_aliases)
     char text[4096];
     int n = snprintf(text, sizeof text, "egress: 1\na: &a [x, x, x, x, x, x, x, x, x]\n");
     for (char c = 'b'; c < 'z'; c++)
-        n += snprintf(text + n, sizeof text - (size_t)n, "%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n", c, c, c - 1, c - 1, c - 1,
-                      c - 1, c - 1, c - 1, c - 1, c - 1);
+        n += snprintf(text + n, sizeof text - (size_t)n,
+                      "%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n", c, c, c - 1, c - 1,
+                      c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
     cr_assert_str_eq(outcome(text, (size_t)n, NULL), "anchor");
 }
 
@@ -108,8 +110,11 @@ Test(policy, hostile_keys)
 
 Test(policy, hostile_bytes)
 {
-    static const char *const units[] = { "\"", "'", "&a ", "*a ", "!", "!!x ", "%", "? ", ": ", "- ", ",", "|", ">", "#", "\xff", "\xf0\x9f", "\t",
-                                         "\r", "\x01", "---\n", "...\n", "a: {", "a: [", "\"a\":", "<<: " };
+    static const char *const units[] = { "\"",       "'",    "&a ",  "*a ",    "!",
+                                         "!!x ",     "%",    "? ",   ": ",     "- ",
+                                         ",",        "|",    ">",    "#",      "\xff",
+                                         "\xf0\x9f", "\t",   "\r",   "\x01",   "---\n",
+                                         "...\n",    "a: {", "a: [", "\"a\":", "<<: " };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         size_t n;
         char *text = repeat("egress: 1\n", units[i], 50000, "", &n);
@@ -128,7 +133,8 @@ static char *many_rules(unsigned count, size_t *n)
     *n = (size_t)snprintf(text, cap, "egress: 1\nallow:\n");
     for (unsigned i = 0; i < count; i++) {
         bool below = i % 3 == 0;
-        *n += (size_t)snprintf(text + *n, cap - *n, "  - %sh%u.example.com%s\n", below ? "\"*." : "", i, below ? "\"" : "");
+        *n += (size_t)snprintf(text + *n, cap - *n, "  - %sh%u.example.com%s\n",
+                               below ? "\"*." : "", i, below ? "\"" : "");
     }
     return text;
 }
@@ -167,5 +173,6 @@ Test(policy, a_hundred_times_the_rules_cost_a_decision_nothing)
 {
     uint64_t few = judge_ns(300);
     uint64_t many = judge_ns(30000);
-    cr_assert_lt(many, few * 10, "%llu ns for few, %llu ns for many rules", (unsigned long long)few, (unsigned long long)many);
+    cr_assert_lt(many, few * 10, "%llu ns for few, %llu ns for many rules", (unsigned long long)few,
+                 (unsigned long long)many);
 }

@@ -55,7 +55,8 @@ static char *item(const char *section, const char *end, const char *path)
     return strndup(body, stop < body ? 0 : (size_t)(stop - body) + 1);
 }
 
-static unsigned check_key(const struct eg_schema_key *key, const char *keys, const char *reserved, const char *end)
+static unsigned check_key(const struct eg_schema_key *key, const char *keys, const char *reserved,
+                          const char *end)
 {
     char path[PATH_MAX_], want[PATH_MAX_ + 64];
     bool later = key->flags & EG_KEY_RESERVED;
@@ -63,7 +64,8 @@ static unsigned check_key(const struct eg_schema_key *key, const char *keys, con
     char *text = later ? item(reserved, end, path) : item(keys, reserved, path);
     const char *fault = text ? NULL : later ? "is not listed as reserved" : "is not described";
     if (text && !later) {
-        snprintf(want, sizeof want, "The default is\n.Ql %s .\n", key->standard ? key->standard : "");
+        snprintf(want, sizeof want, "The default is\n.Ql %s .\n",
+                 key->standard ? key->standard : "");
         bool says = strstr(text, "The default is\n.Ql ") != NULL;
         if (strlen(text) < 8)
             fault = "has no text";
@@ -92,7 +94,8 @@ static unsigned check_items(const char *from, const char *to, bool later)
             found = strcmp(path, name) == 0 && ((key->flags & EG_KEY_RESERVED) != 0) == later;
         }
         if (!found)
-            fprintf(stderr, "egress.yaml.5: %s is %s\n", name, later ? "not reserved" : "not built");
+            fprintf(stderr, "egress.yaml.5: %s is %s\n", name,
+                    later ? "not reserved" : "not built");
         failed += !found;
     }
     return failed;

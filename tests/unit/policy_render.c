@@ -62,18 +62,23 @@ Test(policy, rendering_of_an_untrusted_key_says_how_to_trust)
            "egress.yaml:2:1: error[untrusted-key]: an untrusted file may not contain via\n"
            "    via: true\n"
            "    ^~~\n"
-           "  fix: after review, `egressctl trust FILE` trusts this very content; `--trust` trusts it for one run\n");
+           "  fix: after review, `egressctl trust FILE` trusts this very content; `--trust` trusts "
+           "it for one run\n");
 }
 
 Test(policy, rendering_shows_the_a_label)
 {
-    expect("egress: 1\nallow: [b\xc3\xbc" "cher.example, \"*.\xe4\xbe\x8b\xe3\x81\x88.example\"]\n", true,
+    expect("egress: 1\nallow: [b\xc3\xbc"
+           "cher.example, \"*.\xe4\xbe\x8b\xe3\x81\x88.example\"]\n",
+           true,
            "egress.yaml:2:9: error[idn-host]: a host is written with A-labels (xn--...)\n"
-           "    allow: [b\xc3\xbc" "cher.example, \"*.\xe4\xbe\x8b\xe3\x81\x88.example\"]\n"
+           "    allow: [b\xc3\xbc"
+           "cher.example, \"*.\xe4\xbe\x8b\xe3\x81\x88.example\"]\n"
            "            ^~~~~~~~~~~~~~\n"
            "  fix: write xn--bcher-kva.example\n"
            "egress.yaml:2:25: error[idn-host]: a host is written with A-labels (xn--...)\n"
-           "    allow: [b\xc3\xbc" "cher.example, \"*.\xe4\xbe\x8b\xe3\x81\x88.example\"]\n"
+           "    allow: [b\xc3\xbc"
+           "cher.example, \"*.\xe4\xbe\x8b\xe3\x81\x88.example\"]\n"
            "                            ^~~~~~~~~~~~~~\n"
            "  fix: write *.xn--r8jz45g.example\n");
 }
@@ -81,7 +86,8 @@ Test(policy, rendering_shows_the_a_label)
 Test(policy, rendering_names_where_a_bracket_was_opened)
 {
     expect("egress: 1\nallow: [a.example,\n  b.example\n", true,
-           "egress.yaml:4:1: error[syntax]: flow sequence without a closing bracket ('[' was opened at 2:8 and is not closed)\n"
+           "egress.yaml:4:1: error[syntax]: flow sequence without a closing bracket ('[' was "
+           "opened at 2:8 and is not closed)\n"
            "    \n"
            "    ^\n"
            "  fix: close the [ that was opened at 2:8\n");
@@ -98,7 +104,8 @@ Test(policy, rendering_in_color)
 {
     static const char text[] = "egress: 1\nvia: 1\n";
     char *got = render(text, sizeof text - 1, true, true);
-    cr_assert_str_eq(got, "egress.yaml:2:6: \033[1;31merror[bad-type]\033[0m: via must be true or false, without quotes\n"
+    cr_assert_str_eq(got, "egress.yaml:2:6: \033[1;31merror[bad-type]\033[0m: via must be true or "
+                          "false, without quotes\n"
                           "    via: 1\n"
                           "         \033[1;31m^\033[0m\n");
     free(got);
@@ -121,7 +128,8 @@ Test(policy, rendering_of_a_long_line_is_a_window)
 
 Test(policy, rendering_hides_what_a_terminal_would_obey)
 {
-    char *got = render("egress: 1\nname: \"\x1b[2J\"\nallow: [\"a\x1b]0;x\xe2\x80\xae.example\"]\n", 52, true, false);
+    char *got = render("egress: 1\nname: \"\x1b[2J\"\nallow: [\"a\x1b]0;x\xe2\x80\xae.example\"]\n",
+                       52, true, false);
     cr_assert_null(strchr(got, 0x1b), "%s", got);
     cr_assert_null(strstr(got, "\xe2\x80\xae"), "%s", got);
     cr_assert_not_null(strstr(got, "bad-byte"));
@@ -130,15 +138,17 @@ Test(policy, rendering_hides_what_a_terminal_would_obey)
 
 Test(policy, no_secret_is_ever_repeated)
 {
-    static const char *const secrets[] = { "sk-proj-A1b2C3d4E5f6G7h8I9j0", "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "AKIAIOSFODNN7EXAMPLE",
-                                           "xoxb-123456789012-abcdefABCDEF", "b7Fq2Lx9Kp4Zt8Wm3Nv6Rc1Yd5Hs0" };
+    static const char *const secrets[] = { "sk-proj-A1b2C3d4E5f6G7h8I9j0",
+                                           "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+                                           "AKIAIOSFODNN7EXAMPLE", "xoxb-123456789012-abcdefABCDEF",
+                                           "b7Fq2Lx9Kp4Zt8Wm3Nv6Rc1Yd5Hs0" };
     static const char *const files[] = {
         "egress: 1\ncredentials:\n  k: {from: %s, hosts: [a.example]}\n",
         "egress: 1\ncredentials:\n  k: {from: \"env:%s\", hosts: [a.example]}\n",
         "egress: 1\ncredentials:\n  k: {from: \"token:%s\", hosts: [a.example]}\n",
-        "egress: 1\nservices:\n  s: {upstream: \"https://a.example\", write: [\"header:x-key: %s\"]}\n",
-        "egress: 1\nservices:\n  s: {upstream: \"https://a.example\", credential: %s}\n",
-        "egress: 1\nservices:\n  s: {upstream: \"https://user:%s@a.example\"}\n",
+        "egress: 1\nservices:\n  s: {upstream: \"https://a\", write: [\"header:x-key: %s\"]}\n",
+        "egress: 1\nservices:\n  s: {upstream: \"https://a\", credential: %s}\n",
+        "egress: 1\nservices:\n  s: {upstream: \"https://u:%s@a\"}\n",
         "egress: 1\nallow:\n  - {host: \"%s@\"}\n",
         "egress: 1\n%s: x\n",
         "egress: 1\nname: [%s]\n",
@@ -146,7 +156,7 @@ Test(policy, no_secret_is_ever_repeated)
         "egress: 1\nvia: %s\n",
         "egress: 1\nname: x: %s\n",
         "egress: 1\nupstream: [{proxy: \"http://u:%s@p.example:1\"}]\n",
-        "egress: 1\nservices:\n  s: {upstream: \"https://a.example\", write: [\"%s\"]}\n",
+        "egress: 1\nservices:\n  s: {upstream: \"https://a\", write: [\"%s\"]}\n",
     };
     for (size_t f = 0; f < sizeof files / sizeof *files; f++)
         for (size_t s = 0; s < sizeof secrets / sizeof *secrets; s++) {
@@ -166,19 +176,26 @@ Test(policy, no_secret_is_ever_repeated)
 
 Test(policy, a_password_in_a_url_is_not_repeated)
 {
-    char *got = render("egress: 1\nservices:\n  s: {upstream: \"https://u:hunter2@a.example\"}\n", 66, true, false);
+    char *got = render("egress: 1\nservices:\n  s: {upstream: \"https://u:hunter2@a.example\"}\n",
+                       66, true, false);
     cr_assert_null(strstr(got, "hunter2"), "%s", got);
     free(got);
-    got = render("egress: 1\ncredentials:\n  s: {from: hunter2, hosts: [a.example]}\n", 65, true, false);
+    got = render("egress: 1\ncredentials:\n  s: {from: hunter2, hosts: [a.example]}\n", 65, true,
+                 false);
     cr_assert_null(strstr(got, "hunter2"), "%s", got);
     free(got);
 }
 
 Test(policy, ordinary_names_are_not_taken_for_secrets)
 {
-    static const char *const names[] = { "api.github.com", "a-very-long-host-name-with-many-words.example.com", "OPENAI_API_KEY",
-                                         "/home/user/projects/agent/secrets/openai-key-2026.txt", "keyring:internal/api-key",
-                                         "d3l1b3r4t3ly.cloudfront.net", "application/vnd.github.v3+json", "AWS_SECRET_ACCESS_KEY" };
+    static const char *const names[] = { "api.github.com",
+                                         "a-very-long-host-name-with-many-words.example.com",
+                                         "OPENAI_API_KEY",
+                                         "/home/user/projects/agent/secrets/openai-key-2026.txt",
+                                         "keyring:internal/api-key",
+                                         "d3l1b3r4t3ly.cloudfront.net",
+                                         "application/vnd.github.v3+json",
+                                         "AWS_SECRET_ACCESS_KEY" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char text[400];
         snprintf(text, sizeof text, "egress: 1\nvia: 1 # %s\n", names[i]);

@@ -16,7 +16,8 @@ static void carried(const struct eg_addr *a, char *out, size_t cap)
     unsigned count = eg_range_embedded(a, inside);
     out[0] = '\0';
     for (unsigned i = 0; i < count; i++)
-        n += (size_t)snprintf(out + n, cap - n, "%s%s", i ? " " : "", eg_addr_format(&inside[i], text, sizeof text));
+        n += (size_t)snprintf(out + n, cap - n, "%s%s", i ? " " : "",
+                              eg_addr_format(&inside[i], text, sizeof text));
 }
 
 static void check_row(const struct eg_vector_row *row, void *ctx)
@@ -30,7 +31,8 @@ static void check_row(const struct eg_vector_row *row, void *ctx)
     carried(&a, inside, sizeof inside);
     if (eg_vector_is(row->cell[1], is) && eg_vector_is(row->cell[2], inside))
         return;
-    fprintf(stderr, "%s:%d: %s is %s, carries '%s'\n", row->file, row->line, row->cell[0].p, is, inside);
+    fprintf(stderr, "%s:%d: %s is %s, carries '%s'\n", row->file, row->line, row->cell[0].p, is,
+            inside);
     ++*failed;
 }
 

@@ -47,7 +47,8 @@ static void find_blocks(struct blocks *b)
         struct block *block = &b->list[b->count++];
         cr_assert(end && b->count < BLOCKS_MAX);
         sscanf(p + 8, "%31s", block->name);
-        if (memchr(p, '\n', strlen(p)) && sscanf(p + 8 + strlen(block->name), "%*[ ]%31[a-z]", word) == 1) {
+        if (memchr(p, '\n', strlen(p)) &&
+            sscanf(p + 8 + strlen(block->name), "%*[ ]%31[a-z]", word) == 1) {
             block->org = strcmp(word, "org") == 0;
             block->untrusted = strcmp(word, "untrusted") == 0;
             cr_assert(block->org || block->untrusted, "%s", word);
@@ -78,7 +79,9 @@ static void compile(const struct blocks *b, struct eg_slice names, struct eg_buf
         long plus = eg_slice_index(names, '+');
         size_t n = plus < 0 ? names.n : (size_t)plus;
         const struct block *from = block_of(b, names.p, n);
-        files[count++] = (struct eg_policy_file){ from->name, from->text, from->org ? EG_LAYER_ORG : EG_LAYER_REPO, !from->untrusted };
+        files[count++] =
+            (struct eg_policy_file){ from->name, from->text,
+                                     from->org ? EG_LAYER_ORG : EG_LAYER_REPO, !from->untrusted };
         names = eg_slice_from(names, plus < 0 ? names.n : n + 1);
     }
     cr_assert_eq(eg_diags_new(&diags), EG_OK);
@@ -94,7 +97,8 @@ static struct eg_authority authority(const char *text)
 {
     struct eg_authority to;
     struct eg_err err = { 0 };
-    cr_assert_eq(eg_authority_parse(eg_slice_str(text), 0, &to, &err), EG_OK, "%s: %s", text, err.text);
+    cr_assert_eq(eg_authority_parse(eg_slice_str(text), 0, &to, &err), EG_OK, "%s: %s", text,
+                 err.text);
     return to;
 }
 
@@ -110,7 +114,8 @@ static int service_of(const struct eg_policy *p, const char *route)
     return eg_policy_service_of_route(p, eg_slice_str(route));
 }
 
-static void judge_route(const struct eg_policy *p, int service, const char *path, struct eg_verdict *v)
+static void judge_route(const struct eg_policy *p, int service, const char *path,
+                        struct eg_verdict *v)
 {
     struct eg_buf out;
     struct eg_path_flags flags = { 0 };
@@ -185,13 +190,14 @@ static void check_row(const struct eg_vector_row *row, void *ctx)
         describe(&v, got, sizeof got);
         const char *colon = v.rule.n ? memrchr(v.rule.p, ':', v.rule.n) : NULL;
         if (colon)
-            snprintf(line, sizeof line, "%.*s", (int)(v.rule.n - (size_t)(colon + 1 - v.rule.p)), colon + 1);
+            snprintf(line, sizeof line, "%.*s", (int)(v.rule.n - (size_t)(colon + 1 - v.rule.p)),
+                     colon + 1);
         if (v.status != EG_OK && v.detail.n == 0)
             snprintf(got, sizeof got, "a refusal without a detail");
     }
     if (!eg_vector_is(row->cell[2], got) || !eg_vector_is(row->cell[3], line)) {
-        fprintf(stderr, "%s:%d: %s: %s: got %s at '%s', want %s at '%s'\n", row->file, row->line, row->cell[0].p, row->cell[1].p, got,
-                line, row->cell[2].p, row->cell[3].p);
+        fprintf(stderr, "%s:%d: %s: %s: got %s at '%s', want %s at '%s'\n", row->file, row->line,
+                row->cell[0].p, row->cell[1].p, got, line, row->cell[2].p, row->cell[3].p);
         b->failed++;
     }
     eg_policy_close(p);

@@ -93,6 +93,18 @@ server {{ listen 127.0.0.2:{world.git_port} ssl; ssl_certificate {world.cert}; s
         listener.close()
 
 
+unreachable = []  # why the packages could not be had: asked once a run
+
+
+def install(folder, wanted):
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "package.json"), "w") as f:
+        f.write('{"private": true}\n')
+    r = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=1",
+                        "--fetch-timeout=20000", *wanted], cwd=folder, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL)
+    return (r.stderr.strip().splitlines() or ["?"])[0][:200] if r.returncode else None
+
+
 def modules():
     need("node", "npm")
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=DEADLINE).stdout
@@ -100,17 +112,15 @@ def modules():
         raise Skip(f"node {version.strip()} is older than 20")
     folder = os.path.join(os.path.dirname(BUILD), "interop")
     wanted = ("openai", "@anthropic-ai/sdk")
-    if not all(os.path.exists(os.path.join(folder, "node_modules", w, "package.json")) for w in wanted):
+    if not unreachable and not all(os.path.exists(os.path.join(folder, "node_modules", w, "package.json")) for w in wanted):
         try:
-            os.makedirs(folder, exist_ok=True)
-            with open(os.path.join(folder, "package.json"), "w") as f:
-                f.write('{"private": true}\n')
-            r = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", *wanted], cwd=folder,
-                               capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL)
+            why = install(folder, wanted)
         except (OSError, subprocess.TimeoutExpired) as e:
-            raise Skip(f"npm can't install here: {e}")
-        if r.returncode:
-            raise Skip("npm can't install here: " + (r.stderr.strip().splitlines() or ["?"])[-1][:200])
+            why = type(e).__name__
+        if why:
+            unreachable.append(why)
+    if unreachable:
+        raise Skip("npm can't install here: " + unreachable[0])
     return folder
 
 

@@ -1,4 +1,5 @@
-/* engine.c - the data path of one worker, put together: listeners accept, sessions are known, snapshots change, flows drain. */
+/* engine.c - the data path of one worker, put together: listeners accept, sessions are known,
+ * snapshots change, flows drain. */
 #include "proxy/engine.h"
 
 #include <stdlib.h>

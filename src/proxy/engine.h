@@ -1,6 +1,8 @@
-/* engine.h - the data path of one worker: listeners, sessions, snapshots, flows. What a worker process drives, and what libegress embeds.
+/* engine.h - the data path of one worker: listeners, sessions, snapshots, flows. What a worker
+ * process drives, and what libegress embeds.
  *
- * It reads no file, environment or keyring: everything arrives through these calls. Single-threaded on one loop. */
+ * It reads no file, environment or keyring: everything arrives through these calls.
+ * Single-threaded on one loop. */
 #ifndef EG_PROXY_ENGINE_H
 #define EG_PROXY_ENGINE_H
 
@@ -20,7 +22,8 @@ struct eg_engine_config {
     void *ctx;
 };
 
-/* What the supervisor knows of the machine (workers read no file). Slices live as long as the snapshot. */
+/* What the supervisor knows of the machine (workers read no file). Slices live as long as the
+ * snapshot. */
 struct eg_facts {
     struct eg_slice system_ca_pem;     /* the system's CA bundle; may be empty */
     struct eg_slice hosts_text;        /* /etc/hosts */
@@ -33,15 +36,18 @@ enum eg_status eg_engine_new(const struct eg_engine_config *config, struct eg_en
 /* Cuts every flow, writes their `end` events, frees everything. */
 void eg_engine_free(struct eg_engine *e);
 
-/* A new policy in two steps, so that all workers switch or none. prepare builds the snapshot (TLS contexts, resolver) beside the current one; release(ctx) is called once the last flow
- * that uses the block is gone (or when prepare fails). switch makes it current: new exchanges use it; live tunnels and pooled connections are judged again and what it denies is cut. */
+/* A new policy in two steps, so that all workers switch or none. prepare builds the snapshot
+ * (TLS contexts, resolver) beside the current one; release(ctx) is called once the last flow
+ * that uses the block is gone (or when prepare fails). switch makes it current: new exchanges
+ * use it; live tunnels and pooled connections are judged again and what it denies is cut. */
 enum eg_status eg_engine_prepare(struct eg_engine *e, const void *block, size_t n,
                                  const struct eg_facts *facts, void (*release)(void *ctx),
                                  void *ctx, struct eg_err *err) EG_MUST_USE;
 void eg_engine_switch(struct eg_engine *e);
 void eg_engine_abandon(struct eg_engine *e);
 
-/* Takes the listening descriptor. self is its address as clients see it (routes answer to it only). auth_none as in the policy. */
+/* Takes the listening descriptor. self is its address as clients see it (routes answer to it
+ * only). auth_none as in the policy. */
 enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_sockaddr *self,
                                 bool auth_none, struct eg_slice cert_pem, struct eg_slice key_pem,
                                 struct eg_err *err) EG_MUST_USE;
@@ -57,7 +63,8 @@ struct eg_session_spec {
     } const *phantoms;
     unsigned phantom_count;
 };
-/* Adds, or replaces the one with that id (its flows go on). EG_EXISTS when token or phantom is another session's. */
+/* Adds, or replaces the one with that id (its flows go on). EG_EXISTS when token or phantom is
+ * another session's. */
 enum eg_status eg_engine_session_put(struct eg_engine *e, const struct eg_session_spec *spec,
                                      struct eg_err *err) EG_MUST_USE;
 /* Revokes: its token answers token_revoked from now on, its flows are cut. */
@@ -66,7 +73,8 @@ void eg_engine_session_revoke(struct eg_engine *e, const char *id);
 /* The store that credentials are put into (eg_creds_put / eg_creds_fail). */
 struct eg_creds *eg_engine_creds(struct eg_engine *e);
 
-/* Closes the listeners and idle connections, lets exchanges finish, cuts what is left after the policy's drain_timeout. */
+/* Closes the listeners and idle connections, lets exchanges finish, cuts what is left after the
+ * policy's drain_timeout. */
 void eg_engine_drain(struct eg_engine *e);
 bool eg_engine_idle(const struct eg_engine *e); /* no flow left */
 

@@ -1,7 +1,9 @@
 /* exchange.c - one request and its response, streamed both ways through bounded queues.
  *
- * Bodies are decoded and framed anew, never forwarded as they came. Each side is read only while the other's queue has room. A message that was cut short never looks whole: its connection is reset. A request is
- * sent again only when a pooled connection died before any answer and RFC 9110 section 9.2.2 lets an intermediary repeat it. */
+ * Bodies are decoded and framed anew, never forwarded as they came. Each side is read only while
+ * the other's queue has room. A message that was cut short never looks whole: its connection is
+ * reset. A request is sent again only when a pooled connection died before any answer and RFC
+ * 9110 section 9.2.2 lets an intermediary repeat it. */
 #include "proxy/exchange.h"
 
 #include <stdlib.h>
@@ -70,7 +72,8 @@ static enum eg_status queue_request(struct eg_flow *f, struct eg_slice data, str
     return status == EG_OK || status == EG_NOMEM ? status : EG_ORIGIN_GONE;
 }
 
-/* Decodes p..n; *used tells what belonged to this request. EG_OK, EG_EOF when the body is complete, or the failure. */
+/* Decodes p..n; *used tells what belonged to this request. EG_OK, EG_EOF when the body is
+ * complete, or the failure. */
 static enum eg_status decode_request(struct eg_flow *f, const char *p, size_t n, size_t *used,
                                      struct eg_err *err)
 {
@@ -130,7 +133,8 @@ static enum eg_status watch_client(struct eg_flow *f)
     return status == EG_OK || status == EG_AGAIN ? status : EG_CLIENT_GONE;
 }
 
-/* EG_AGAIN: as far as it goes. EG_ORIGIN_GONE: the origin takes no more (its answer may still be there). */
+/* EG_AGAIN: as far as it goes. EG_ORIGIN_GONE: the origin takes no more (its answer may still be
+ * there). */
 static enum eg_status pump_request(struct eg_flow *f, bool *moved, struct eg_err *err)
 {
     struct eg_exchange *x = f->exchange;
@@ -212,7 +216,8 @@ static enum eg_step finish(struct eg_flow *f)
     return EG_STEP_MORE;
 }
 
-/* What the exchange waits for now decides how long it may take; the time runs from the last movement or from when that changed. */
+/* What the exchange waits for now decides how long it may take; the time runs from the last
+ * movement or from when that changed. */
 static void set_deadline(struct eg_flow *f, bool moved)
 {
     const struct eg_exchange *x = f->exchange;

@@ -9,8 +9,8 @@ struct eg_exchange {
     struct eg_service service; /* routes only */
     unsigned service_index;
     struct eg_buf path; /* canonical path and query as they are sent */
-    bool
-        pooled; /* on a connection that served before: a clean death before any answer may be retried */
+    /* on a connection that served before: a clean death before any answer may be retried */
+    bool pooled;
     bool retried;
     bool request_done; /* the whole request is queued for the origin */
     bool head_read;    /* the final response head was read */
@@ -42,7 +42,8 @@ static inline bool eg_exchange_answered(const struct eg_flow *f)
 }
 
 /* ---- forward.c: parts that routes share ---- */
-/* The session's token or a phantom anywhere in the head but where it belongs: EG_CANARY. service: whose slots were checked one by one already; NULL: none. */
+/* The session's token or a phantom anywhere in the head but where it belongs: EG_CANARY.
+ * service: whose slots were checked one by one already; NULL: none. */
 enum eg_status eg_exchange_canary(const struct eg_flow *f,
                                   const struct eg_service *service) EG_MUST_USE;
 /* Appends the canonical path / "?query" to the exchange's path. */
@@ -60,7 +61,8 @@ enum eg_status eg_exchange_fields(struct eg_flow *f,
                                                enum eg_field_class class)) EG_MUST_USE;
 enum eg_status eg_exchange_framing(struct eg_flow *f) EG_MUST_USE;
 
-/* forward.c, route.c: the whole request head into f->origin.out. EG_OK or the refusal, err tells. */
+/* forward.c, route.c: the whole request head into f->origin.out. EG_OK or the refusal, err
+ * tells. */
 enum eg_status eg_forward_head(struct eg_flow *f, struct eg_err *err) EG_MUST_USE;
 enum eg_status eg_route_head(struct eg_flow *f, struct eg_err *err) EG_MUST_USE;
 

@@ -1,6 +1,8 @@
-/* flow.c - the life of one client connection: the table of phases, the one function that moves between them, deadlines, and the end.
+/* flow.c - the life of one client connection: the table of phases, the one function that moves
+ * between them, deadlines, and the end.
  *
- * A flow is only ever freed through the loop's dead list; eg_flow_kill may be called anywhere, and what runs afterwards sees EG_PHASE_DEAD. */
+ * A flow is only ever freed through the loop's dead list; eg_flow_kill may be called anywhere,
+ * and what runs afterwards sees EG_PHASE_DEAD. */
 #include "proxy/flow.h"
 
 #include <stdio.h>

@@ -1,7 +1,10 @@
-/* flow.h - one client connection and everything that hangs on it; the room's shared state. Internal to proxy.
+/* flow.h - one client connection and everything that hangs on it; the room's shared state. Internal
+ * to proxy.
  *
- * A flow is a phase of one table (flow.c), two sides, and the parts that its phase needs (an upstream being opened, an HTTP exchange, a relay). A callback only marks it runnable; eg_flow_run steps it
- * until it has to wait, then recomputes what it waits for. One function moves between phases. */
+ * A flow is a phase of one table (flow.c), two sides, and the parts that its phase needs (an
+ * upstream being opened, an HTTP exchange, a relay). A callback only marks it runnable;
+ * eg_flow_run steps it until it has to wait, then recomputes what it waits for. One function
+ * moves between phases. */
 #ifndef EG_PROXY_FLOW_H
 #define EG_PROXY_FLOW_H
 
@@ -89,8 +92,8 @@ struct eg_flow {
     struct eg_task task;
     struct eg_timer timer;
     struct eg_dead dead;
-    uint64_t
-        deadline; /* eg_clock_ms of the phase's end; the timer may fire earlier and is moved then */
+    /* eg_clock_ms of the phase's end; the timer may fire earlier and is moved then */
+    uint64_t deadline;
     uint64_t born_ms;
     enum eg_phase phase;
     enum eg_want want;
@@ -107,7 +110,8 @@ struct eg_flow {
     struct eg_upstream *up;
     struct eg_exchange *exchange;
     struct eg_relay *relay;
-    struct eg_sockaddr peer; /* the origin's address as it was judged; family 0: none (an upstream proxy resolves) */
+    /* the origin's address as it was judged; family 0: none (an upstream proxy resolves) */
+    struct eg_sockaddr peer;
     uint64_t bytes_up, bytes_down;
     uint64_t lingered;
 };
@@ -137,20 +141,23 @@ struct eg_engine {
 /* ---- flow.c ---- */
 /* Takes the accepted descriptor, whatever happens. */
 void eg_flow_start(const struct eg_ingress *ingress, int fd);
-/* The one function that moves between phases: checks the edge, sets the deadline (ms from now; 0: none but the total one) and its reason. */
+/* The one function that moves between phases: checks the edge, sets the deadline (ms from now;
+ * 0: none but the total one) and its reason. */
 void eg_flow_move(struct eg_flow *f, enum eg_phase to, uint64_t deadline_ms,
                   enum eg_status timeout);
 /* Pushes the deadline of the current phase: something moved. */
 void eg_flow_touch(struct eg_flow *f, uint64_t deadline_ms);
 void eg_flow_wake(struct eg_flow *f);
-/* Ends it now: end event, descriptors closed, freed at the end of the tick. A peer's stream is reset where cutting it in order would make a truncated message look whole. */
+/* Ends it now: end event, descriptors closed, freed at the end of the tick. A peer's stream is
+ * reset where cutting it in order would make a truncated message look whole. */
 void eg_flow_kill(struct eg_flow *f, enum eg_status reason);
 /* The next request of the same connection may come, or the connection ends. */
 enum eg_step eg_flow_next(struct eg_flow *f);
 /* Session and ticket of a new exchange. */
 void eg_flow_begin(struct eg_flow *f, enum egress_event_via via);
 
-/* ---- side.c: non-blocking moves of bytes. EG_OK: progress or nothing to do; EG_AGAIN; else the failure. ---- */
+/* ---- side.c: non-blocking moves of bytes. EG_OK: progress or nothing to do; EG_AGAIN; else the
+ * failure. ---- */
 void eg_side_init(struct eg_side *s, struct eg_flow *f);
 /* Sends what is queued. EG_OK when all is out. */
 enum eg_status eg_side_flush(struct eg_side *s, struct eg_err *err) EG_MUST_USE;
@@ -162,14 +169,16 @@ enum eg_status eg_side_send(struct eg_side *s, struct eg_slice data,
                             struct eg_err *err) EG_MUST_USE;
 /* Registers for what the intent needs. *now: call again at once. *wake_ms: see eg_pollset. */
 void eg_side_sync(struct eg_loop *l, struct eg_side *s, bool *now, uint64_t *wake_ms);
-/* Drops watches, stream and buffers. abort: reset the connection (SO_LINGER 0) so that it can't look whole. */
+/* Drops watches, stream and buffers. abort: reset the connection (SO_LINGER 0) so that it can't
+ * look whole. */
 void eg_side_close(struct eg_loop *l, struct eg_side *s, bool abort);
 
 /* ---- request.c ---- */
 enum eg_step eg_request_step(struct eg_flow *f); /* PHASE_HEAD */
 
 /* ---- refuse.c ---- */
-/* Records and answers in the client's protocol. keep: the connection may stay (the request had no body or it was read). Returns EG_STEP_MORE. detail: our own sentence or NULL. */
+/* Records and answers in the client's protocol. keep: the connection may stay (the request had
+ * no body or it was read). Returns EG_STEP_MORE. detail: our own sentence or NULL. */
 enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, const char *detail);
 enum eg_step eg_refuse_step(struct eg_flow *f);
 enum eg_step eg_linger_step(struct eg_flow *f);

@@ -1,10 +1,12 @@
-/* forward.c - plain http:// in absolute-form, or inside a tunnel of scheme http: judged request by request, its head written anew for the origin (or for the upstream proxy). */
+/* forward.c - plain http:// in absolute-form, or inside a tunnel of scheme http: judged request
+ * by request, its head written anew for the origin (or for the upstream proxy). */
 #include "http/hygiene.h"
 #include "http/write.h"
 #include "proxy/pool.h"
 #include "proxy/upstream.h"
 
-/* A place that holds this secret rightly: the session's token in Proxy-Authorization, the service's own phantom in its slots. */
+/* A place that holds this secret rightly: the session's token in Proxy-Authorization, the
+ * service's own phantom in its slots. */
 static bool belongs(const struct eg_field *field, bool token, bool own,
                     const struct eg_service *service)
 {
@@ -35,7 +37,8 @@ static bool holds_secret_of(const struct eg_head *head, const struct eg_session 
     return false;
 }
 
-/* Who shows no session (a plain route, a listener without authentication) may still hold the secrets of any. */
+/* Who shows no session (a plain route, a listener without authentication) may still hold the
+ * secrets of any. */
 enum eg_status eg_exchange_canary(const struct eg_flow *f, const struct eg_service *service)
 {
     const struct eg_head *head = eg_msg_head_get(f->request);

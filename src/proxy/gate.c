@@ -1,11 +1,14 @@
 /* gate.c - the security argument in one file.
  *
- * 1. Nothing is dialled but what eg_gate_addresses put into `out`: it judges the canonical name first (before any DNS question), then every resolved address, and one bad one refuses.
- * 2. Nothing flows before the allow is in the audit: record() is called first, and where a strict audit file does not take the event, the exchange is refused.
- * 3. A credential is lent only for a ticket whose allow is recorded, only for the service that was judged, and only to a host that the credential is bound to.
- * 4. Our own listeners are never a destination, whatever the policy says: a proxy that reaches itself can be used to get round its own session check.
- * 5. Under scheme https the tunnel carries a TLS ClientHello for the very name that was judged, or nothing.
- * The functions here decide and record; they read no socket and know no flow. */
+ * 1. Nothing is dialled but what eg_gate_addresses put into `out`: it judges the canonical name
+ * first (before any DNS question), then every resolved address, and one bad one refuses. 2.
+ * Nothing flows before the allow is in the audit: record() is called first, and where a strict
+ * audit file does not take the event, the exchange is refused. 3. A credential is lent only for
+ * a ticket whose allow is recorded, only for the service that was judged, and only to a host
+ * that the credential is bound to. 4. Our own listeners are never a destination, whatever the
+ * policy says: a proxy that reaches itself can be used to get round its own session check. 5.
+ * Under scheme https the tunnel carries a TLS ClientHello for the very name that was judged, or
+ * nothing. The functions here decide and record; they read no socket and know no flow. */
 #include "proxy/gate.h"
 
 #include <stdio.h>
@@ -31,7 +34,8 @@ void eg_gate_begin(struct eg_gate *g, struct eg_ticket *t, const struct eg_snaps
         SET(t, session, eg_slice_str(session->label[0] ? session->label : session->id));
 }
 
-/* Writes the decision event; the sequence number of the last one names the refusal to the client. */
+/* Writes the decision event; the sequence number of the last one names the refusal to the
+ * client. */
 static enum eg_status record(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
                              enum egress_event_stage stage)
 {
@@ -112,7 +116,8 @@ static bool is_own_listener(const struct eg_gate *g, const struct eg_addr *addr,
     return false;
 }
 
-/* One address by the policy and by point 4; the ticket's verdict becomes the refusal where it is one. */
+/* One address by the policy and by point 4; the ticket's verdict becomes the refusal where it is
+ * one. */
 static enum eg_status judge_address(const struct eg_gate *g, struct eg_ticket *t,
                                     const struct eg_addr *addr)
 {

@@ -1,6 +1,8 @@
-/* gate.h - the one gate (invariant 1): the only place on the data path that asks the policy and opens a credential. It writes the audit's `decision` event before a byte flows.
+/* gate.h - the one gate (invariant 1): the only place on the data path that asks the policy and
+ * opens a credential. It writes the audit's `decision` event before a byte flows.
  *
- * Order for every exchange: begin, then one of name/http/route, then one of addresses/pooled/remote, and only then may anything be connected or sent. */
+ * Order for every exchange: begin, then one of name/http/route, then one of
+ * addresses/pooled/remote, and only then may anything be connected or sent. */
 #ifndef EG_PROXY_GATE_H
 #define EG_PROXY_GATE_H
 
@@ -16,8 +18,8 @@ struct eg_gate { /* one an engine: what the gate needs to judge and record */
 };
 
 struct eg_ticket { /* one an exchange: what was asked and what was decided */
-    struct egress_event
-        event; /* filled as things become known; written for each decision and at the end */
+    /* filled as things become known; written for each decision and at the end */
+    struct egress_event event;
     struct eg_authority to;
     struct eg_verdict verdict;
     const struct eg_snapshot *snapshot; /* the flow holds the reference */
@@ -30,7 +32,8 @@ struct eg_ticket { /* one an exchange: what was asked and what was decided */
 void eg_gate_begin(struct eg_gate *g, struct eg_ticket *t, const struct eg_snapshot *snapshot,
                    const struct eg_session *session, enum egress_event_via via);
 
-/* By name. Each returns EG_OK or the refusal, which is then recorded. path is canonical. A route whose credential could not be had is refused here, before anybody is asked. */
+/* By name. Each returns EG_OK or the refusal, which is then recorded. path is canonical. A route
+ * whose credential could not be had is refused here, before anybody is asked. */
 enum eg_status eg_gate_tunnel(struct eg_gate *g, struct eg_ticket *t,
                               const struct eg_authority *to) EG_MUST_USE;
 enum eg_status eg_gate_http(struct eg_gate *g, struct eg_ticket *t, const struct eg_authority *to,
@@ -40,23 +43,28 @@ enum eg_status eg_gate_route(struct eg_gate *g, struct eg_ticket *t, unsigned in
                              const struct eg_service *service, struct eg_slice method,
                              struct eg_slice path, struct eg_path_flags flags) EG_MUST_USE;
 
-/* By address: judges every one (invariant 2); all must pass. EG_OK: the allow is recorded and out[0..*out_count) are the only addresses that may be dialled. */
+/* By address: judges every one (invariant 2); all must pass. EG_OK: the allow is recorded and
+ * out[0..*out_count) are the only addresses that may be dialled. */
 enum eg_status eg_gate_addresses(struct eg_gate *g, struct eg_ticket *t,
                                  const struct eg_addr *addrs, unsigned count,
                                  struct eg_sockaddr *out, unsigned *out_count) EG_MUST_USE;
 /* A pooled connection that is open to this judged address: judged again, the allow recorded. */
 enum eg_status eg_gate_pooled(struct eg_gate *g, struct eg_ticket *t,
                               const struct eg_sockaddr *peer) EG_MUST_USE;
-/* Names resolved by the upstream proxy (policy.md point 9): the allow is recorded without an address. Literals go to eg_gate_addresses all the same. */
+/* Names resolved by the upstream proxy (policy.md point 9): the allow is recorded without an
+ * address. Literals go to eg_gate_addresses all the same. */
 enum eg_status eg_gate_remote(struct eg_gate *g, struct eg_ticket *t) EG_MUST_USE;
-/* scheme http inside CONNECT: the allow of the tunnel itself is recorded; nothing is connected for it, every request inside has a ticket of its own. */
+/* scheme http inside CONNECT: the allow of the tunnel itself is recorded; nothing is connected
+ * for it, every request inside has a ticket of its own. */
 enum eg_status eg_gate_inner(struct eg_gate *g, struct eg_ticket *t) EG_MUST_USE;
-/* The first flight under scheme https: EG_OK, EG_SNI_MISMATCH or EG_NOT_TLS; a refusal is a second decision event with stage hello. */
+/* The first flight under scheme https: EG_OK, EG_SNI_MISMATCH or EG_NOT_TLS; a refusal is a
+ * second decision event with stage hello. */
 enum eg_status eg_gate_hello(struct eg_gate *g, struct eg_ticket *t,
                              const struct eg_hello *hello) EG_MUST_USE;
 
-/* The credential of an allowed exchange with that service, or EG_CREDENTIAL_UNAVAILABLE. Only a ticket whose allow is recorded and whose host the credential is bound to gets one; otherwise EG_INTERNAL.
- * Borrowed, for this call's tick only. */
+/* The credential of an allowed exchange with that service, or EG_CREDENTIAL_UNAVAILABLE. Only a
+ * ticket whose allow is recorded and whose host the credential is bound to gets one; otherwise
+ * EG_INTERNAL. Borrowed, for this call's tick only. */
 enum eg_status eg_gate_credential(struct eg_gate *g, struct eg_ticket *t,
                                   const struct eg_service *service, const struct eg_secret **ret,
                                   struct eg_err *err) EG_MUST_USE;
@@ -65,7 +73,8 @@ enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticke
                                         const struct eg_secret **ret,
                                         struct eg_err *err) EG_MUST_USE;
 
-/* A refusal that no policy decided (malformed, unauthenticated, DNS ...): recorded as a deny of that reason, or, after an allow, kept for the end event. */
+/* A refusal that no policy decided (malformed, unauthenticated, DNS ...): recorded as a deny of
+ * that reason, or, after an allow, kept for the end event. */
 void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
                      const char *detail);
 /* The end event, once, when an allow was recorded. reason EG_OK: all went well. */

@@ -1,6 +1,8 @@
-/* hello.c - the first flight of a tunnel, parsed across TLS records without a library and without a copy that outlives the call.
+/* hello.c - the first flight of a tunnel, parsed across TLS records without a library and without a
+ * copy that outlives the call.
  *
- * Every length is checked against what is there before it is used; whatever does not parse is EG_HELLO_OTHER, which no https rule lets through. */
+ * Every length is checked against what is there before it is used; whatever does not parse is
+ * EG_HELLO_OTHER, which no https rule lets through. */
 #include "proxy/hello.h"
 
 #include <string.h>
@@ -32,7 +34,8 @@ static bool take_vector(struct cursor *c, size_t width, struct cursor *ret)
     return take(c, n, ret);
 }
 
-/* RFC 6066 section 3: a list with exactly one host_name; more than one, or another type, is not valid. */
+/* RFC 6066 section 3: a list with exactly one host_name; more than one, or another type, is not
+ * valid. */
 static void read_sni(struct cursor extension, struct eg_hello *ret)
 {
     struct cursor list, name, type;
@@ -82,7 +85,8 @@ static bool read_client_hello(struct cursor body, struct eg_hello *ret)
 
 enum { RECORD_HEAD = 5, HANDSHAKE_HEAD = 4, RECORD_MAX = 16384 };
 
-/* Joins the handshake bytes of the records in p..n into out. false: not TLS. *whole: the ClientHello is complete, *size its bytes with the head. */
+/* Joins the handshake bytes of the records in p..n into out. false: not TLS. *whole: the
+ * ClientHello is complete, *size its bytes with the head. */
 static bool join_records(const unsigned char *p, size_t n, unsigned char *out, size_t *size,
                          bool *whole)
 {

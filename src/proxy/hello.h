@@ -1,4 +1,5 @@
-/* hello.h - what the first bytes of a tunnel are: a TLS ClientHello (and for which name), HTTP, or something else. Pure. */
+/* hello.h - what the first bytes of a tunnel are: a TLS ClientHello (and for which name), HTTP,
+ * or something else. Pure. */
 #ifndef EG_PROXY_HELLO_H
 #define EG_PROXY_HELLO_H
 
@@ -20,10 +21,12 @@ struct eg_hello {
     struct eg_authority sni; /* host when sni_valid; port 0 */
 };
 
-/* Judges the n bytes read so far (RFC 8446 4.1.2 and 5.1; the ClientHello may span records). Never reads beyond n; a malformed or oversized hello is EG_HELLO_OTHER. */
+/* Judges the n bytes read so far (RFC 8446 4.1.2 and 5.1; the ClientHello may span records).
+ * Never reads beyond n; a malformed or oversized hello is EG_HELLO_OTHER. */
 void eg_hello_parse(const char *p, size_t n, struct eg_hello *ret);
 
-/* The fatal alert unrecognized_name as a plaintext record (RFC 8446 6, RFC 6066 3): what a refused TLS client is told. */
+/* The fatal alert unrecognized_name as a plaintext record (RFC 8446 6, RFC 6066 3): what a
+ * refused TLS client is told. */
 #define EG_HELLO_ALERT "\x15\x03\x01\x00\x02\x02\x70"
 enum { EG_HELLO_ALERT_SIZE = 7 };
 

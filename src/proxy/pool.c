@@ -1,7 +1,8 @@
 /* pool.c - idle origin connections and resumable TLS sessions.
  *
- * An idle connection that becomes readable is closed: its origin ended it, or said something that nobody asked for. Sessions are kept serialised (2 KB), not live (37 KB), in our
- * own memory, and are wiped when they are replaced. */
+ * An idle connection that becomes readable is closed: its origin ended it, or said something
+ * that nobody asked for. Sessions are kept serialised (2 KB), not live (37 KB), in our own
+ * memory, and are wiped when they are replaced. */
 #include "proxy/pool.h"
 
 #include <sodium.h>
@@ -127,7 +128,8 @@ unsigned eg_pool_count(const struct eg_pool *p)
     return p->count;
 }
 
-/* Session, hops, origin, TLS identity and credential, as one text; false: this exchange shares no connection. */
+/* Session, hops, origin, TLS identity and credential, as one text; false: this exchange shares
+ * no connection. */
 static bool key_of(const struct eg_flow *f, char key[KEY_MAX], struct eg_slice *ret)
 {
     char authority[EG_AUTHORITY_TEXT];
@@ -145,6 +147,26 @@ static bool key_of(const struct eg_flow *f, char key[KEY_MAX], struct eg_slice *
     return true;
 }
 
+/* Makes room by forgetting one origin that has (or has no) idle connection: the table's order is
+ * random, so this is random replacement. */
+static bool evict(struct eg_pool *p, const struct origin *but, bool with_idle)
+{
+    size_t cursor = 0;
+    struct eg_slice key;
+    void *value;
+    while (eg_table_next(p->origins, &cursor, &key, &value)) {
+        struct origin *o = value;
+        if (o == but || (o->idle != NULL) != with_idle || key.n >= KEY_MAX)
+            continue;
+        char copy[KEY_MAX]; /* the table's own goes with the entry */
+        memcpy(copy, key.p, key.n);
+        (void)eg_table_take(p->origins, eg_slice(copy, key.n));
+        drop_origin(o);
+        return true;
+    }
+    return false;
+}
+
 static struct origin *origin_of(struct eg_flow *f, bool make)
 {
     char key[KEY_MAX];
@@ -160,9 +182,12 @@ static struct origin *origin_of(struct eg_flow *f, bool make)
         return NULL;
     if (f->session)
         memcpy(o->session, f->session->id, sizeof o->session);
-    if (eg_table_add(p->origins, text, o) == EG_OK)
+    enum eg_status status = eg_table_add(p->origins, text, o);
+    if (status == EG_TOO_BIG && (evict(p, NULL, false) || evict(p, NULL, true)))
+        status = eg_table_add(p->origins, text, o);
+    if (status == EG_OK)
         return o;
-    free(o); /* the table is full: connections to further origins are not kept */
+    free(o);
     return NULL;
 }
 
@@ -206,7 +231,8 @@ void eg_pool_keep_ticket(struct eg_flow *f)
 {
     unsigned char ticket[EG_TICKET_MAX];
     size_t n = 0;
-    /* a session that an older policy's trust verified must not let a connection skip the new one's */
+    /* a session that an older policy's trust verified must not let a connection skip the new
+     * one's */
     bool fit = f->origin.stream && f->want == EG_WANT_ROUTE && f->snapshot == f->engine->current;
     struct origin *o = fit ? origin_of(f, true) : NULL;
     if (!o || eg_stream_tls_save(f->origin.stream, ticket, sizeof ticket, &n) != EG_OK || n == 0)
@@ -260,8 +286,9 @@ void eg_pool_put(struct eg_flow *f)
     struct eg_pollset set = { 0 };
     struct origin *o = origin_of(f, true);
     eg_stream_want(f->origin.stream, EG_IN, &set);
-    bool room = o && o->count < EG_POOL_PER_KEY && f->engine->pool->count < EG_POOL_MAX &&
-                f->snapshot == f->engine->current;
+    struct eg_pool *p = f->engine->pool;
+    bool room = o && o->count < EG_POOL_PER_KEY && f->snapshot == f->engine->current &&
+                (p->count < EG_POOL_MAX || evict(p, o, true));
     if (o && !o->ticket)
         eg_pool_keep_ticket(f);
     for (unsigned i = 0; i < EG_WATCHES; i++)

@@ -1,4 +1,5 @@
-/* pool.h - idle connections to origins, and TLS sessions to resume, keyed by (session, hops, origin, TLS identity, credential). */
+/* pool.h - idle connections to origins, and TLS sessions to resume, keyed by (session, hops,
+ * origin, TLS identity, credential). */
 #ifndef EG_PROXY_POOL_H
 #define EG_PROXY_POOL_H
 
@@ -19,9 +20,11 @@ void eg_pool_clear(struct eg_pool *p);
 void eg_pool_clear_session(struct eg_pool *p, const char *session_id);
 unsigned eg_pool_count(const struct eg_pool *p);
 
-/* Takes an idle connection for f's ticket and exchange into f->origin, with f->peer; false when there is none. */
+/* Takes an idle connection for f's ticket and exchange into f->origin, with f->peer; false when
+ * there is none. */
 bool eg_pool_take(struct eg_flow *f);
-/* Puts f->origin away (its queues are empty) and keeps its TLS session; it is closed instead when the pool is full. */
+/* Puts f->origin away (its queues are empty) and keeps its TLS session; it is closed instead
+ * when the pool is full. */
 void eg_pool_put(struct eg_flow *f);
 /* A saved TLS session for f's key, or the empty slice; borrowed until the next put. */
 struct eg_slice eg_pool_ticket(struct eg_flow *f);

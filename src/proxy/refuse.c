@@ -1,5 +1,6 @@
-/* refuse.c - every refusal of the data path: recorded, answered completely in the client's own protocol (invariant 8), then the
- * connection goes on or is closed so that the client can still read the answer (RFC 9112 section 9.6). */
+/* refuse.c - every refusal of the data path: recorded, answered completely in the client's own
+ * protocol (invariant 8), then the connection goes on or is closed so that the client can still
+ * read the answer (RFC 9112 section 9.6). */
 #include <stdio.h>
 
 #include "proxy/exchange.h"
@@ -11,7 +12,8 @@ static bool body_is_read(const struct eg_flow *f)
            (eg_msg_head_get(f->request)->framing == EG_BODY_NONE || eg_msg_complete(f->request));
 }
 
-/* "host:port" for what has an authority, "METHOD path" for a route; empty for what was malformed. */
+/* "host:port" for what has an authority, "METHOD path" for a route; empty for what was
+ * malformed. */
 static struct eg_slice subject_of(const struct eg_flow *f, char *text, size_t cap)
 {
     const struct egress_event *e = &f->ticket.event;
@@ -46,7 +48,8 @@ static enum eg_status write_answer(struct eg_flow *f, enum eg_status reason, boo
     return eg_refusal_write(&f->client.out, &r);
 }
 
-/* Inside a tunnel that carried no request of ours: TLS is told with an alert, HTTP with an answer. */
+/* Inside a tunnel that carried no request of ours: TLS is told with an alert, HTTP with an
+ * answer. */
 static enum eg_status write_in_tunnel(struct eg_flow *f, enum eg_status reason,
                                       struct eg_slice detail)
 {

@@ -1,7 +1,9 @@
 /* relay.c - bytes both ways until both ends have ended, with half-close carried across.
  *
- * Small traffic is read and written through the engine's scratch buffer, which costs a flow at rest nothing. Once a read fills that buffer, and both stacks are transparent down to TCP, the direction changes to splice through a
- * pooled pipe, and back when it runs dry. A full side drops the read interest of the other. */
+ * Small traffic is read and written through the engine's scratch buffer, which costs a flow at
+ * rest nothing. Once a read fills that buffer, and both stacks are transparent down to TCP, the
+ * direction changes to splice through a pooled pipe, and back when it runs dry. A full side
+ * drops the read interest of the other. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -185,8 +187,8 @@ static enum eg_status pump(struct eg_flow *f, struct direction *d)
 static uint64_t movement(const struct eg_flow *f)
 {
     const struct eg_relay *r = f->relay;
-    return 2 * (f->bytes_up + f->bytes_down) - f->client.out.len - f->origin.out.len -
-           r->up.piped - r->down.piped;
+    return 2 * (f->bytes_up + f->bytes_down) - f->client.out.len - f->origin.out.len - r->up.piped -
+           r->down.piped;
 }
 
 enum eg_step eg_relay_step(struct eg_flow *f)

@@ -1,4 +1,5 @@
-/* request.c - reads a request head, authenticates its sender, and sends it the way that its request-target names (RFC 9112 section 3.2).
+/* request.c - reads a request head, authenticates its sender, and sends it the way that its
+ * request-target names (RFC 9112 section 3.2).
  *
  * Authentication is judged before policy: who has no token learns nothing of the rules. */
 #include "proxy/flow.h"
@@ -130,7 +131,8 @@ static enum eg_step dispatch(struct eg_flow *f)
     return start_route(f, &target);
 }
 
-/* Feeds the parser; *used of the n bytes were the head's. EG_STEP_WAIT with *more: the head is not complete. */
+/* Feeds the parser; *used of the n bytes were the head's. EG_STEP_WAIT with *more: the head is
+ * not complete. */
 static enum eg_step feed(struct eg_flow *f, const char *p, size_t n, size_t *used, bool *more)
 {
     struct eg_err err = { 0 };

@@ -1,6 +1,8 @@
-/* response.c - reads the origin's response strictly, writes its head anew for this client and passes its body on as it arrives.
+/* response.c - reads the origin's response strictly, writes its head anew for this client and
+ * passes its body on as it arrives.
  *
- * One response a request: bytes after it close the origin's connection (security.md T18). 1xx answers are counted; 101 is never asked for, so never accepted. */
+ * One response a request: bytes after it close the origin's connection (security.md T18). 1xx
+ * answers are counted; 101 is never asked for, so never accepted. */
 #include "proxy/response.h"
 
 #include <stdio.h>
@@ -38,7 +40,8 @@ static enum eg_status pass_interim(struct eg_flow *f, const struct eg_head *head
     return status;
 }
 
-/* How the body reaches this client: its length where it is known, chunks for HTTP/1.1, else the end of the connection. */
+/* How the body reaches this client: its length where it is known, chunks for HTTP/1.1, else the
+ * end of the connection. */
 static enum eg_status write_framing(struct eg_flow *f, const struct eg_head *head)
 {
     struct eg_exchange *x = f->exchange;
@@ -96,7 +99,8 @@ static enum eg_status take_head(struct eg_flow *f, const char *p, size_t n, size
     if (status != EG_OK)
         return status == EG_AGAIN ? EG_OK : status;
     const struct eg_head *head = eg_msg_head_get(f->response);
-    if (head->status == 407 && eg_upstream_absolute(f)) /* the hop's own: not the child's to answer */
+    if (head->status == 407 &&
+        eg_upstream_absolute(f)) /* the hop's own: not the child's to answer */
         return EG_UPSTREAM_PROXY_AUTH;
     return head->status < 200 ? pass_interim(f, head) : write_head(f, head);
 }

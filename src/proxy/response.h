@@ -4,7 +4,8 @@
 
 #include "proxy/exchange.h"
 
-/* Reads, frames anew and sends as far as it goes. EG_AGAIN: waits (or the response is done and out: see response_done); EG_CLIENT_GONE; else what is wrong with the origin. */
+/* Reads, frames anew and sends as far as it goes. EG_AGAIN: waits (or the response is done and
+ * out: see response_done); EG_CLIENT_GONE; else what is wrong with the origin. */
 enum eg_status eg_response_pump(struct eg_flow *f, bool *moved, struct eg_err *err) EG_MUST_USE;
 
 #endif

@@ -1,7 +1,10 @@
-/* route.c - /ROUTE/... to one service: the phantom is checked and taken away, the real credential is written in its place.
+/* route.c - /ROUTE/... to one service: the phantom is checked and taken away, the real credential
+ * is written in its place.
  *
- * The phantom is required and sufficient; each accepted slot that is there must hold it. Every credential slot that the client sent is dropped, and exactly the policy's own are written (security.md, Slots). The credential is opened by the gate, for this
- * head only, after the connection is verified. */
+ * The phantom is required and sufficient; each accepted slot that is there must hold it. Every
+ * credential slot that the client sent is dropped, and exactly the policy's own are written
+ * (security.md, Slots). The credential is opened by the gate, for this head only, after the
+ * connection is verified. */
 #include <sodium.h>
 
 #include "http/write.h"
@@ -9,7 +12,8 @@
 
 /* ---- the phantom ---- */
 
-/* What a slot holds. EG_NOT_FOUND: the field is not there; EG_PHANTOM_INVALID: it is there and holds something else. */
+/* What a slot holds. EG_NOT_FOUND: the field is not there; EG_PHANTOM_INVALID: it is there and
+ * holds something else. */
 static enum eg_status read_slot(const struct eg_slot *slot, const struct eg_field *field,
                                 char *scratch, size_t cap, struct eg_slice *ret)
 {
@@ -123,7 +127,8 @@ static bool under(struct eg_slice path, struct eg_slice prefix)
            (path.n == prefix.n || path.p[prefix.n] == '/');
 }
 
-/* Clients append the vendor's path to a base URL that shows it already (clients.md 12): a doubled one counts once. */
+/* Clients append the vendor's path to a base URL that shows it already (clients.md 12): a
+ * doubled one counts once. */
 static struct eg_slice undouble(struct eg_slice rest, const struct eg_service *service)
 {
     struct eg_slice shown = service->env_base_path;
@@ -134,7 +139,8 @@ static struct eg_slice undouble(struct eg_slice rest, const struct eg_service *s
     return rest;
 }
 
-/* Judges the path behind the route's name and builds what is sent: the upstream's base path and it. */
+/* Judges the path behind the route's name and builds what is sent: the upstream's base path and
+ * it. */
 static enum eg_status judge(struct eg_flow *f, struct eg_slice rest, const struct eg_target *target,
                             struct eg_path_flags flags)
 {

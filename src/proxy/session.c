@@ -1,7 +1,8 @@
 /* session.c - one keyed-hash table maps a presented token or phantom to its session.
  *
- * What a peer presents is hashed with a random key before it is looked up, so neither the table's timing nor its collisions tell anything of the tokens that it
- * holds. A revoked session stays in the table so that its token is answered with token_revoked and never given out again. */
+ * What a peer presents is hashed with a random key before it is looked up, so neither the
+ * table's timing nor its collisions tell anything of the tokens that it holds. A revoked session
+ * stays in the table so that its token is answered with token_revoked and never given out again. */
 #include "proxy/session.h"
 
 #include <sodium.h>
@@ -210,7 +211,8 @@ enum eg_status eg_session_usable(const struct eg_session *s)
     return EG_OK;
 }
 
-/* The table compares hashes; the presented text is compared with the stored one in constant time once more. */
+/* The table compares hashes; the presented text is compared with the stored one in constant time
+ * once more. */
 static const struct entry *lookup(const struct eg_sessions *t, struct eg_slice secret)
 {
     unsigned char hash[32];

@@ -29,10 +29,13 @@ enum eg_status eg_sessions_put(struct eg_sessions *s, const struct eg_session_sp
 struct eg_session *eg_sessions_revoke(struct eg_sessions *s, const char *id);
 unsigned eg_sessions_count(const struct eg_sessions *s);
 
-/* The session of the value of a Proxy-Authorization field. EG_OK, or EG_TOKEN_INVALID, _MISSING, _EXPIRED, _REVOKED. Constant time in the token: the table is keyed with a secret hash. *ret is borrowed. */
+/* The session of the value of a Proxy-Authorization field. EG_OK, or EG_TOKEN_INVALID, _MISSING,
+ * _EXPIRED, _REVOKED. Constant time in the token: the table is keyed with a secret hash. *ret is
+ * borrowed. */
 enum eg_status eg_sessions_by_authorization(const struct eg_sessions *s, struct eg_slice value,
                                             struct eg_session **ret) EG_MUST_USE;
-/* The session whose phantom for that service this is. EG_OK, EG_PHANTOM_INVALID, or the session's EG_TOKEN_EXPIRED, _REVOKED. */
+/* The session whose phantom for that service this is. EG_OK, EG_PHANTOM_INVALID, or the
+ * session's EG_TOKEN_EXPIRED, _REVOKED. */
 enum eg_status eg_sessions_by_phantom(const struct eg_sessions *s, struct eg_slice phantom,
                                       struct eg_slice service, struct eg_session **ret) EG_MUST_USE;
 

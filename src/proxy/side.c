@@ -1,4 +1,5 @@
-/* side.c - moves bytes between a stream and its side's queues, and registers what the stream waits for. Knows no phase. */
+/* side.c - moves bytes between a stream and its side's queues, and registers what the stream
+ * waits for. Knows no phase. */
 #include <sys/socket.h>
 #include <sodium.h>
 

@@ -1,7 +1,8 @@
 /* snapshot.c - builds a snapshot of a compiled policy and keeps it while a flow uses it.
  *
- * Whatever the policy names for TLS is loaded when the snapshot is made, so that a file that can't be read fails start and reload alike (invariant 7);
- * only the system's bundle waits for its first use. */
+ * Whatever the policy names for TLS is loaded when the snapshot is made, so that a file that
+ * can't be read fails start and reload alike (invariant 7); only the system's bundle waits for
+ * its first use. */
 #include "proxy/snapshot.h"
 
 #include <stdlib.h>
@@ -21,7 +22,8 @@ static enum eg_status open_dns(struct eg_snapshot *s, struct eg_loop *loop,
     return eg_dns_new(loop, &config, &s->dns, err);
 }
 
-/* A context that trusts what the policy names; with the system's bundle only when it is wanted and asked for. */
+/* A context that trusts what the policy names; with the system's bundle only when it is wanted
+ * and asked for. */
 static enum eg_status client_context(const struct eg_snapshot *s, const struct eg_service *service,
                                      bool system, struct eg_tls_ctx **ret, struct eg_err *err)
 {
@@ -80,8 +82,8 @@ enum eg_status eg_snapshot_new(struct eg_loop *loop, const void *block, size_t n
         status = client_context(s, NULL, !s->settings->ca_system, &s->origin_tls, err);
     if (status != EG_OK)
         goto fail;
-    if (s->settings
-            ->ca_system) { /* that was only the check of tls.ca; the whole one is made at first use */
+    if (s->settings->ca_system) {
+        /* that was only the check of tls.ca; the whole one is made at first use */
         eg_tls_ctx_unref(s->origin_tls);
         s->origin_tls = NULL;
     }

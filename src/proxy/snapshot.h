@@ -1,4 +1,5 @@
-/* snapshot.h - one immutable policy with what was built of it: resolver and TLS contexts. A flow lives on one snapshot (invariant 6). */
+/* snapshot.h - one immutable policy with what was built of it: resolver and TLS contexts. A flow
+ * lives on one snapshot (invariant 6). */
 #ifndef EG_PROXY_SNAPSHOT_H
 #define EG_PROXY_SNAPSHOT_H
 
@@ -13,10 +14,10 @@ struct eg_snapshot { /* reference counted */
     const struct eg_settings *settings; /* of the policy */
     struct eg_dns *dns;
     struct eg_slice system_ca_pem;
-    struct eg_tls_ctx *
-        origin_tls; /* the default trust, made at first use: loading the system's CAs takes 10 to 20 ms */
-    struct eg_tls_ctx *
-        *service_tls; /* per service with a CA or certificate of its own, else NULL */
+    /* the default trust, made at first use: loading the system's CAs takes 10 to 20 ms */
+    struct eg_tls_ctx *origin_tls;
+    /* per service with a CA or certificate of its own, else NULL */
+    struct eg_tls_ctx **service_tls;
     unsigned service_count;
     void (*release)(void *ctx);
     void *ctx;

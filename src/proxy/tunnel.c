@@ -1,7 +1,9 @@
-/* tunnel.c - CONNECT, step by step: judged, resolved, judged, recorded and connected elsewhere; here the answer, the first flight, and what may flow.
+/* tunnel.c - CONNECT, step by step: judged, resolved, judged, recorded and connected elsewhere;
+ * here the answer, the first flight, and what may flow.
  *
- * Under scheme https not a byte reaches the origin before the ClientHello is whole and names the host that was judged. Bytes are read, never peeked. Under scheme http
- * nothing is connected for the tunnel: the requests inside are judged one by one, by the code that serves absolute-form. */
+ * Under scheme https not a byte reaches the origin before the ClientHello is whole and names the
+ * host that was judged. Bytes are read, never peeked. Under scheme http nothing is connected for
+ * the tunnel: the requests inside are judged one by one, by the code that serves absolute-form. */
 #include "proxy/flow.h"
 
 static enum eg_step say_connected(struct eg_flow *f)

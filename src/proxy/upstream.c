@@ -1,7 +1,9 @@
 /* upstream.c - from a ticket that was allowed by name to a connected stack of hops in f->origin.
  *
- * Judge, resolve, judge, record, connect: addresses come from one DNS answer (or a literal), go through the gate, and only what the gate returned is dialled (invariant 2). A connection is a list of hops:
- * dial; with an upstream proxy http_connect over it; tls over that for an https service. */
+ * Judge, resolve, judge, record, connect: addresses come from one DNS answer (or a literal), go
+ * through the gate, and only what the gate returned is dialled (invariant 2). A connection is a
+ * list of hops: dial; with an upstream proxy http_connect over it; tls over that for an https
+ * service. */
 #include "proxy/upstream.h"
 
 #include <stdio.h>
@@ -69,7 +71,8 @@ static enum eg_step ask(struct eg_flow *f, const struct eg_authority *name)
     return EG_STEP_MORE;
 }
 
-/* The operator's proxy is no destination of the child's: its addresses are not the policy's to judge. */
+/* The operator's proxy is no destination of the child's: its addresses are not the policy's to
+ * judge. */
 static enum eg_step to_proxy(struct eg_flow *f)
 {
     const struct eg_authority *proxy = &f->snapshot->settings->proxy;

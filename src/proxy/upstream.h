@@ -4,7 +4,8 @@
 
 #include "proxy/exchange.h"
 
-/* The upstream proxy's Proxy-Authorization value while a connection through it is opened, or NULL. */
+/* The upstream proxy's Proxy-Authorization value while a connection through it is opened, or
+ * NULL. */
 const struct eg_secret *eg_upstream_authorization(const struct eg_flow *f);
 
 #endif

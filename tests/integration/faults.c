@@ -1,5 +1,6 @@
-/* faults.c - origins, clients and name servers that fail in every way that is known from the field: nothing hangs, nothing that was cut
- * short looks whole, nobody waits for somebody else. The test plays the origin where bytes and endings have to be exact. */
+/* faults.c - origins, clients and name servers that fail in every way that is known from the
+ * field: nothing hangs, nothing that was cut short looks whole, nobody waits for somebody else.
+ * The test plays the origin where bytes and endings have to be exact. */
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <stdio.h>
@@ -23,16 +24,16 @@ static const char POLICY[] = "egress: 1\n"
                              "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
                              "tls: {ca: \"@DIR@/ca.pem\", system: false}\n";
 
-static const char *const NAMES[] = { "web.test=127.0.0.1",
-                                     "raw.test=127.0.0.1",
-                                     "api.example.test=127.0.0.1",
-                                     "both.test=::1,127.0.0.1",
-                                     "h0.hang.test=hang", "h1.hang.test=hang", "h2.hang.test=hang",
-                                     "h3.hang.test=hang", "h4.hang.test=hang", "h5.hang.test=hang",
-                                     "h6.hang.test=hang", "h7.hang.test=hang", "h8.hang.test=hang",
-                                     "h9.hang.test=hang", NULL };
+static const char *const NAMES[] = {
+    "web.test=127.0.0.1",      "raw.test=127.0.0.1", "api.example.test=127.0.0.1",
+    "both.test=::1,127.0.0.1", "h0.hang.test=hang",  "h1.hang.test=hang",
+    "h2.hang.test=hang",       "h3.hang.test=hang",  "h4.hang.test=hang",
+    "h5.hang.test=hang",       "h6.hang.test=hang",  "h7.hang.test=hang",
+    "h8.hang.test=hang",       "h9.hang.test=hang",  NULL
+};
 
-/* A world whose plain origin the test plays; the TLS one is a program. limits: text of the limits map, may be empty. */
+/* A world whose plain origin the test plays; the TLS one is a program. limits: text of the
+ * limits map, may be empty. */
 static int setup(struct eg_world *w, const char *limits)
 {
     char policy[2048];
@@ -82,9 +83,9 @@ static void assert_ends(struct eg_client *c, const char *who)
 
 /* ---- origins ---- */
 
-#define OK_LENGTH "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789"
+#define OK_LENGTH  "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789"
 #define OK_CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-#define OK_CLOSE "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n0123456789"
+#define OK_CLOSE   "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n0123456789"
 
 Test(faults, a_response_cut_short_never_looks_whole, .timeout = 60)
 {
@@ -110,7 +111,8 @@ Test(faults, a_response_cut_short_never_looks_whole, .timeout = 60)
         eg_peer_request(listener, &o);
         eg_client_text(&o, "%s", cuts[i].bytes);
         if (cuts[i].reset) {
-            cr_assert(eg_client_wait(&c, "\r\n\r\n", 0)); /* the head got through before the reset */
+            cr_assert(
+                eg_client_wait(&c, "\r\n\r\n", 0)); /* the head got through before the reset */
             eg_client_reset(&o);
         } else {
             eg_client_close(&o);
@@ -377,7 +379,8 @@ Test(faults, an_upload_cut_short_never_looks_whole_to_the_origin, .timeout = 60)
     finish(&w, listener);
 }
 
-/* A reset is carried across a tunnel as what it is, or a stream that ends by closing would look whole. */
+/* A reset is carried across a tunnel as what it is, or a stream that ends by closing would look
+ * whole. */
 Test(faults, a_reset_crosses_a_tunnel_as_a_reset, .timeout = 60)
 {
     struct eg_world w;
@@ -447,8 +450,7 @@ Test(faults, half_heads_keep_nobody_waiting, .timeout = 60)
     eg_peer_request(listener, &o);
     eg_client_text(&o, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     cr_assert(eg_client_response(&c, head, sizeof head, NULL, NULL) == 200, "%s", head);
-    cr_assert(eg_clock_ms() - begun < 1500, "%llu ms",
-              (unsigned long long)(eg_clock_ms() - begun));
+    cr_assert(eg_clock_ms() - begun < 1500, "%llu ms", (unsigned long long)(eg_clock_ms() - begun));
     eg_client_close(&o);
     eg_client_close(&c);
     for (int i = 0; i < MANY; i++)
@@ -591,8 +593,7 @@ Test(faults, hanging_questions_keep_nobody_waiting, .timeout = 60)
     eg_peer_request(listener, &o);
     eg_client_text(&o, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     cr_assert(eg_client_response(&c, head, sizeof head, NULL, NULL) == 200, "%s", head);
-    cr_assert(eg_clock_ms() - begun < 1000, "%llu ms",
-              (unsigned long long)(eg_clock_ms() - begun));
+    cr_assert(eg_clock_ms() - begun < 1000, "%llu ms", (unsigned long long)(eg_clock_ms() - begun));
     for (int i = 0; i < 20; i++) {
         refusal(&hanging[i], 504, "dns_timeout");
         eg_client_close(&hanging[i]);

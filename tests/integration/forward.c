@@ -1,4 +1,5 @@
-/* forward.c - plain http:// in absolute-form against a real egressd: what reaches the origin, and what never does. */
+/* forward.c - plain http:// in absolute-form against a real egressd: what reaches the origin,
+ * and what never does. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ static const char POLICY[] =
     "  - {host: meta.test, scheme: http, ports: [@PLAIN@]}\n"
     "  - {host: mixed.test, scheme: http, ports: [@PLAIN@]}\n"
     "  - {host: nowhere.test, scheme: http, ports: [@PLAIN@]}\n"
-    "  - {host: tls.test, ports: [@PLAIN@]}\n"
+    "  - {host: \"*.many.localhost\", scheme: http, ports: [@PLAIN@]}\n"
     "deny: [bad.wild.test]\n"
     "services:\n"
     "  api:\n"
@@ -28,21 +29,15 @@ static const char POLICY[] =
     "  open: {upstream: \"http://127.0.0.1:@PLAIN@\"}\n"
     "credentials:\n"
     "  key: {from: env:TEST_REAL_KEY, hosts: [127.0.0.1]}\n"
-    "networks: {allow: [127.0.0.1/32]}\n"
+    "networks: {allow: [127.0.0.1/32, \"::1/128\"]}\n"
     "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n";
 
 static const char *const ENVIRONMENT[] = { "TEST_REAL_KEY=sk-live-0123456789abcdefghij", NULL };
-static const char *const NAMES[] = { "web.test=127.0.0.1",
-                                     "small.test=127.0.0.1",
-                                     "ok.wild.test=127.0.0.1",
-                                     "bad.wild.test=127.0.0.1",
-                                     "tls.test=127.0.0.1",
-                                     "evil.test=127.0.0.1",
-                                     "local.test=127.0.0.2",
-                                     "meta.test=169.254.169.254",
-                                     "mixed.test=127.0.0.1,10.0.0.1",
-                                     "nowhere.test=nxdomain",
-                                     NULL };
+static const char *const NAMES[] = { "web.test=127.0.0.1",        "small.test=127.0.0.1",
+                                     "ok.wild.test=127.0.0.1",    "bad.wild.test=127.0.0.1",
+                                     "evil.test=127.0.0.1",       "local.test=127.0.0.2",
+                                     "meta.test=169.254.169.254", "mixed.test=127.0.0.1,10.0.0.1",
+                                     "nowhere.test=nxdomain",     NULL };
 
 static void setup(struct eg_world *w)
 {
@@ -52,7 +47,8 @@ static void setup(struct eg_world *w)
     eg_world_egressd(w, POLICY, NULL, ENVIRONMENT);
 }
 
-/* One request on c with the world's token and a Host that must not matter (httpjail 57); rest: further fields, the empty line and the body. */
+/* One request on c with the world's token and a Host that must not matter (httpjail 57); rest:
+ * further fields, the empty line and the body. */
 static void ask(struct eg_client *c, const struct eg_world *w, const char *method, const char *host,
                 const char *path, const char *rest)
 {
@@ -110,8 +106,8 @@ Test(forward, gets_and_rewrites_host_from_the_target, .timeout = 60)
     char *rec = recorded(&w);
     snprintf(want, sizeof want, "\r\nHost: web.test:%u\r\n", w.plain_port);
     cr_assert(strstr(rec, "GET /headers?q=1 HTTP/1.1\r\n") == rec, "%s", rec);
-    cr_assert(strstr(rec, want) && eg_text_count(rec, "Host:") == 1 && !strstr(rec, "evil"),
-              "%s", rec);
+    cr_assert(strstr(rec, want) && eg_text_count(rec, "Host:") == 1 && !strstr(rec, "evil"), "%s",
+              rec);
     cr_assert(!strstr(rec, w.token) && !strcasestr(rec, "proxy-") && strstr(rec, "X-Mine: yes"),
               "%s", rec);
     free(rec);
@@ -167,10 +163,11 @@ Test(forward, answers_pipelined_requests_in_order, .timeout = 60)
     setup(&w);
     size_t n = 0;
     for (int i = 0; i < 5; i++)
-        n += (size_t)snprintf(all + n, sizeof all - n,
-                              "POST http://web.test:%u/echo HTTP/1.1\r\nHost: x\r\nProxy-Authorization: "
-                              "Bearer %s\r\nContent-Length: 2\r\n\r\nn%d",
-                              w.plain_port, w.token, i);
+        n += (size_t)snprintf(
+            all + n, sizeof all - n,
+            "POST http://web.test:%u/echo HTTP/1.1\r\nHost: x\r\nProxy-Authorization: "
+            "Bearer %s\r\nContent-Length: 2\r\n\r\nn%d",
+            w.plain_port, w.token, i);
     eg_client_open(&c, w.proxy_port);
     eg_client_send(&c, all, n);
     for (int i = 0; i < 5; i++) {
@@ -239,7 +236,8 @@ Test(forward, https_in_absolute_form_is_told_to_use_connect, .timeout = 60)
     setup(&w);
     eg_client_open(&c, w.proxy_port);
     eg_client_text(&c,
-                   "GET https://web.test:%u/ HTTP/1.1\r\nHost: web.test\r\nProxy-Authorization: Bearer %s\r\n\r\n",
+                   "GET https://web.test:%u/ HTTP/1.1\r\nHost: web.test\r\nProxy-Authorization: "
+                   "Bearer %s\r\n\r\n",
                    w.plain_port, w.token);
     int status = eg_client_response(&c, head, sizeof head, &body, NULL);
     cr_assert(status == 400 && eg_head_has(head, "X-Egress-Reason", "bad_target"), "%s", head);
@@ -261,10 +259,11 @@ Test(forward, without_a_token_is_challenged, .timeout = 60)
     cr_assert(eg_client_response(&c, head, sizeof head, NULL, NULL) == 407 &&
                   eg_head_has(head, "X-Egress-Reason", "token_missing"),
               "%s", head);
-    eg_client_text(&c,
-                   "GET http://web.test:%u/ HTTP/1.1\r\nHost: web.test\r\nProxy-Authorization: Bearer "
-                   "%s\r\nProxy-Authorization: Bearer %s\r\n\r\n",
-                   w.plain_port, w.token, w.token);
+    eg_client_text(
+        &c,
+        "GET http://web.test:%u/ HTTP/1.1\r\nHost: web.test\r\nProxy-Authorization: Bearer "
+        "%s\r\nProxy-Authorization: Bearer %s\r\n\r\n",
+        w.plain_port, w.token, w.token);
     cr_assert(eg_client_response(&c, head, sizeof head, NULL, NULL) == 407 &&
                   eg_head_has(head, "X-Egress-Reason", "token_invalid"),
               "%s", head);
@@ -426,6 +425,36 @@ Test(forward, passes_100_continue_and_early_hints_on, .timeout = 60)
               "%s", head);
     free(body);
     eg_client_close(&o);
+    eg_client_close(&c);
+    eg_world_done(&w);
+}
+
+/* More origins than are remembered: the newest are kept, not only the first. */
+Test(forward, keeps_connections_to_the_origins_of_now, .timeout = 60)
+{
+    struct eg_world w;
+    struct eg_client c;
+    char head[8192], host[64], *body, *first = NULL;
+    setup(&w);
+    eg_client_open(&c, w.proxy_port);
+    for (int i = 0; i < 300; i++) {
+        snprintf(host, sizeof host, "h%d.many.localhost", i);
+        ask(&c, &w, "GET", host, "/status/204", "\r\n");
+        cr_assert(eg_client_response(&c, head, sizeof head, NULL, NULL) == 204, "%d: %s", i, head);
+    }
+    for (int i = 0; i < 2; i++) {
+        ask(&c, &w, "GET", "new.many.localhost", "/stats", "\r\n");
+        cr_assert(eg_client_response(&c, head, sizeof head, &body, NULL) == 200, "%s", head);
+        char *connections = strstr(body, "\"connections\"");
+        cr_assert(connections != NULL, "%s", body);
+        connections[strcspn(connections, ",")] = 0;
+        if (i == 0)
+            first = strdup(connections);
+        else
+            cr_assert_str_eq(connections, first, "a second connection was made");
+        free(body);
+    }
+    free(first);
     eg_client_close(&c);
     eg_world_done(&w);
 }

@@ -1,5 +1,5 @@
-/* limits.c - every key of `limits:` lowered and seen to bite, with a complete refusal where one can still be given, and with
- * no descriptor left afterwards. */
+/* limits.c - every key of `limits:` lowered and seen to bite, with a complete refusal where one
+ * can still be given, and with no descriptor left afterwards. */
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <signal.h>
@@ -45,7 +45,8 @@ static int setup(struct eg_world *w, const char *limits, struct start *s)
     return listener;
 }
 
-/* Every descriptor is back: closing is the loop's next tick at the latest, linger ends when the client has closed. */
+/* Every descriptor is back: closing is the loop's next tick at the latest, linger ends when the
+ * client has closed. */
 static void finish(struct eg_world *w, int listener, const struct start *s)
 {
     uint64_t deadline = eg_clock_ms() + 8000;
@@ -122,9 +123,9 @@ Test(limits, of_a_head, .timeout = 60)
     struct start s;
     struct eg_client c;
     int listener = setup(&w, "head_bytes: 2KiB, headers: 10, target_bytes: 300", &s);
-    char *big = repeated("X: ", "y", 2048, "\r\n\r\n"), *many = repeated("", "X: y\r\n", 11, "\r\n"),
-         *fit = repeated("", "X: y\r\n", 8, "\r\n"), *path = repeated("/", "p", 300, ""),
-         *fits = repeated("/", "p", 200, "");
+    char *big = repeated("X: ", "y", 2048, "\r\n\r\n"),
+         *many = repeated("", "X: y\r\n", 11, "\r\n"), *fit = repeated("", "X: y\r\n", 8, "\r\n"),
+         *path = repeated("/", "p", 300, ""), *fits = repeated("/", "p", 200, "");
     refused(&w, listener, "/", big, 431, "head_too_large");
     refused(&w, listener, "/", many, 431, "too_many_fields");
     refused(&w, listener, path, "\r\n", 414, "target_too_long");

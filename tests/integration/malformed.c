@@ -1,6 +1,7 @@
-/* malformed.c - malformed and ambiguous requests sent raw to a real egressd, whole and byte by byte: each gets a complete
- * refusal with its reason and an event, its connection ends, and no origin sees a request. What the parser alone does with
- * every such byte is in tests/vectors/request.md; here it is what a client and an origin see. */
+/* malformed.c - malformed and ambiguous requests sent raw to a real egressd, whole and byte by
+ * byte: each gets a complete refusal with its reason and an event, its connection ends, and no
+ * origin sees a request. What the parser alone does with every such byte is in
+ * tests/vectors/request.md; here it is what a client and an origin see. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,13 +22,13 @@ static const char POLICY[] = "egress: 1\n"
 static const char *const NAMES[] = { "web.test=127.0.0.1", "raw.test=127.0.0.1", NULL };
 
 /* @T@: the token, @P@: the origin's port, @S@: the proxy's own. A byte 1 stands for a NUL. */
-#define H "Host: web.test\r\n"
-#define A "Proxy-Authorization: Bearer @T@\r\n"
-#define U "http://web.test:@P@/x"
-#define GET "GET " U " HTTP/1.1\r\n"
-#define POST "POST " U " HTTP/1.1\r\n" H A
+#define H       "Host: web.test\r\n"
+#define A       "Proxy-Authorization: Bearer @T@\r\n"
+#define U       "http://web.test:@P@/x"
+#define GET     "GET " U " HTTP/1.1\r\n"
+#define POST    "POST " U " HTTP/1.1\r\n" H A
 #define CHUNKED POST "Transfer-Encoding: chunked\r\n\r\n"
-#define SECOND "GET " U "second HTTP/1.1\r\n" H A "\r\n"
+#define SECOND  "GET " U "second HTTP/1.1\r\n" H A "\r\n"
 
 static const struct row {
     const char *bytes;
@@ -94,8 +95,9 @@ static const struct row {
     { GET H A "X: a\rb\r\n\r\n", 400, "bad_request" },
     { GET H A "X: a\nY: b\r\n\r\n", 400, "bad_request" },
     { GET H A "X\xa0: a\r\n\r\n", 400, "bad_request" },
-    { "GET " U " HTTP/1.1\nHost: web.test\n" "Proxy-Authorization: Bearer @T@\n\n", 400,
-      "bad_request" },
+    { "GET " U " HTTP/1.1\nHost: web.test\n"
+      "Proxy-Authorization: Bearer @T@\n\n",
+      400, "bad_request" },
     { GET H A "\n", 400, "bad_request" },
     { GET H A "Expect: the-unexpected\r\n\r\n", 417, "expectation_failed" },
     /* framing: request smuggling */
@@ -118,7 +120,9 @@ static const struct row {
       "ambiguous_framing" },
     { POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n" SECOND, 400,
       "ambiguous_framing" },
-    { POST "Transfer-Encoding: \x0b" "chunked\r\n\r\n0\r\n\r\n" SECOND, 400, "bad_request" },
+    { POST "Transfer-Encoding: \x0b"
+           "chunked\r\n\r\n0\r\n\r\n" SECOND,
+      400, "bad_request" },
     { POST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n" SECOND, 400, "ambiguous_framing" },
     { POST "Transfer-Encoding: chunked;q=1\r\n\r\n0\r\n\r\n" SECOND, 400, "ambiguous_framing" },
     { POST "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" SECOND, 400, "bad_request" },
@@ -128,7 +132,8 @@ static const struct row {
     { "GET /open/x HTTP/1.1\r\nHost: 127.0.0.1:@S@\r\nContent-Length: 4\r\nTransfer-Encoding: "
       "chunked\r\n\r\n0\r\n\r\n" SECOND,
       400, "ambiguous_framing" },
-    /* chunks: the head was fine, so its origin may know of a connection, never of a whole request */
+    /* chunks: the head was fine, so its origin may know of a connection, never of a whole
+     * request */
     { CHUNKED "g\r\nx\r\n0\r\n\r\n" SECOND, 400, "bad_request" },
     { CHUNKED "\r\nx\r\n0\r\n\r\n" SECOND, 400, "bad_request" },
     { CHUNKED "-1\r\nx\r\n0\r\n\r\n" SECOND, 400, "bad_request" },

@@ -1,4 +1,5 @@
-/* reload.c - SIGHUP: what the new policy denies is cut, all else goes on; a policy that can't be had changes nothing. */
+/* reload.c - SIGHUP: what the new policy denies is cut, all else goes on; a policy that can't be
+ * had changes nothing. */
 #include <criterion/criterion.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -15,9 +16,9 @@
 /* allow: lines of the list; more: further keys */
 #define POLICY(allow, more)                                                                        \
     "egress: 1\nallow:\n" allow "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n" more
-#define RAW "  - {host: raw.test, scheme: tcp, ports: [@PLAIN@]}\n"
+#define RAW   "  - {host: raw.test, scheme: tcp, ports: [@PLAIN@]}\n"
 #define OTHER "  - {host: other.test, scheme: tcp, ports: [@PLAIN@]}\n"
-#define WEB "  - {host: web.test, scheme: http, ports: [@PLAIN@]}\n"
+#define WEB   "  - {host: web.test, scheme: http, ports: [@PLAIN@]}\n"
 #define LOCAL "networks: {allow: [127.0.0.1/32]}\n"
 
 static const char *const NAMES[] = { "raw.test=127.0.0.1", "other.test=127.0.0.1",
@@ -303,7 +304,8 @@ static void dns_read(int fd, struct question *q)
     q->n = (size_t)n;
 }
 
-/* Answers with 127.0.0.1, or with nothing when the question was for IPv6. Drops what stood behind the question (EDNS). */
+/* Answers with 127.0.0.1, or with nothing when the question was for IPv6. Drops what stood
+ * behind the question (EDNS). */
 static void dns_answer(int fd, struct question *q)
 {
     static const unsigned char a[] = { 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1 };
@@ -317,7 +319,8 @@ static void dns_answer(int fd, struct question *q)
     q->bytes[7] = four;
     if (four)
         memcpy(q->bytes + at, a, sizeof a), at += sizeof a;
-    cr_assert(sendto(fd, q->bytes, at, 0, (struct sockaddr *)&q->from, sizeof q->from) == (ssize_t)at);
+    cr_assert(sendto(fd, q->bytes, at, 0, (struct sockaddr *)&q->from, sizeof q->from) ==
+              (ssize_t)at);
 }
 
 Test(reload, in_the_middle_of_a_question_judges_its_answer, .timeout = 60)

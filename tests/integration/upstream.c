@@ -1,5 +1,6 @@
-/* upstream.c - an upstream http proxy: real squid where it is installed, else and for the exact bytes a proxy played by the test.
- * Policy is judged before the proxy is asked, and it never sees a token of the child's. */
+/* upstream.c - an upstream http proxy: real squid where it is installed, else and for the exact
+ * bytes a proxy played by the test. Policy is judged before the proxy is asked, and it never
+ * sees a token of the child's. */
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <signal.h>
@@ -13,7 +14,7 @@
 #include "base/clock.h"
 #include "support/peer.h"
 
-#define RIGHT "corp:Aladdin-opens-sesame"
+#define RIGHT   "corp:Aladdin-opens-sesame"
 #define RIGHT64 "Y29ycDpBbGFkZGluLW9wZW5zLXNlc2FtZQ=="
 
 static const char POLICY[] = "egress: 1\n"
@@ -93,7 +94,8 @@ static int forward(const struct eg_world *w, struct eg_client *c, const char *pa
 
 static const char SQUID[] =
     "http_port 127.0.0.1:%u\n"
-    "pid_filename none\nmemory_cache_shared off\ncache deny all\ncache_mem 4 MB\nmax_filedescriptors 512\n"
+    "pid_filename none\nmemory_cache_shared off\ncache deny all\ncache_mem 4 "
+    "MB\nmax_filedescriptors 512\n"
     "access_log stdio:%s/squid/access.log\ncache_log %s/squid/cache.log\nnetdb_filename none\n"
     "cache_store_log none\nvisible_hostname squid.test\nhosts_file %s/squid/hosts\n"
     "pinger_enable off\nshutdown_lifetime 0 seconds\ncoredump_dir none\n"
@@ -186,7 +188,8 @@ Test(upstream, carries_tunnels_routes_and_plain_http_through_squid, .timeout = 9
     free(body);
     eg_client_close(&c);
     eg_client_open(&c, w.proxy_port);
-    for (int i = 0; i < 3; i++) { /* kept: judged again by what was judged, not by squid's address */
+    for (int i = 0; i < 3;
+         i++) { /* kept: judged again by what was judged, not by squid's address */
         eg_client_text(&c, "GET /api/bytes/10 HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n",
                        w.proxy_port);
         cr_assert(eg_client_response(&c, head, sizeof head, NULL, NULL) == 200, "%s", head);
@@ -317,8 +320,9 @@ Test(upstream, is_asked_for_what_was_judged_and_with_no_token, .timeout = 60)
     eg_client_close(&c);
     cr_assert(eg_peer_unused(listener), "policy is judged before the proxy is asked");
     eg_client_open(&c, w.proxy_port);
-    eg_client_text(&c, "CONNECT raw.test:%u HTTP/1.1\r\nX-Mine: 1\r\nProxy-Authorization: Bearer "
-                       "%s\r\n\r\n",
+    eg_client_text(&c,
+                   "CONNECT raw.test:%u HTTP/1.1\r\nX-Mine: 1\r\nProxy-Authorization: Bearer "
+                   "%s\r\n\r\n",
                    w.plain_port, w.token);
     eg_peer_request(listener, &p);
     snprintf(want, sizeof want,
@@ -365,7 +369,8 @@ Test(upstream, of_plain_http_gets_the_absolute_form_written_anew, .timeout = 60)
     eg_world_done(&w);
 }
 
-/* resolve: local: the one asked for is the address that was judged, for tunnels and for plain http (invariant 2). */
+/* resolve: local: the one asked for is the address that was judged, for tunnels and for plain
+ * http (invariant 2). */
 Test(upstream, with_resolve_local_is_asked_for_the_judged_address, .timeout = 60)
 {
     struct eg_world w;

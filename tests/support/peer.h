@@ -1,5 +1,6 @@
-/* peer.h - an origin or a proxy that the test itself plays, byte by byte: a listening socket on 127.0.0.1 whose connections are
- * read and written with the functions of a client (proc.h). Every wait has a deadline. */
+/* peer.h - an origin or a proxy that the test itself plays, byte by byte: a listening socket on
+ * 127.0.0.1 whose connections are read and written with the functions of a client (proc.h).
+ * Every wait has a deadline. */
 #ifndef EG_TESTS_SUPPORT_PEER_H
 #define EG_TESTS_SUPPORT_PEER_H
 

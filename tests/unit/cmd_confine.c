@@ -47,7 +47,7 @@ static int open_file(void)
 
 static int create_file(void)
 {
-    return open("/tmp/eg-must-not-be", O_CREAT | O_WRONLY, 0600) < 0 ? errno : 0;
+    return open("/tmp/egress-must-not-be", O_CREAT | O_WRONLY, 0600) < 0 ? errno : 0;
 }
 
 static int read_urandom(void)
@@ -147,7 +147,7 @@ Test(cmd_confine, worker_opens_no_file, .disabled = SANITIZED)
 {
     cr_assert_eq(confined(open_file), EACCES);
     cr_assert_eq(confined(create_file), EACCES);
-    cr_assert_eq(access("/tmp/eg-must-not-be", F_OK), -1);
+    cr_assert_eq(access("/tmp/egress-must-not-be", F_OK), -1);
 }
 
 Test(cmd_confine, libraries_may_read_urandom)

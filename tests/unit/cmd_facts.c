@@ -17,7 +17,7 @@ static char folder[64], file_[4][128];
 
 static void setup(void)
 {
-    snprintf(folder, sizeof folder, "/tmp/eg-facts-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/egress-facts-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
 }
 

@@ -158,7 +158,7 @@ Test(cmd_options, places_follow_the_environment)
 
 Test(cmd_options, state_folder_that_others_may_write_to_is_refused)
 {
-    char folder[] = "/tmp/eg-state-XXXXXX", path[128];
+    char folder[] = "/tmp/egress-state-XXXXXX", path[128];
     struct stat st;
     cr_assert_not_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/a/b", folder);
@@ -175,7 +175,7 @@ Test(cmd_options, state_folder_that_others_may_write_to_is_refused)
 
 Test(cmd_options, default_socket_folder_must_be_ours_alone)
 {
-    char folder[] = "/tmp/eg-run-XXXXXX", path[128];
+    char folder[] = "/tmp/egress-run-XXXXXX", path[128];
     cr_assert_not_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/default.sock", folder);
     cr_assert_eq(eg_daemon_default_folder(path, NULL), EG_OK);

@@ -58,7 +58,7 @@ static void setup(void)
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t n = sizeof at;
     cr_assert(sodium_init() >= 0);
-    snprintf(folder, sizeof folder, "/tmp/eg-sup-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/egress-sup-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
     snprintf(policy, sizeof policy, "%s/p.yaml", folder);
     snprintf(control, sizeof control, "%s/c.sock", folder);

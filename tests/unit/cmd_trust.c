@@ -30,7 +30,7 @@ static bool trusted(const char *text)
 
 static void setup(void)
 {
-    snprintf(folder, sizeof folder, "/tmp/eg-trust-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/egress-trust-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
     cr_assert(sodium_init() >= 0);
     setenv("XDG_STATE_HOME", folder, 1);

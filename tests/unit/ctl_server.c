@@ -106,7 +106,7 @@ static enum eg_status open_server(uint32_t request_ms, uint32_t idle_ms, struct 
 
 static void setup(void)
 {
-    snprintf(folder, sizeof folder, "/tmp/eg-ctl-XXXXXX");
+    snprintf(folder, sizeof folder, "/tmp/egress-ctl-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/c.sock", folder);
     cr_assert_eq(eg_loop_new(&loop, NULL), EG_OK);

@@ -268,6 +268,9 @@ static void client_step(struct client *c, unsigned events)
         c->out.len == 0)
         /* a pipelined request waited for room or for a stream's end */
         eg_loop_mark(s->loop, &c->task);
+    if (c->answer.next && !starved && c->out.len == 0)
+        /* the output was full and then went out whole: nothing else would wake the stream */
+        eg_loop_mark(s->loop, &c->task);
     unsigned interest = c->out.len ? EG_OUT : 0;
     if (!c->ending)
         interest |= EG_IN;

@@ -134,15 +134,45 @@ static enum eg_status compile(const struct eg_supervisor *s, struct eg_buf *bloc
     return status;
 }
 
-static enum eg_status gather(const struct eg_supervisor *s, int *fd, struct eg_err *err)
+/* Tunnels are opaque: only a service over TLS asks whom the system trusts. Reading a bundle of 200 KB for nobody would be a third
+ * of the start of a small policy. */
+static bool wants_system_ca(const struct eg_policy *p)
 {
-    const struct eg_environ *e = s->options.environment;
-    struct eg_facts_paths paths = { .ca_file = e ? eg_environ_get(e, "SSL_CERT_FILE") : NULL,
-                                    .ca_dir = e ? eg_environ_get(e, "SSL_CERT_DIR") : NULL,
-                                    .hosts = "/etc/hosts",
-                                    .resolv_conf = "/etc/resolv.conf" };
-    if (!paths.ca_file && !paths.ca_dir && access(SYSTEM_CA, R_OK) == 0)
-        paths.ca_file = SYSTEM_CA;
+    for (unsigned i = 0; i < eg_policy_service_count(p); i++) {
+        struct eg_service service;
+        eg_policy_service(p, i, &service);
+        if (service.tls && eg_policy_settings(p)->ca_system)
+            return true;
+    }
+    return false;
+}
+
+/* A folder that only holds what the bundle in it holds is not read again. */
+static bool lies_in(const char *file, const char *folder)
+{
+    const char *slash = file ? strrchr(file, '/') : NULL;
+    size_t n = strlen(folder);
+    while (n > 1 && folder[n - 1] == '/')
+        n--;
+    return slash && (size_t)(slash - file) == n && strncmp(file, folder, n) == 0;
+}
+
+static void find_system_ca(const struct eg_environ *e, struct eg_facts_paths *paths)
+{
+    paths->ca_file = e ? eg_environ_get(e, "SSL_CERT_FILE") : NULL;
+    paths->ca_dir = e ? eg_environ_get(e, "SSL_CERT_DIR") : NULL;
+    if (paths->ca_dir && lies_in(paths->ca_file, paths->ca_dir))
+        paths->ca_dir = NULL;
+    if (!paths->ca_file && !paths->ca_dir && access(SYSTEM_CA, R_OK) == 0)
+        paths->ca_file = SYSTEM_CA;
+}
+
+static enum eg_status gather(const struct eg_supervisor *s, const struct eg_policy *policy, int *fd,
+                             struct eg_err *err)
+{
+    struct eg_facts_paths paths = { .hosts = "/etc/hosts", .resolv_conf = "/etc/resolv.conf" };
+    if (wants_system_ca(policy))
+        find_system_ca(s->options.environment, &paths);
     struct eg_buf facts;
     eg_buf_init(&facts, EG_FACTS_MAX);
     enum eg_status status = eg_facts_gather(&paths, &facts, err);
@@ -168,11 +198,11 @@ static enum eg_status load(struct eg_supervisor *s, const struct eg_sup_policy *
         status = eg_file_seal("egress-policy", eg_buf_slice(&block), &p->block_fd, err);
     eg_buf_done(&block);
     if (status == EG_OK)
-        status = gather(s, &p->facts_fd, err);
-    if (status == EG_OK)
         status = eg_file_map(p->block_fd, EG_SUP_BLOCK_MAX, &p->block, &p->block_n, err);
     if (status == EG_OK)
         status = eg_policy_open(p->block, p->block_n, &p->policy, err);
+    if (status == EG_OK)
+        status = gather(s, p->policy, &p->facts_fd, err);
     if (status != EG_OK) {
         eg_sup_policy_free(p);
         return status;

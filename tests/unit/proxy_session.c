@@ -159,3 +159,34 @@ Test(proxy, session_malformed_is_refused)
     cr_assert(eg_sessions_put(s, &d, NULL) == EG_INVALID);
     eg_sessions_free(s);
 }
+
+Test(proxy, session_usable_tells_revoked_and_expired_as_of_now)
+{
+    struct eg_sessions *s = two_sessions();
+    struct eg_session_spec a = spec_a();
+    struct eg_session *found = NULL;
+    cr_assert(eg_sessions_by_authorization(s, EG_SLICE("Bearer " TOKEN_A), &found) == EG_OK);
+    found = eg_session_ref(found); /* as a flow inside a tunnel holds it */
+    cr_assert(eg_session_usable(found) == EG_OK);
+    found->expires_wall_us = eg_clock_wall_us();
+    cr_assert(eg_session_usable(found) == EG_TOKEN_EXPIRED);
+    cr_assert(eg_sessions_revoke(s, a.id) == found);
+    cr_assert(eg_session_usable(found) == EG_TOKEN_REVOKED);
+    eg_session_unref(found);
+    eg_sessions_free(s);
+}
+
+Test(proxy, session_walk_meets_each_once)
+{
+    struct eg_sessions *s = two_sessions();
+    const struct eg_session *at;
+    size_t cursor = 0;
+    unsigned a = 0, b = 0;
+    while ((at = eg_sessions_next(s, &cursor))) {
+        a += strcmp(at->id, "a") == 0;
+        b += strcmp(at->id, "b") == 0;
+    }
+    cr_assert(a == 1 && b == 1);
+    cr_assert(eg_sessions_next(s, &cursor) == NULL);
+    eg_sessions_free(s);
+}

@@ -358,6 +358,28 @@ Test(auditing, is_followed_as_it_happens, .timeout = 60)
     eg_world_done(&w);
 }
 
+/* Now and then the server's output was full and then went out whole, and nothing woke the stream again. */
+Test(auditing, a_long_answer_never_stalls, .timeout = 120)
+{
+    enum { DENIED = 5000, READS = 10 };
+    struct eg_world w;
+    struct eg_client c;
+    char head[8192];
+    setup(&w, ALLOW);
+    eg_client_open(&c, w.proxy_port);
+    for (unsigned i = 0; i < DENIED; i++) {
+        eg_client_text(&c, "CONNECT 127.0.0.1:7 HTTP/1.1\r\nProxy-Authorization: Bearer %s\r\n\r\n", w.token);
+        cr_assert(eg_client_response(&c, head, sizeof head, NULL, NULL) == 403, "%u: %s", i, head);
+    }
+    eg_client_close(&c);
+    for (unsigned i = 0; i < READS; i++) {
+        char *lines = eg_daemon_audit(&w);
+        cr_assert(eg_events_with(lines, "\"v\":1,", NULL) == DENIED + 1);
+        free(lines);
+    }
+    eg_world_done(&w);
+}
+
 Test(auditing, without_a_proxy_says_so_with_exit_status_4, .timeout = 60)
 {
     static const char *const commands[][3] = {

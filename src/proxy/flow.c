@@ -79,9 +79,20 @@ void eg_flow_touch(struct eg_flow *f, uint64_t deadline_ms)
     f->deadline = eg_loop_now(f->engine->loop) + deadline_ms;
 }
 
+/* A client that never got through its TLS handshake: nothing can be said to it, but it is recorded. */
+static void not_accepted(struct eg_flow *f, enum eg_status reason)
+{
+    eg_flow_begin(f, EGRESS_VIA_NONE);
+    eg_gate_refused(&f->engine->gate, &f->ticket, reason, "handshake with the client");
+    eg_flow_kill(f, reason);
+}
+
 static void timed_out(struct eg_flow *f, enum eg_status reason)
 {
     switch (f->phase) {
+    case EG_PHASE_ACCEPT:
+        not_accepted(f, reason);
+        return;
     case EG_PHASE_HEAD:
         if (eg_msg_begun(f->request) == 0 && f->client.in.len == 0) {
             eg_flow_kill(f, EG_OK); /* idle between two requests */
@@ -144,9 +155,7 @@ static enum eg_step accept_step(struct eg_flow *f)
     if (status == EG_AGAIN)
         return EG_STEP_WAIT;
     if (status != EG_OK) {
-        eg_flow_begin(f, EGRESS_VIA_NONE);
-        eg_gate_refused(&f->engine->gate, &f->ticket, EG_TLS_FAILED, "handshake with the client");
-        eg_flow_kill(f, EG_TLS_FAILED);
+        not_accepted(f, EG_TLS_FAILED);
         return EG_STEP_WAIT;
     }
     eg_flow_move(f, EG_PHASE_HEAD, f->snapshot->limits->head_timeout, EG_HEAD_TIMEOUT);

@@ -341,6 +341,29 @@ Test(limits, of_an_origins_time, .timeout = 60)
     finish(&w, listener, &s);
 }
 
+Test(limits, of_a_clients_handshake, .timeout = 60)
+{
+    struct eg_world w;
+    struct eg_client c;
+    eg_world_new(&w);
+    eg_world_origin(&w, NULL); /* only for its certificate */
+    eg_world_egressd(&w,
+                     "egress: 1\nlimits: {tls_timeout: 200ms}\nlisten:\n  - address: "
+                     "\"127.0.0.1:0\"\n    protocols: [http]\n    tls: {cert: \"@DIR@/cert.pem\", "
+                     "key: \"@DIR@/key.pem\"}\n",
+                     NULL, NULL);
+    eg_client_open(&c, w.proxy_port); /* silent */
+    cr_assert(eg_client_wait(&c, NULL, 0) && c.len == 0);
+    eg_client_close(&c);
+    cr_assert(eg_world_await_event(&w, 1, "\"reason\":\"tls_timeout\"", "\"decision\":\"deny\""));
+    eg_client_open(&c, w.proxy_port); /* plain bytes are refused, never downgraded */
+    eg_client_text(&c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    cr_assert(eg_client_wait(&c, NULL, 0) && (c.len == 0 || c.buf[0] != 'H'));
+    eg_client_close(&c);
+    cr_assert(eg_world_await_event(&w, 1, "\"reason\":\"tls_failed\"", "\"decision\":\"deny\""));
+    eg_world_done(&w);
+}
+
 Test(limits, of_draining, .timeout = 60)
 {
     struct eg_world w;

@@ -73,10 +73,12 @@ Test(auditing, a_full_ring_keeps_the_newest_and_counts_the_rest, .timeout = 60)
         deny(&w, i);
     cr_assert(eg_ctl_run(&w, &out, "audit", "--json", NULL) == 0);
     cr_assert(eg_events_with(out, "\"v\":1,", NULL) == CAPACITY, "%s", out);
-    cr_assert(strstr(out, "69 older events were overwritten") != NULL, "100 and the start, less 32: %s", out);
+    cr_assert(strstr(out, "69 older events were overwritten") != NULL,
+              "100 and the start, less 32: %s", out);
     for (unsigned i = 1; i <= DENIED; i++) {
         snprintf(want, sizeof want, "\"port\":%u,", i);
-        cr_assert(eg_events_with(out, want, NULL) == (i > DENIED - CAPACITY), "port %u: %s", i, out);
+        cr_assert(eg_events_with(out, want, NULL) == (i > DENIED - CAPACITY), "port %u: %s", i,
+                  out);
     }
     free(out);
     char *status = eg_daemon_status(&w);
@@ -100,9 +102,11 @@ Test(auditing, the_file_holds_each_decision_before_its_bytes, .timeout = 60)
     cr_assert(stat(eg_world_path(&w, "audit.jsonl"), &st) == 0 && (st.st_mode & 07777) == 0600);
     for (unsigned i = 1; i <= 20; i++) {
         cr_assert(tunnel(&c, &w, NULL, 0) == 200);
-        char *file = eg_world_read(&w, "audit.jsonl", NULL); /* no byte of the tunnel has flowed yet */
-        cr_assert(eg_events_with(file, "\"event\":\"decision\"", "\"decision\":\"allow\"", NULL) == i, "%s",
-                  file);
+        char *file =
+            eg_world_read(&w, "audit.jsonl", NULL); /* no byte of the tunnel has flowed yet */
+        cr_assert(eg_events_with(file, "\"event\":\"decision\"", "\"decision\":\"allow\"", NULL) ==
+                      i,
+                  "%s", file);
         free(file);
         cr_assert(eg_daemon_echo(&c));
         eg_client_close(&c);
@@ -115,8 +119,10 @@ Test(auditing, the_file_holds_each_decision_before_its_bytes, .timeout = 60)
     cr_assert(eg_world_await_event(&w, 20, "\"event\":\"end\"", "\"reason\":\"ok\""));
     eg_proc_end(&w.egressd, SIGTERM);
     char *file = eg_world_read(&w, "audit.jsonl", NULL);
-    cr_assert(assert_lines(file, true) == 20 + 20 + 20 + 3, "%s", file); /* started, draining, stopped */
-    cr_assert(eg_events_with(file, "\"event\":\"end\"", "\"bytes_up\":", "\"bytes_down\":", "\"duration_ms\":", NULL) == 20);
+    cr_assert(assert_lines(file, true) == 20 + 20 + 20 + 3, "%s",
+              file); /* started, draining, stopped */
+    cr_assert(eg_events_with(file, "\"event\":\"end\"",
+                             "\"bytes_up\":", "\"bytes_down\":", "\"duration_ms\":", NULL) == 20);
     free(file);
     eg_world_done(&w);
 }
@@ -129,10 +135,12 @@ static void limit_one(pid_t pid, rlim_t size)
     gid_t group = (gid_t)eg_proc_status(pid, "Gid");
     pid_t helper = fork();
     if (helper == 0)
-        _exit((user != geteuid() && (setresgid(group, group, group) || setresuid(user, user, user))) ||
+        _exit((user != geteuid() &&
+               (setresgid(group, group, group) || setresuid(user, user, user))) ||
               prlimit(pid, RLIMIT_FSIZE, &limit, NULL) != 0);
     int status = 1;
-    cr_assert(helper > 0 && waitpid(helper, &status, 0) == helper && status == 0, "prlimit %d", (int)pid);
+    cr_assert(helper > 0 && waitpid(helper, &status, 0) == helper && status == 0, "prlimit %d",
+              (int)pid);
 }
 
 static pid_t limit_file(const struct eg_world *w, rlim_t size)
@@ -163,19 +171,21 @@ static void unwritable(rlim_t room)
     pid_t worker = limit_file(&w, file_size(&w) + room);
     for (int i = 0; i < 3; i++) {
         int status = tunnel(&c, &w, head, sizeof head);
-        cr_assert(status == 503 && eg_head_has(head, "X-Egress-Reason", "audit_unwritable"), "%d %s", status,
-                  head);
+        cr_assert(status == 503 && eg_head_has(head, "X-Egress-Reason", "audit_unwritable"),
+                  "%d %s", status, head);
         eg_client_close(&c);
     }
     free(eg_world_read(&w, "plain.rec", &after));
     cr_assert(before == after, "the origin saw nothing");
     cr_assert(eg_daemon_echo(&old), "what was recorded goes on");
     char *events = eg_world_events(&w); /* the ring never fails, and says it */
-    cr_assert(eg_events_with(events, "\"reason\":\"audit_unwritable\"", "\"decision\":\"deny\"", NULL) >= 3, "%s",
-              events);
+    cr_assert(eg_events_with(events, "\"reason\":\"audit_unwritable\"", "\"decision\":\"deny\"",
+                             NULL) >= 3,
+              "%s", events);
     free(events);
     cr_assert(limit_file(&w, RLIM_INFINITY) == worker, "nobody died of it");
-    cr_assert(tunnel(&c, &w, head, sizeof head) == 200 && eg_daemon_echo(&c), "it recovers: %s", head);
+    cr_assert(tunnel(&c, &w, head, sizeof head) == 200 && eg_daemon_echo(&c), "it recovers: %s",
+              head);
     eg_client_close(&c);
     eg_client_close(&old);
     eg_proc_end(&w.egressd, SIGTERM);
@@ -211,7 +221,8 @@ Test(auditing, a_file_that_is_not_strict_lets_through, .timeout = 60)
     cr_assert(tunnel(&c, &w, NULL, 0) == 200 && eg_daemon_echo(&c));
     eg_client_close(&c);
     char *events = eg_world_events(&w);
-    cr_assert(eg_events_with(events, "\"event\":\"decision\"", "\"decision\":\"allow\"", NULL) == 1, "%s", events);
+    cr_assert(eg_events_with(events, "\"event\":\"decision\"", "\"decision\":\"allow\"", NULL) == 1,
+              "%s", events);
     free(events);
     limit_file(&w, RLIM_INFINITY);
     eg_world_done(&w);
@@ -220,8 +231,11 @@ Test(auditing, a_file_that_is_not_strict_lets_through, .timeout = 60)
 static void starts_not(const struct eg_world *w)
 {
     char *out = NULL;
-    const char *args[] = { "--policy", eg_world_path(w, "egress.yaml"), "--control", w->control, NULL };
-    cr_assert(eg_daemon_fail(w, args, &out) == 1 && strstr(out, "audit.file") && !strstr(out, "\"ready\""), "%s", out);
+    const char *args[] = { "--policy", eg_world_path(w, "egress.yaml"), "--control", w->control,
+                           NULL };
+    cr_assert(eg_daemon_fail(w, args, &out) == 1 && strstr(out, "audit.file") &&
+                  !strstr(out, "\"ready\""),
+              "%s", out);
     free(out);
 }
 
@@ -236,7 +250,8 @@ Test(auditing, a_file_that_cannot_be_trusted_is_not_used, .timeout = 60)
     eg_world_write(&w, "audit.jsonl", "");
     cr_assert(chmod(eg_world_path(&w, "audit.jsonl"), 0666) == 0);
     starts_not(&w);
-    cr_assert(unlink(eg_world_path(&w, "audit.jsonl")) == 0 && mkfifo(eg_world_path(&w, "audit.jsonl"), 0600) == 0);
+    cr_assert(unlink(eg_world_path(&w, "audit.jsonl")) == 0 &&
+              mkfifo(eg_world_path(&w, "audit.jsonl"), 0600) == 0);
     starts_not(&w);
     eg_world_policy(&w, "egress: 1\naudit: {file: \"/dev/full\"}\n");
     starts_not(&w);
@@ -262,17 +277,22 @@ Test(auditing, a_kill_of_everything_leaves_a_file_that_can_be_read, .timeout = 6
     snprintf(path, sizeof path, "%s/audit.jsonl", w.dir);
     const char *argv[] = { EG_BUILD_DIR "/egressctl", "audit", "--json", "--file", path, NULL };
     cr_assert(eg_proc_run(&w, argv, NULL, &out) == 0, "%s", out);
-    cr_assert(eg_events_with(out, "\"event\":\"decision\"", "\"decision\":\"allow\"", NULL) == 5, "%s", out);
+    cr_assert(eg_events_with(out, "\"event\":\"decision\"", "\"decision\":\"allow\"", NULL) == 5,
+              "%s", out);
     free(out);
     FILE *f = fopen(eg_world_path(&w, "audit.jsonl"), "a"); /* a torn last line */
     cr_assert(f && fputs("{\"v\":1,\"seq\":99,\"id", f) >= 0 && fclose(f) == 0);
     cr_assert(eg_proc_run(&w, argv, NULL, &out) == 0, "%s", out);
-    cr_assert(strstr(out, "1 lines are no events") && eg_events_with(out, "\"event\":\"decision\"", NULL) == 5, "%s", out);
+    cr_assert(strstr(out, "1 lines are no events") &&
+                  eg_events_with(out, "\"event\":\"decision\"", NULL) == 5,
+              "%s", out);
     free(out);
     eg_world_egressd(&w, WITH_FILE, NULL, NULL); /* appends, on a line of its own */
     eg_proc_end(&w.egressd, SIGTERM);
     cr_assert(eg_proc_run(&w, argv, NULL, &out) == 0, "%s", out);
-    cr_assert(strstr(out, "1 lines are no events") && eg_events_with(out, "\"detail\":\"started: 1 workers\"", NULL) == 2, "%s", out);
+    cr_assert(strstr(out, "1 lines are no events") &&
+                  eg_events_with(out, "\"detail\":\"started: 1 workers\"", NULL) == 2,
+              "%s", out);
     free(out);
     eg_world_done(&w);
 }
@@ -295,16 +315,21 @@ Test(auditing, is_shown_as_a_table_and_filtered, .timeout = 60)
     deny(&w, 9);
     cr_assert(eg_world_await_event(&w, 1, "\"event\":\"end\"", "\"session\":\"ci\""));
     cr_assert(eg_ctl_run(&w, &out, "audit", NULL) == 0);
-    cr_assert(strstr(out, "TIME (UTC)") == out && strchr(out, '\033') == NULL, "no colour where there is no terminal: %s", out);
+    cr_assert(strstr(out, "TIME (UTC)") == out && strchr(out, '\033') == NULL,
+              "no colour where there is no terminal: %s", out);
     cr_assert(eg_events_with(out, " allow ", "CONNECT 127.0.0.1:", " ci ", NULL) == 1 &&
                   eg_events_with(out, " deny ", "port_not_allowed", NULL) == 2,
               "%s", out);
     free(out);
     cr_assert(eg_ctl_run(&w, &out, "audit", "--json", "--denied", NULL) == 0);
-    cr_assert(eg_events_with(out, "\"decision\":\"deny\"", NULL) == 2 && eg_events_with(out, "\"decision\":\"allow\"", NULL) == 0, "%s", out);
+    cr_assert(eg_events_with(out, "\"decision\":\"deny\"", NULL) == 2 &&
+                  eg_events_with(out, "\"decision\":\"allow\"", NULL) == 0,
+              "%s", out);
     free(out);
     cr_assert(eg_ctl_run(&w, &out, "audit", "--json", "--session", "ci", NULL) == 0);
-    cr_assert(eg_events_with(out, "\"v\":1", NULL) == 3 && eg_events_with(out, "\"session\":\"ci\"", NULL) == 3, "%s", out);
+    cr_assert(eg_events_with(out, "\"v\":1", NULL) == 3 &&
+                  eg_events_with(out, "\"session\":\"ci\"", NULL) == 3,
+              "%s", out);
     free(out);
     cr_assert(eg_ctl_run(&w, &out, "audit", "--denied", "--session", "ci", NULL) == 0);
     cr_assert(eg_events_with(out, "port_not_allowed", NULL) == 1, "%s", out);
@@ -336,7 +361,9 @@ Test(auditing, is_followed_as_it_happens, .timeout = 60)
     struct eg_proc follower = { 0 };
     char line[8192], want[64];
     setup(&w, ALLOW);
-    const char *argv[] = { EG_BUILD_DIR "/egressctl", "audit", "--json", "--follow", "--control", w.control, NULL };
+    const char *argv[] = {
+        EG_BUILD_DIR "/egressctl", "audit", "--json", "--follow", "--control", w.control, NULL
+    };
     eg_proc_start(&follower, &w, "follower", argv, NULL);
     cr_assert(strstr(follower.ready, "started") != NULL, "%s", follower.ready);
     for (unsigned i = 1; i <= 5; i++) {
@@ -368,7 +395,8 @@ Test(auditing, a_long_answer_never_stalls, .timeout = 120)
     setup(&w, ALLOW);
     eg_client_open(&c, w.proxy_port);
     for (unsigned i = 0; i < DENIED; i++) {
-        eg_client_text(&c, "CONNECT 127.0.0.1:7 HTTP/1.1\r\nProxy-Authorization: Bearer %s\r\n\r\n", w.token);
+        eg_client_text(&c, "CONNECT 127.0.0.1:7 HTTP/1.1\r\nProxy-Authorization: Bearer %s\r\n\r\n",
+                       w.token);
         cr_assert(eg_client_response(&c, head, sizeof head, NULL, NULL) == 403, "%u: %s", i, head);
     }
     eg_client_close(&c);
@@ -382,22 +410,25 @@ Test(auditing, a_long_answer_never_stalls, .timeout = 120)
 
 Test(auditing, without_a_proxy_says_so_with_exit_status_4, .timeout = 60)
 {
-    static const char *const commands[][3] = {
-        { "audit", "--json", NULL }, { "status", NULL }, { "session", "list", NULL }, { "env", NULL }
-    };
+    static const char *const commands[][3] = { { "audit", "--json", NULL },
+                                               { "status", NULL },
+                                               { "session", "list", NULL },
+                                               { "env", NULL } };
     struct eg_world w;
     char *out = NULL;
     eg_world_new(&w);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         int code = eg_ctl_run(&w, &out, commands[i][0], commands[i][1], commands[i][2], NULL);
-        cr_expect(code == 4 && strstr(out, "no proxy is reachable"), "%s: %d %s", commands[i][0], code, out);
+        cr_expect(code == 4 && strstr(out, "no proxy is reachable"), "%s: %d %s", commands[i][0],
+                  code, out);
         free(out);
     }
     const char *none = eg_world_path(&w, "");
     char runtime[400], state[400];
     snprintf(runtime, sizeof runtime, "XDG_RUNTIME_DIR=%s", none);
     snprintf(state, sizeof state, "XDG_STATE_HOME=%s", none);
-    const char *argv[] = { EG_BUILD_DIR "/egressctl", "audit", NULL }, *environment[] = { runtime, state, NULL };
+    const char *argv[] = { EG_BUILD_DIR "/egressctl", "audit", NULL },
+               *environment[] = { runtime, state, NULL };
     cr_assert(eg_proc_run(&w, argv, environment, &out) == 4, "%s", out);
     free(out);
     eg_world_done(&w);

@@ -78,7 +78,8 @@ Test(lifecycle, ready_line_token_file_and_socket, .timeout = 60)
               (st.st_mode & 07777) == 0600 && st.st_size == 65);
     cr_assert(strspn(w.token, "0123456789abcdef") == 64);
     cr_assert(lstat(w.control, &st) == 0 && S_ISSOCK(st.st_mode) && (st.st_mode & 0777) == 0600);
-    char *argv = eg_proc_text(w.egressd.pid, "cmdline"), *log = eg_world_read(&w, "egressd.err", NULL);
+    char *argv = eg_proc_text(w.egressd.pid, "cmdline"),
+         *log = eg_world_read(&w, "egressd.err", NULL);
     cr_assert(argv && strstr(argv, w.token) == NULL && strstr(log, w.token) == NULL);
     free(argv);
     free(log);
@@ -104,10 +105,14 @@ Test(lifecycle, remains_of_a_killed_run_are_taken_over, .timeout = 60)
 
 static int start(const struct eg_world *w, char **out, const char *listen)
 {
-    const char *args[] = { "--policy",        eg_world_path(w, "egress.yaml"),
-                           "--control",       eg_world_path(w, "second.sock"),
-                           "--token-file",    eg_world_path(w, "second.token"),
-                           listen ? "--listen" : NULL, listen,
+    const char *args[] = { "--policy",
+                           eg_world_path(w, "egress.yaml"),
+                           "--control",
+                           eg_world_path(w, "second.sock"),
+                           "--token-file",
+                           eg_world_path(w, "second.token"),
+                           listen ? "--listen" : NULL,
+                           listen,
                            NULL };
     return eg_daemon_fail(w, args, out);
 }
@@ -185,9 +190,9 @@ Test(lifecycle, a_port_in_use_is_an_error_and_nothing_is_left, .timeout = 60)
 
 /* ---- --listen ---- */
 
-static const char TLS_POLICY[] =
-    "egress: 1\n"
-    "listen: [{address: \"127.0.0.1:0\", tls: {cert: \"@DIR@/cert.pem\", key: \"@DIR@/key.pem\"}}]\n";
+static const char TLS_POLICY[] = "egress: 1\n"
+                                 "listen: [{address: \"127.0.0.1:0\", tls: {cert: "
+                                 "\"@DIR@/cert.pem\", key: \"@DIR@/key.pem\"}}]\n";
 
 Test(lifecycle, listen_beats_the_policy, .timeout = 60)
 {
@@ -203,9 +208,9 @@ Test(lifecycle, listen_beats_the_policy, .timeout = 60)
 
 Test(lifecycle, listen_takes_a_loopback_address_only, .timeout = 60)
 {
-    static const char *const bad[] = { "0.0.0.0:0", "[::]:0",      "10.0.0.1:0", "127.0.0.1",
-                                       ":0",        "127.0.0.1:x", "127.1:0",    "localhost:0",
-                                       "127.0.0.1:65536" };
+    static const char *const bad[] = { "0.0.0.0:0", "[::]:0",      "10.0.0.1:0",
+                                       "127.0.0.1", ":0",          "127.0.0.1:x",
+                                       "127.1:0",   "localhost:0", "127.0.0.1:65536" };
     struct eg_world w;
     char *out = NULL;
     eg_world_new(&w);
@@ -230,8 +235,7 @@ Test(lifecycle, listen_never_takes_tls_from_a_listener, .timeout = 60)
     cr_assert(strstr(status, "\"tls\":true") != NULL, "%s", status);
     free(status);
     eg_client_open(&c, w.proxy_port);
-    eg_client_text(&c,
-                   "CONNECT 127.0.0.1:1 HTTP/1.1\r\nProxy-Authorization: Bearer %s\r\n\r\n",
+    eg_client_text(&c, "CONNECT 127.0.0.1:1 HTTP/1.1\r\nProxy-Authorization: Bearer %s\r\n\r\n",
                    w.token);
     cr_assert(eg_client_wait(&c, NULL, 0), "plain bytes on a TLS listener are not answered");
     cr_assert(!c.buf || memmem(c.buf, c.len, "HTTP/1", 6) == NULL, "never downgraded: %s", c.buf);
@@ -246,8 +250,8 @@ Test(lifecycle, t_checks_and_starts_nothing, .timeout = 60)
     struct eg_world w;
     char *out = NULL;
     eg_world_new(&w);
-    const char *args[] = { "-t", "--policy", eg_world_path(&w, "egress.yaml"), "--control",
-                           w.control, NULL };
+    const char *args[] = { "-t",        "--policy", eg_world_path(&w, "egress.yaml"),
+                           "--control", w.control,  NULL };
     eg_world_policy(&w, "egress: 1\nallow: [api.example.com]\n");
     cr_assert(eg_daemon_fail(&w, args, &out) == 0, "%s", out);
     free(out);
@@ -302,7 +306,8 @@ static uint64_t end_ms(struct eg_world *w, int signal)
 
 static void assert_clean_log(const struct eg_world *w)
 {
-    char *log = eg_world_read(w, "egressd.err", NULL), *audit = eg_world_read(w, "audit.jsonl", NULL);
+    char *log = eg_world_read(w, "egressd.err", NULL),
+         *audit = eg_world_read(w, "audit.jsonl", NULL);
     cr_assert(strstr(audit, "worker_died") == NULL && strstr(log, "ended: ") == NULL, "%s\n%s", log,
               audit);
     free(log);
@@ -336,7 +341,8 @@ Test(lifecycle, sigterm_with_a_tunnel_open_waits_for_drain_timeout, .timeout = 6
     cr_assert(eg_world_await_event(&w, 1, "\"reason\":\"shutting_down\"", "\"event\":\"system\""));
     cr_assert(eg_clock_ms() - from > 900 || eg_daemon_echo(&c), "it goes on while draining");
     late.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(w.proxy_port),
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(w.proxy_port),
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     cr_assert(connect(late.fd, (struct sockaddr *)&to, sizeof to) < 0 && errno == ECONNREFUSED,
               "the listeners are closed");
@@ -456,7 +462,8 @@ Test(lifecycle, sighup_with_a_broken_policy_changes_nothing, .timeout = 60)
     for (unsigned i = 1; i <= 5; i++) {
         eg_world_policy(&w, i % 2 ? "egress: 1\nallow: [\"*\"]\n" : "egress: [1\n");
         kill(w.egressd.pid, SIGHUP);
-        cr_assert(eg_world_await_event(&w, i, "\"reason\":\"reload_failed\"", "\"event\":\"system\""));
+        cr_assert(
+            eg_world_await_event(&w, i, "\"reason\":\"reload_failed\"", "\"event\":\"system\""));
     }
     cr_assert(unlink(eg_world_path(&w, "egress.yaml")) == 0);
     kill(w.egressd.pid, SIGHUP);
@@ -575,7 +582,8 @@ Test(lifecycle, a_limit_of_64_descriptors_makes_nothing_spin, .timeout = 120)
     cr_assert(poll(&quiet, 1, 1500) == 0, "nobody answers it while no descriptor is left");
     cpu = eg_proc_cpu_ms(worker) - cpu;
     own = eg_proc_cpu_ms(w.egressd.pid) - own;
-    fprintf(stderr, "starved for 1500 ms: %ld ms of CPU in the worker, %ld in the supervisor\n", cpu, own);
+    fprintf(stderr, "starved for 1500 ms: %ld ms of CPU in the worker, %ld in the supervisor\n",
+            cpu, own);
     cr_assert(cpu <= 150 && own <= 150, "%ld ms and %ld ms in 1500", cpu, own);
     eg_client_close(&c);
     for (int i = 0; i < CLIENTS; i++)
@@ -645,7 +653,8 @@ Test(lifecycle, a_worker_has_no_rights_and_is_not_dumpable, .timeout = 60)
         pid_t pid = eg_daemon_worker(&w, n, 0);
         assert_locked_up(pid);
         snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
-        cr_assert(stat(path, &st) == 0 && st.st_uid == 0, "files of an undumpable process are root's");
+        cr_assert(stat(path, &st) == 0 && st.st_uid == 0,
+                  "files of an undumpable process are root's");
         for (size_t i = 0; i < sizeof private / sizeof *private; i++)
             cr_assert(!readable_by_its_user(pid, private[i]), "%s", private[i]);
     }
@@ -675,8 +684,8 @@ static unsigned long control_inode(const struct eg_world *w)
 /* What a descriptor of a worker may be. */
 static bool may_keep(const struct eg_world *w, const char *target, const char *control)
 {
-    static const char *const prefixes[] = { "socket:[", "anon_inode:[eventpoll]", "pipe:[",
-                                            "/dev/null", "/dev/urandom", "/memfd:" };
+    static const char *const prefixes[] = { "socket:[",  "anon_inode:[eventpoll]", "pipe:[",
+                                            "/dev/null", "/dev/urandom",           "/memfd:" };
     if (strcmp(target, control) == 0)
         return false;
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)

@@ -149,8 +149,8 @@ static void assert_nothing_left(const struct eg_world *w, const struct before *b
     for (unsigned i = 0; i < b->count; i++) {
         unsigned fds = eg_proc_fds(b->pids[i]);
         long rss = eg_proc_status(b->pids[i], "RssAnon");
-        fprintf(stderr, "load: %s: %s: descriptors %u, then %u; RssAnon %ld kB, then %ld kB\n", what,
-                i ? "worker" : "supervisor", b->fds[i], fds, b->rss[i], rss);
+        fprintf(stderr, "load: %s: %s: descriptors %u, then %u; RssAnon %ld kB, then %ld kB\n",
+                what, i ? "worker" : "supervisor", b->fds[i], fds, b->rss[i], rss);
         cr_assert(fds <= b->fds[i] + SLACK_FDS, "%u, then %u", b->fds[i], fds);
         cr_assert(rss - b->rss[i] <= growth_kb, "%ld kB, then %ld kB", b->rss[i], rss);
     }
@@ -159,7 +159,8 @@ static void assert_nothing_left(const struct eg_world *w, const struct before *b
 static void assert_each_has_its_end(const struct eg_world *w, unsigned count)
 {
     char *lines = eg_daemon_audit(w);
-    unsigned decisions = eg_events_with(lines, "\"event\":\"decision\"", "\"decision\":\"allow\"", NULL);
+    unsigned decisions =
+        eg_events_with(lines, "\"event\":\"decision\"", "\"decision\":\"allow\"", NULL);
     unsigned ends = eg_events_with(lines, "\"event\":\"end\"", "\"reason\":\"ok\"", NULL);
     cr_assert(decisions == count && ends == count, "%u decisions and %u good ends of %u", decisions,
               ends, count);
@@ -188,7 +189,8 @@ Test(load, tunnels_opened_and_closed_leave_nothing, .timeout = 300)
         ended(fd);
     }
     uint64_t took = eg_clock_ms() - from;
-    fprintf(stderr, "load: %u tunnels one after the other in %lu ms\n", cycles, (unsigned long)took);
+    fprintf(stderr, "load: %u tunnels one after the other in %lu ms\n", cycles,
+            (unsigned long)took);
     assert_nothing_left(&w, &b, GROWTH_TUNNELS_KB, "opened and closed");
     assert_each_has_its_end(&w, warm + cycles);
     close(o.fd);
@@ -274,8 +276,9 @@ Test(load, aborted_connections_give_their_descriptors_back, .timeout = 120)
             if (i % 4 == 1)
                 eg_client_text(&c, "CONNECT 127.0.0.1:%u HT", o.port);
             else if (i % 4 == 2)
-                eg_client_text(&c, "CONNECT 127.0.0.1:%u HTTP/1.1\r\nProxy-Authorization: Bearer x\r\n\r\n",
-                               o.port);
+                eg_client_text(
+                    &c, "CONNECT 127.0.0.1:%u HTTP/1.1\r\nProxy-Authorization: Bearer x\r\n\r\n",
+                    o.port);
         }
         cr_assert(setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0);
         eg_client_close(&c);

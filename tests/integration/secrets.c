@@ -12,37 +12,38 @@
 
 #include "support/daemon.h"
 
-#define REAL "sk-live-0123456789abcdefghijklmnopqrstuvwxyzABCD"
+#define REAL      "sk-live-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 #define FROM_FILE "tok-file-9876543210-zyxwvutsrqponmlkjihgfedcba"
-#define ROTATED "tok-new-5555555555-qwertyuiopasdfghjklzxcvbnm12"
-#define EXPOSED "tok-open-1111111111-lllllllllllllllllllllllllll"
+#define ROTATED   "tok-new-5555555555-qwertyuiopasdfghjklzxcvbnm12"
+#define EXPOSED   "tok-open-1111111111-lllllllllllllllllllllllllll"
 
-static const char POLICY[] = "egress: 1\n"
-                             "allow: [{address: 127.0.0.1, scheme: tcp, ports: [@PLAIN@]}]\n"
-                             "services:\n"
-                             "  api:\n"
-                             "    upstream: https://api.example.test:@ORIGIN@\n"
-                             "    credential: env-key\n"
-                             "    write: [\"header:Authorization: Bearer {}\"]\n"
-                             "    env: {base_url: API_BASE_URL, key: [TEST_REAL_KEY]}\n"
-                             "  filed:\n"
-                             "    upstream: https://api.example.test:@ORIGIN@\n"
-                             "    credential: file-key\n"
-                             "    write: [\"header:x-api-key: {}\"]\n"
-                             "    env: {base_url: FILED_BASE_URL, key: [FILED_KEY]}\n"
-                             "  exposed:\n"
-                             "    upstream: https://api.example.test:@ORIGIN@\n"
-                             "    credential: open-key\n"
-                             "    write: [\"header:x-api-key: {}\"]\n"
-                             "    env: {base_url: EXPOSED_BASE_URL, key: [EXPOSED_KEY]}\n"
-                             "credentials:\n"
-                             "  env-key: {from: env:TEST_REAL_KEY, hosts: [api.example.test]}\n"
-                             "  file-key: {from: \"file:@DIR@/secret\", hosts: [api.example.test]}\n"
-                             "  open-key: {from: \"file:@DIR@/open\", hosts: [api.example.test]}\n"
-                             "networks: {allow: [127.0.0.0/8]}\n"
-                             "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
-                             "tls: {ca: \"@DIR@/ca.pem\", system: false}\n"
-                             "audit: {file: \"@DIR@/audit.jsonl\"}\n";
+static const char POLICY[] =
+    "egress: 1\n"
+    "allow: [{address: 127.0.0.1, scheme: tcp, ports: [@PLAIN@]}]\n"
+    "services:\n"
+    "  api:\n"
+    "    upstream: https://api.example.test:@ORIGIN@\n"
+    "    credential: env-key\n"
+    "    write: [\"header:Authorization: Bearer {}\"]\n"
+    "    env: {base_url: API_BASE_URL, key: [TEST_REAL_KEY]}\n"
+    "  filed:\n"
+    "    upstream: https://api.example.test:@ORIGIN@\n"
+    "    credential: file-key\n"
+    "    write: [\"header:x-api-key: {}\"]\n"
+    "    env: {base_url: FILED_BASE_URL, key: [FILED_KEY]}\n"
+    "  exposed:\n"
+    "    upstream: https://api.example.test:@ORIGIN@\n"
+    "    credential: open-key\n"
+    "    write: [\"header:x-api-key: {}\"]\n"
+    "    env: {base_url: EXPOSED_BASE_URL, key: [EXPOSED_KEY]}\n"
+    "credentials:\n"
+    "  env-key: {from: env:TEST_REAL_KEY, hosts: [api.example.test]}\n"
+    "  file-key: {from: \"file:@DIR@/secret\", hosts: [api.example.test]}\n"
+    "  open-key: {from: \"file:@DIR@/open\", hosts: [api.example.test]}\n"
+    "networks: {allow: [127.0.0.0/8]}\n"
+    "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
+    "tls: {ca: \"@DIR@/ca.pem\", system: false}\n"
+    "audit: {file: \"@DIR@/audit.jsonl\"}\n";
 static const char *const ENVIRONMENT[] = { "TEST_REAL_KEY=" REAL, NULL };
 static const char *const NAMES[] = { "api.example.test=127.0.0.1", NULL };
 static const char *const TWO[] = { "--workers", "2", "--log", "debug", NULL };
@@ -69,7 +70,8 @@ static void setup(struct eg_world *w)
 static void assert_none(const char *p, size_t n, const char *what)
 {
     for (size_t i = 0; i < sizeof SECRETS / sizeof *SECRETS; i++)
-        cr_assert(memmem(p, n, SECRETS[i], strlen(SECRETS[i])) == NULL, "secret %zu is in %s", i, what);
+        cr_assert(memmem(p, n, SECRETS[i], strlen(SECRETS[i])) == NULL, "secret %zu is in %s", i,
+                  what);
 }
 
 static void assert_text_has_none(char *text, const char *what)
@@ -94,7 +96,8 @@ static void assert_process_has_none(pid_t pid)
 static void phantom(const struct eg_world *w, const char *variable, char *out, size_t cap)
 {
     char *text = NULL;
-    cr_assert(eg_ctl_run(w, &text, "env", "--session", "default", "--format", "json", NULL) == 0, "%s", text);
+    cr_assert(eg_ctl_run(w, &text, "env", "--session", "default", "--format", "json", NULL) == 0,
+              "%s", text);
     eg_json_text(text, variable, out, cap);
     free(text);
 }
@@ -105,8 +108,8 @@ static int ask(const struct eg_world *w, const char *path, const char *key, char
     struct eg_client c;
     char head[8192], *body = NULL;
     eg_client_open(&c, w->proxy_port);
-    eg_client_text(&c, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer %s\r\n\r\n", path, w->proxy_port,
-                   key);
+    eg_client_text(&c, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer %s\r\n\r\n",
+                   path, w->proxy_port, key);
     int status = eg_client_response(&c, head, sizeof head, &body, NULL);
     cr_assert(asprintf(out, "%s%s", head, body ? body : "") >= 0);
     free(body);
@@ -134,9 +137,14 @@ static unsigned at_origin(const struct eg_world *w, const char *text)
 Test(secrets, are_nowhere_but_at_the_origin, .timeout = 90)
 {
     static const char *const words[][4] = {
-        { "status", NULL },          { "status", "--json", NULL },        { "session", "list", NULL },
-        { "env", NULL },             { "env", "--format", "json", NULL }, { "session", "list", "--json", NULL },
-        { "audit", "--json", NULL }, { "audit", NULL },
+        { "status", NULL },
+        { "status", "--json", NULL },
+        { "session", "list", NULL },
+        { "env", NULL },
+        { "env", "--format", "json", NULL },
+        { "session", "list", "--json", NULL },
+        { "audit", "--json", NULL },
+        { "audit", NULL },
     };
     struct eg_world w;
     struct eg_client c;
@@ -149,7 +157,8 @@ Test(secrets, are_nowhere_but_at_the_origin, .timeout = 90)
     cr_assert(ask(&w, "/filed/status/204", filed, &out) == 204, "%s", out);
     assert_text_has_none(out, "an answer");
     cr_assert(at_origin(&w, REAL) == 1 && at_origin(&w, FROM_FILE) == 1 && at_origin(&w, key) == 0);
-    static const char *const bad[] = { "/api/headers", "/filed/headers", "/exposed/headers", "/none/headers" };
+    static const char *const bad[] = { "/api/headers", "/filed/headers", "/exposed/headers",
+                                       "/none/headers" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cr_assert(ask(&w, bad[i], "not-a-phantom", &out) >= 400, "%s", out);
         assert_text_has_none(out, bad[i]);
@@ -162,8 +171,9 @@ Test(secrets, are_nowhere_but_at_the_origin, .timeout = 90)
     for (unsigned n = 1; n <= 2; n++)
         assert_process_has_none(eg_daemon_worker(&w, n, 0));
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        cr_assert(eg_ctl_run(&w, &out, words[i][0], words[i][1], words[i][1] ? words[i][2] : NULL, NULL) == 0, "%s: %s",
-                  words[i][0], out);
+        cr_assert(eg_ctl_run(&w, &out, words[i][0], words[i][1], words[i][1] ? words[i][2] : NULL,
+                             NULL) == 0,
+                  "%s: %s", words[i][0], out);
         assert_text_has_none(out, words[i][0]);
     }
     kill(w.egressd.pid, SIGHUP);
@@ -208,11 +218,13 @@ static bool memory_holds(pid_t pid, const char *needle, unsigned *in_open, unsig
     char *maps = eg_proc_text(pid, "smaps");
     snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
     int mem = open(path, O_RDONLY | O_CLOEXEC);
-    for (char *line = maps ? strtok_r(maps, "\n", &save) : NULL; line && mem >= 0; line = strtok_r(NULL, "\n", &save)) {
+    for (char *line = maps ? strtok_r(maps, "\n", &save) : NULL; line && mem >= 0;
+         line = strtok_r(NULL, "\n", &save)) {
         unsigned long from, to;
         char rights[8];
         if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) == 3) {
-            held = rights[0] == 'r' && to - from < 1ul << 30 && mapping_holds(mem, from, to, needle);
+            held =
+                rights[0] == 'r' && to - from < 1ul << 30 && mapping_holds(mem, from, to, needle);
         } else if (strncmp(line, "VmFlags:", 8) == 0 && held) {
             *(strstr(line, " dd") ? in_closed : in_open) += 1;
         }
@@ -247,11 +259,14 @@ Test(secrets, have_no_copy_outside_the_arena, .timeout = 90)
             eg_world_done(&w);
             cr_skip_test("this system does not let us read another process' memory");
         }
-        cr_assert(in_open > 0, "the search finds what is there: the session's token in process %d", i);
+        cr_assert(in_open > 0, "the search finds what is there: the session's token in process %d",
+                  i);
         for (size_t k = 0; k < 2; k++) {
             cr_assert(memory_holds(pids[i], SECRETS[k], &in_open, &in_closed));
-            cr_expect(in_open == 0 && in_closed > 0, "process %d holds secret %zu in %u mappings that a core would hold, in %u that none would", i, k,
-                      in_open, in_closed);
+            cr_expect(in_open == 0 && in_closed > 0,
+                      "process %d holds secret %zu in %u mappings that a core would hold, in %u "
+                      "that none would",
+                      i, k, in_open, in_closed);
         }
     }
     eg_world_done(&w);
@@ -265,7 +280,8 @@ Test(secrets, leave_no_core, .timeout = 60)
     pid_t pids[3] = { w.egressd.pid, eg_daemon_worker(&w, 1, 0), eg_daemon_worker(&w, 2, 0) };
     for (int i = 0; i < 3; i++) {
         char *limits = eg_proc_text(pids[i], "limits");
-        cr_assert(limits && strstr(limits, "Max core file size        0                    0 "), "%s", limits);
+        cr_assert(limits && strstr(limits, "Max core file size        0                    0 "),
+                  "%s", limits);
         free(limits);
     }
     kill(pids[1], SIGABRT);
@@ -283,7 +299,8 @@ Test(secrets, a_file_that_others_can_read_is_refused_and_not_exported, .timeout 
     char *out = NULL;
     setup(&w);
     char *log = eg_world_read(&w, "egressd.err", NULL);
-    cr_assert(strstr(log, "credential open-key") && strstr(log, "is open to other users") && strstr(log, "chmod 600"),
+    cr_assert(strstr(log, "credential open-key") && strstr(log, "is open to other users") &&
+                  strstr(log, "chmod 600"),
               "%s", log);
     cr_assert(strstr(log, EXPOSED) == NULL);
     free(log);
@@ -292,10 +309,14 @@ Test(secrets, a_file_that_others_can_read_is_refused_and_not_exported, .timeout 
     cr_assert(strstr(out, "EXPOSED_BASE_URL=") && strstr(out, "FILED_KEY="), "%s", out);
     free(out);
     cr_assert(eg_ctl_run(&w, &out, "status", "--json", NULL) == 0);
-    cr_assert(strstr(out, "\"name\":\"open-key\",\"loaded\":false") && strstr(out, "\"name\":\"file-key\",\"loaded\":true"), "%s", out);
+    cr_assert(strstr(out, "\"name\":\"open-key\",\"loaded\":false") &&
+                  strstr(out, "\"name\":\"file-key\",\"loaded\":true"),
+              "%s", out);
     free(out);
     char *events = eg_world_events(&w);
-    cr_assert(eg_events_with(events, "\"reason\":\"credential_unavailable\"", "open-key", NULL) >= 1, "%s", events);
+    cr_assert(eg_events_with(events, "\"reason\":\"credential_unavailable\"", "open-key", NULL) >=
+                  1,
+              "%s", events);
     free(events);
     cr_assert(ask(&w, "/exposed/headers", "anything", &out) >= 400);
     free(out);
@@ -317,7 +338,8 @@ Test(secrets, a_file_is_read_anew_at_a_reload, .timeout = 60)
     char key[200], after[200], *out = NULL;
     setup(&w);
     phantom(&w, "FILED_KEY", key, sizeof key);
-    cr_assert(strlen(key) == strlen(FROM_FILE) && ask(&w, "/filed/status/204", key, &out) == 204, "%s", out);
+    cr_assert(strlen(key) == strlen(FROM_FILE) && ask(&w, "/filed/status/204", key, &out) == 204,
+              "%s", out);
     free(out);
     cr_assert(at_origin(&w, "x-api-key: " FROM_FILE "\r\n") == 1);
     put_secret(&w, "secret", ROTATED "\n", 0600);
@@ -327,10 +349,12 @@ Test(secrets, a_file_is_read_anew_at_a_reload, .timeout = 60)
         cr_assert(ask(&w, "/filed/status/204", key, &out) == 204, "the phantom stays: %s", out);
         free(out);
     }
-    cr_assert(at_origin(&w, "x-api-key: " ROTATED "\r\n") == 6 && at_origin(&w, FROM_FILE) == 1, "by every worker");
+    cr_assert(at_origin(&w, "x-api-key: " ROTATED "\r\n") == 6 && at_origin(&w, FROM_FILE) == 1,
+              "by every worker");
     phantom(&w, "FILED_KEY", after, sizeof after);
     cr_assert(strcmp(key, after) == 0);
-    cr_assert(unlink(eg_world_path(&w, "secret")) == 0); /* gone: it fails closed, the old value does not stay */
+    cr_assert(unlink(eg_world_path(&w, "secret")) ==
+              0); /* gone: it fails closed, the old value does not stay */
     kill(w.egressd.pid, SIGHUP);
     cr_assert(eg_world_await_event(&w, 1, "\"reason\":\"reloaded\"", "generation 3"));
     int status = ask(&w, "/filed/status/204", key, &out);
@@ -360,7 +384,8 @@ Test(secrets, of_the_greatest_length_work_and_longer_ones_are_refused, .timeout 
     put_secret(&w, "open", value, 0600);
     eg_world_egressd(&w, POLICY, TWO, environment);
     cr_assert(eg_ctl_run(&w, &out, "status", "--json", NULL) == 0);
-    cr_assert(strstr(out, "\"name\":\"env-key\",\"loaded\":true") && strstr(out, "\"name\":\"file-key\",\"loaded\":true") &&
+    cr_assert(strstr(out, "\"name\":\"env-key\",\"loaded\":true") &&
+                  strstr(out, "\"name\":\"file-key\",\"loaded\":true") &&
                   strstr(out, "\"name\":\"open-key\",\"loaded\":false"),
               "%s", out);
     free(out);

@@ -49,14 +49,16 @@ static void create(const struct eg_world *w, const char *label, const char *ttl,
 {
     char *out = NULL;
     memset(s, 0, sizeof *s);
-    int code = ttl ? eg_ctl_run(w, &out, "session", "create", "--label", label, "--json", "--ttl", ttl, NULL)
+    int code = ttl ? eg_ctl_run(w, &out, "session", "create", "--label", label, "--json", "--ttl",
+                                ttl, NULL)
                    : eg_ctl_run(w, &out, "session", "create", "--label", label, "--json", NULL);
     cr_assert(code == 0, "%s", out);
     eg_json_text(out, "id", s->id, sizeof s->id);
     eg_json_text(out, "token", s->token, sizeof s->token);
     cr_assert(strlen(s->token) == 64 && strspn(s->token, "0123456789abcdef") == 64, "%s", out);
     free(out);
-    cr_assert(eg_ctl_run(w, &out, "env", "--session", s->id, "--format", "json", NULL) == 0, "%s", out);
+    cr_assert(eg_ctl_run(w, &out, "env", "--session", s->id, "--format", "json", NULL) == 0, "%s",
+              out);
     eg_json_text(out, "API_KEY", s->phantom, sizeof s->phantom);
     eg_json_text(out, "OTHER_KEY", s->other, sizeof s->other);
     cr_assert(strlen(s->phantom) == strlen(REAL) && strcmp(s->phantom, s->other) != 0);
@@ -80,17 +82,20 @@ static void refused(const struct eg_world *w, const char *token, const char *rea
     char got[64];
     for (int i = 0; i < 6; i++) { /* by every worker */
         int status = tunnel(w, token, got);
-        cr_assert(status == 407 && strcmp(got, reason) == 0, "%d %s, not 407 %s", status, got, reason);
+        cr_assert(status == 407 && strcmp(got, reason) == 0, "%d %s, not 407 %s", status, got,
+                  reason);
     }
 }
 
-static int route(const struct eg_world *w, const char *service, const char *phantom, const char *token)
+static int route(const struct eg_world *w, const char *service, const char *phantom,
+                 const char *token)
 {
     struct eg_client c;
     char head[8192];
     eg_client_open(&c, w->proxy_port);
-    eg_client_text(&c, "GET /%s/headers HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer %s\r\n", service,
-                   w->proxy_port, phantom);
+    eg_client_text(&c,
+                   "GET /%s/headers HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer %s\r\n",
+                   service, w->proxy_port, phantom);
     if (token)
         eg_client_text(&c, "Proxy-Authorization: Bearer %s\r\n", token);
     eg_client_text(&c, "\r\n");
@@ -113,25 +118,33 @@ Test(sessions, are_created_listed_and_told_apart_in_the_audit, .timeout = 90)
     setup(&w);
     create(&w, "build-7", NULL, &a);
     create(&w, "night", "8h", &b);
-    cr_assert(strcmp(a.id, b.id) != 0 && strcmp(a.token, b.token) != 0 && strcmp(a.token, w.token) != 0);
+    cr_assert(strcmp(a.id, b.id) != 0 && strcmp(a.token, b.token) != 0 &&
+              strcmp(a.token, w.token) != 0);
     cr_assert(strcmp(a.phantom, b.phantom) != 0);
     cr_assert(tunnel(&w, a.token, reason) == 200 && tunnel(&w, b.token, reason) == 200 &&
               tunnel(&w, w.token, reason) == 200);
     cr_assert(route(&w, "api", a.phantom, NULL) == 200);
     cr_assert(eg_ctl_run(&w, &out, "session", "list", "--json", NULL) == 0);
-    cr_assert(eg_events_with(out, "\"label\":\"build-7\"", a.id, "\"phantoms\":2", "\"revoked\":false", NULL) == 1 &&
+    cr_assert(eg_events_with(out, "\"label\":\"build-7\"", a.id, "\"phantoms\":2",
+                             "\"revoked\":false", NULL) == 1 &&
                   eg_events_with(out, "\"label\":\"night\"", b.id, "\"expires\":\"", NULL) == 1 &&
                   eg_events_with(out, "\"label\":\"default\"", NULL) == 1,
               "%s", out);
-    cr_assert(!strstr(out, a.token) && !strstr(out, a.phantom) && !strstr(out, w.token), "no token but at create");
+    cr_assert(!strstr(out, a.token) && !strstr(out, a.phantom) && !strstr(out, w.token),
+              "no token but at create");
     free(out);
     cr_assert(eg_ctl_run(&w, &out, "session", "list", NULL) == 0);
-    cr_assert(strstr(out, "build-7") && strstr(out, "night") && strstr(out, "ID ") == out, "%s", out);
+    cr_assert(strstr(out, "build-7") && strstr(out, "night") && strstr(out, "ID ") == out, "%s",
+              out);
     free(out);
     char *events = eg_world_events(&w);
-    cr_assert(eg_events_with(events, "\"event\":\"decision\"", "\"session\":\"build-7\"", NULL) == 2, "%s", events);
-    cr_assert(eg_events_with(events, "\"event\":\"decision\"", "\"session\":\"night\"", NULL) == 1, "%s", events);
-    cr_assert(eg_events_with(events, "\"event\":\"system\"", "created", a.id, NULL) == 1, "%s", events);
+    cr_assert(eg_events_with(events, "\"event\":\"decision\"", "\"session\":\"build-7\"", NULL) ==
+                  2,
+              "%s", events);
+    cr_assert(eg_events_with(events, "\"event\":\"decision\"", "\"session\":\"night\"", NULL) == 1,
+              "%s", events);
+    cr_assert(eg_events_with(events, "\"event\":\"system\"", "created", a.id, NULL) == 1, "%s",
+              events);
     cr_assert(!strstr(events, a.token) && !strstr(events, a.phantom));
     free(events);
     eg_world_done(&w);
@@ -147,7 +160,8 @@ Test(sessions, revoked_are_refused_and_their_tunnels_cut, .timeout = 90)
     create(&w, "a", NULL, &a);
     create(&w, "b", NULL, &b);
     for (int i = 0; i < 4; i++)
-        cr_assert(eg_daemon_tunnel(&cut[i], &w, a.token, w.plain_port, NULL, 0) == 200 && eg_daemon_echo(&cut[i]));
+        cr_assert(eg_daemon_tunnel(&cut[i], &w, a.token, w.plain_port, NULL, 0) == 200 &&
+                  eg_daemon_echo(&cut[i]));
     cr_assert(eg_daemon_tunnel(&kept, &w, b.token, w.plain_port, NULL, 0) == 200);
     cr_assert(route(&w, "api", a.phantom, NULL) == 200);
     cr_assert(eg_ctl_run(&w, &out, "session", "revoke", a.id, NULL) == 0, "%s", out);
@@ -215,7 +229,8 @@ Test(sessions, expire_at_their_ttl, .timeout = 90)
     cr_assert(status == 200 || eg_clock_ms() - from >= 3000, "%d %s", status, reason);
     while (status == 200 && eg_clock_ms() < deadline)
         status = tunnel(&w, a.token, reason);
-    cr_assert(eg_clock_ms() - from >= 2900, "not before its time: %lu ms", (unsigned long)(eg_clock_ms() - from));
+    cr_assert(eg_clock_ms() - from >= 2900, "not before its time: %lu ms",
+              (unsigned long)(eg_clock_ms() - from));
     cr_assert(status == 407 && strcmp(reason, "token_expired") == 0, "%d %s", status, reason);
     refused(&w, a.token, "token_expired");
     cr_assert(dead(route(&w, "api", a.phantom, NULL)));
@@ -238,12 +253,14 @@ Test(sessions, do_not_open_each_others_doors, .timeout = 90)
     cr_assert(route(&w, "api", a.token, NULL) != 200, "a token is no phantom");
     snprintf(made, sizeof made, "%.40s%s", a.phantom, b.phantom + 40);
     cr_assert(route(&w, "api", made, NULL) == 401);
-    cr_assert(route(&w, "api", a.phantom, b.token) != 200, "a phantom with another session's token");
+    cr_assert(route(&w, "api", a.phantom, b.token) != 200,
+              "a phantom with another session's token");
     cr_assert(route(&w, "api", a.phantom, "00") != 200, "a token beside it must be valid");
     cr_assert(route(&w, "api", REAL, NULL) == 401, "nor does the real key open it");
     free(eg_world_read(&w, "origin.rec", &after));
     cr_assert(before == after, "the origin saw nothing of all that");
-    cr_assert(route(&w, "api", a.phantom, a.token) == 200 && route(&w, "other", a.other, NULL) == 200);
+    cr_assert(route(&w, "api", a.phantom, a.token) == 200 &&
+              route(&w, "other", a.other, NULL) == 200);
     refused(&w, a.phantom, "token_invalid");
     eg_world_done(&w);
 }
@@ -257,15 +274,17 @@ Test(sessions, take_labels_and_times_that_are_in_range, .timeout = 90)
     char *out = NULL;
     setup(&w);
     for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) {
-        cr_expect(eg_ctl_run(&w, &out, "session", "create", "--label", labels[i], NULL) != 0, "'%s': %s", labels[i],
-                  out);
+        cr_expect(eg_ctl_run(&w, &out, "session", "create", "--label", labels[i], NULL) != 0,
+                  "'%s': %s", labels[i], out);
         free(out);
     }
     for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
-        cr_expect(eg_ctl_run(&w, &out, "session", "create", "--ttl", times[i], NULL) == 2, "%s: %s", times[i], out);
+        cr_expect(eg_ctl_run(&w, &out, "session", "create", "--ttl", times[i], NULL) == 2, "%s: %s",
+                  times[i], out);
         free(out);
     }
-    cr_assert(eg_ctl_run(&w, &out, "session", "create", NULL) == 0 && strstr(out, "token    "), "%s", out);
+    cr_assert(eg_ctl_run(&w, &out, "session", "create", NULL) == 0 && strstr(out, "token    "),
+              "%s", out);
     free(out);
     cr_assert(eg_ctl_run(&w, &out, "session", "list", "--json", NULL) == 0);
     cr_assert(eg_events_with(out, "\"id\":", NULL) == 2, "default and the last: %s", out);

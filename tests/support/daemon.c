@@ -59,7 +59,7 @@ void eg_json_text(const char *text, const char *key, char *out, size_t cap)
     snprintf(out, cap, "%.*s", (int)strcspn(at, "\""), at);
 }
 
-pid_t eg_daemon_worker(const struct eg_world *w, unsigned number, pid_t not)
+pid_t eg_daemon_worker(const struct eg_world *w, unsigned number, pid_t not )
 {
     uint64_t deadline = eg_clock_ms() + EG_PROC_DEADLINE_MS;
     char which[48];
@@ -71,7 +71,7 @@ pid_t eg_daemon_worker(const struct eg_world *w, unsigned number, pid_t not)
         const char *state = at ? strstr(at, "\"state\":") : NULL;
         bool ready = state && strncmp(state, "\"state\":\"ready\"", 15) == 0;
         free(text);
-        if (ready && pid > 0 && pid != not)
+        if (ready && pid > 0 && pid != not )
             return pid;
     } while (eg_clock_ms() < deadline);
     cr_assert(false, "worker %u did not become ready", number);
@@ -115,16 +115,11 @@ void eg_daemon_start(struct eg_world *w, const char *policy, const char *prefix,
     char script[256];
     snprintf(script, sizeof script, "%s; exec \"$0\" \"$@\"", prefix);
     eg_world_policy(w, policy);
-    const char *argv[64] = { "/bin/sh",
-                             "-c",
-                             script,
-                             EG_BUILD_DIR "/egressd",
-                             "--policy",
-                             eg_world_path(w, "egress.yaml"),
-                             "--control",
-                             w->control,
-                             "--token-file",
-                             eg_world_path(w, "token") };
+    const char *argv[64] = { "/bin/sh",      "-c",
+                             script,         EG_BUILD_DIR "/egressd",
+                             "--policy",     eg_world_path(w, "egress.yaml"),
+                             "--control",    w->control,
+                             "--token-file", eg_world_path(w, "token") };
     for (unsigned n = 10; args && *args && n < 63; args++)
         argv[n++] = *args;
     eg_proc_start(&w->egressd, w, "egressd", argv, environment);
@@ -184,9 +179,8 @@ long eg_proc_cpu_ms(pid_t pid)
     unsigned long user = 0, system = 0;
     cr_assert(text != NULL);
     const char *at = strrchr(text, ')'); /* the name may hold anything */
-    cr_assert(at != NULL &&
-              sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user,
-                     &system) == 2);
+    cr_assert(at != NULL && sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                                   &user, &system) == 2);
     free(text);
     return (long)((user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
 }

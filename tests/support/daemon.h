@@ -19,7 +19,7 @@ long eg_json_number(const char *text, const char *after, const char *key);
 /* The text behind "key":" into out. */
 void eg_json_text(const char *text, const char *key, char *out, size_t cap);
 /* Waits (bounded) until worker `number` is ready with a pid other than `not`; returns that pid. */
-pid_t eg_daemon_worker(const struct eg_world *w, unsigned number, pid_t not);
+pid_t eg_daemon_worker(const struct eg_world *w, unsigned number, pid_t not );
 /* Waits (bounded) until all workers together have this sum of `key` in their statistics; returns the last sum. */
 long eg_daemon_await_sum(const struct eg_world *w, const char *key, long want);
 /* The whole audit, read through a file: for many events. malloc'd. */

@@ -31,10 +31,18 @@ enum {
 };
 
 /* ---- sides ---- */
+struct eg_side_watch { /* one descriptor of a side; made when it is first waited for */
+    struct eg_watch watch;
+    struct eg_side *side;
+    uint8_t wanted; /* what the side waits for; the kernel may know of more (side.c) */
+};
+
 struct eg_side { /* the client's or the origin's end */
+    struct eg_flow *flow;
     struct eg_stream *stream;
-    struct eg_watch watch[EG_WATCHES];
+    struct eg_side_watch *watches[EG_WATCHES];
     unsigned intent;   /* EG_IN | EG_OUT: what the last step waits for */
+    bool readable;     /* a read may find something: not since the last one found too little */
     struct eg_buf in;  /* read, not yet used */
     struct eg_buf out; /* to be sent */
     bool eof;          /* its stream ended in order */
@@ -172,6 +180,10 @@ void eg_side_sync(struct eg_loop *l, struct eg_side *s, bool *now, uint64_t *wak
 /* Drops watches, stream and buffers. abort: reset the connection (SO_LINGER 0) so that it can't
  * look whole. */
 void eg_side_close(struct eg_loop *l, struct eg_side *s, bool abort);
+/* Hands over the stream's one watch, registered for EG_IN: with the stream it can be put away without a word to the kernel. NULL when it
+ * can't be waited for. eg_side_adopt takes both back. */
+struct eg_side_watch *eg_side_release(struct eg_loop *l, struct eg_side *s);
+void eg_side_adopt(struct eg_side *s, struct eg_stream *stream, struct eg_side_watch *w);
 
 /* ---- request.c ---- */
 enum eg_step eg_request_step(struct eg_flow *f); /* PHASE_HEAD */

@@ -20,7 +20,7 @@ struct idle {
     struct origin *origin;
     struct idle *next;
     struct eg_stream *stream;
-    struct eg_watch watch;
+    struct eg_side_watch *watch; /* registered all the while */
     struct eg_timer timer;
     struct eg_sockaddr peer;
 };
@@ -71,13 +71,14 @@ static void unlink_idle(struct idle *i)
     *at = i->next;
     i->origin->count--;
     i->pool->count--;
-    eg_watch_drop(i->pool->engine->loop, &i->watch);
     eg_timer_clear(i->pool->engine->loop, &i->timer);
 }
 
 static void close_idle(struct idle *i)
 {
     unlink_idle(i);
+    eg_watch_drop(i->pool->engine->loop, &i->watch->watch);
+    free(i->watch);
     eg_stream_free(i->stream);
     free(i);
 }
@@ -208,7 +209,7 @@ bool eg_pool_take(struct eg_flow *f)
         return false;
     struct idle *i = o->idle;
     unlink_idle(i);
-    f->origin.stream = i->stream;
+    eg_side_adopt(&f->origin, i->stream, i->watch);
     f->peer = i->peer;
     free(i);
     return true;
@@ -252,49 +253,51 @@ struct eg_slice eg_pool_ticket(struct eg_flow *f)
     return o && o->ticket ? eg_slice(o->ticket, o->ticket_size) : EG_SLICE_NONE;
 }
 
-/* Takes the stream. */
-static bool keep_idle(struct eg_flow *f, struct origin *o, int fd, uint32_t tag)
+/* Takes the stream with its watch, which goes on waiting for EG_IN without a word to the kernel. */
+static bool keep_idle(struct eg_flow *f, struct origin *o)
 {
     struct eg_pool *p = f->engine->pool;
-    struct idle *i = calloc(1, sizeof *i);
+    struct eg_loop *loop = p->engine->loop;
+    struct eg_side_watch *w = eg_side_release(loop, &f->origin);
+    struct idle *i = w ? calloc(1, sizeof *i) : NULL;
     if (!i)
-        return false;
+        goto fail;
     i->pool = p;
     i->origin = o;
     i->stream = f->origin.stream;
+    i->watch = w;
     i->peer = f->peer;
-    i->watch.ready = idle_ready;
-    i->watch.ctx = i;
     i->timer.fire = idle_expired;
     i->timer.ctx = i;
-    if (eg_watch_set(p->engine->loop, &i->watch, fd, tag, EG_IN) != EG_OK ||
-        eg_timer_set(p->engine->loop, &i->timer, eg_loop_now(p->engine->loop) + EG_POOL_IDLE_MS) !=
-            EG_OK) {
-        eg_watch_drop(p->engine->loop, &i->watch);
-        free(i);
-        return false;
-    }
+    w->watch.ready = idle_ready;
+    w->watch.ctx = i;
+    if (eg_watch_set(loop, &w->watch, w->watch.fd, w->watch.tag, EG_IN) != EG_OK ||
+        eg_timer_set(loop, &i->timer, eg_loop_now(loop) + EG_POOL_IDLE_MS) != EG_OK)
+        goto fail;
     i->next = o->idle;
     o->idle = i;
     o->count++;
     p->count++;
+    f->origin.stream = NULL;
     return true;
+fail:
+    if (w)
+        eg_watch_drop(loop, &w->watch);
+    free(w);
+    free(i);
+    return false;
 }
 
 void eg_pool_put(struct eg_flow *f)
 {
-    struct eg_pollset set = { 0 };
     struct origin *o = origin_of(f, true);
-    eg_stream_want(f->origin.stream, EG_IN, &set);
     struct eg_pool *p = f->engine->pool;
     bool room = o && o->count < EG_POOL_PER_KEY && f->snapshot == f->engine->current &&
                 (p->count < EG_POOL_MAX || evict(p, o, true));
     if (o && !o->ticket)
         eg_pool_keep_ticket(f);
-    for (unsigned i = 0; i < EG_WATCHES; i++)
-        eg_watch_drop(f->engine->loop, &f->origin.watch[i]);
-    if (room && !set.now && set.count == 1 && keep_idle(f, o, set.fds[0].fd, set.fds[0].tag))
-        f->origin.stream = NULL; /* the pool has it */
+    if (room)
+        (void)keep_idle(f, o); /* or it is closed */
     eg_side_close(f->engine->loop, &f->origin, false);
 }
 

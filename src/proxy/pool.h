@@ -7,7 +7,7 @@
 
 enum {
     EG_POOL_IDLE_MS = 60000,
-    EG_POOL_PER_KEY = 8,
+    EG_POOL_PER_KEY = 32,
     EG_POOL_MAX = 256,
     EG_POOL_TICKETS = 256,
     EG_TICKET_MAX = 8192

@@ -321,7 +321,7 @@ Test(base, path_every_escape)
 {
     for (int c = 0; c < 256; c++) {
         for (int lower = 0; lower < 2; lower++) {
-            char path[8];
+            char path[32];
             char want[8];
             struct eg_buf b;
             struct eg_path_flags flags;

@@ -35,8 +35,13 @@ struct eg_ares {
     struct eg_loop *loop;
     bool library;
     bool closing;
-    unsigned count;
+    unsigned count; /* opened: the first at start, the others when their turn comes */
+    unsigned wanted;
+    bool asked;
     unsigned turn;
+    struct eg_sockaddr *servers;
+    unsigned server_count;
+    uint32_t timeout_ms;
     struct channel channels[];
 };
 
@@ -154,6 +159,21 @@ static bool channel_open(struct channel *c, const struct eg_sockaddr *servers,
     return set_servers(c->ares, servers, server_count);
 }
 
+static bool open_next(struct eg_ares *a)
+{
+    struct channel *c = &a->channels[a->count];
+    c->owner = a;
+    c->timer = (struct eg_timer){ .fire = on_timer, .ctx = c };
+    bool opened = channel_open(c, a->servers, a->server_count, a->timeout_ms);
+    if (!opened && c->ares)
+        ares_destroy(c->ares);
+    if (!opened)
+        c->ares = NULL;
+    a->count += opened;
+    return opened;
+}
+
+/* The first channel is opened here, so that what can't work fails at start; opening all of them would be a tenth of it. */
 enum eg_status eg_ares_new(struct eg_loop *loop, const struct eg_sockaddr *servers,
                            unsigned server_count, unsigned channels, uint32_t timeout_ms,
                            struct eg_ares **ret, struct eg_err *err)
@@ -162,18 +182,17 @@ enum eg_status eg_ares_new(struct eg_loop *loop, const struct eg_sockaddr *serve
     if (!a)
         return eg_err_set(err, EG_NOMEM, "dns", 0, "out of memory");
     a->loop = loop;
-    a->library = ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS;
-    if (!a->library)
+    a->wanted = channels;
+    a->timeout_ms = timeout_ms;
+    a->servers = calloc(server_count + 1, sizeof *a->servers);
+    if (!a->servers)
         goto fail;
-    for (; a->count < channels; a->count++) {
-        struct channel *c = &a->channels[a->count];
-        c->owner = a;
-        c->timer = (struct eg_timer){ .fire = on_timer, .ctx = c };
-        if (!channel_open(c, servers, server_count, timeout_ms)) {
-            a->count += c->ares != NULL;
-            goto fail;
-        }
-    }
+    if (server_count > 0)
+        memcpy(a->servers, servers, server_count * sizeof *servers);
+    a->server_count = server_count;
+    a->library = ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS;
+    if (!a->library || !open_next(a))
+        goto fail;
     *ret = a;
     return EG_OK;
 fail:
@@ -195,11 +214,18 @@ void eg_ares_free(struct eg_ares *a)
     }
     if (a->library)
         ares_library_cleanup();
+    free(a->servers);
     free(a);
 }
 
 unsigned eg_ares_pick(struct eg_ares *a)
 {
+    bool first = !a->asked;
+    a->asked = true;
+    if (first)
+        return 0;
+    if (a->count < a->wanted && open_next(a))
+        return a->turn = a->count - 1;
     unsigned best = a->turn = (a->turn + 1) % a->count;
     for (unsigned i = 0; i < a->count; i++)
         if (a->channels[i].flying < a->channels[best].flying)

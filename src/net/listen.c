@@ -7,9 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* A burst does not keep other flows waiting; with several workers it is shared out. */
-enum { ACCEPTS_A_WAKE = 16 };
-
 static void pause_accepting(struct eg_listener *l, int error)
 {
     if (eg_timer_set(l->loop, &l->retry, eg_loop_now(l->loop) + EG_LISTEN_PAUSE_MS) != EG_OK)
@@ -20,28 +17,23 @@ static void pause_accepting(struct eg_listener *l, int error)
     l->paused = true;
 }
 
+/* One connection a wake: the loop comes back as long as others wait, and a second accept would mostly learn that none does. */
 static void on_ready(struct eg_watch *w, unsigned events)
 {
     struct eg_listener *l = w->ctx;
+    int fd = -1;
+    struct eg_sockaddr peer;
+    struct eg_err err = { 0 };
     (void)events;
-    for (int i = 0; i < ACCEPTS_A_WAKE; i++) {
-        int fd = -1;
-        struct eg_sockaddr peer;
-        struct eg_err err = { 0 };
-        enum eg_status r = eg_sock_accept(l->fd, &fd, &peer, &err);
-        if (r == EG_AGAIN)
-            return;
-        if (r == EG_CLOSED)
-            continue;
-        if (r != EG_OK) {
-            pause_accepting(l, err.sys);
-            return;
-        }
-        l->paused = false;
-        l->accepted(l, fd, &peer);
-        if (!l->watch.registered)
-            return; /* stopped from the callback */
+    enum eg_status r = eg_sock_accept(l->fd, &fd, &peer, &err);
+    if (r == EG_AGAIN || r == EG_CLOSED)
+        return;
+    if (r != EG_OK) {
+        pause_accepting(l, err.sys);
+        return;
     }
+    l->paused = false;
+    l->accepted(l, fd, &peer);
 }
 
 static void on_retry(struct eg_timer *t)
@@ -57,6 +49,7 @@ enum eg_status eg_listener_start(struct eg_listener *l, struct eg_loop *loop, in
     l->loop = loop;
     l->fd = fd;
     l->paused = false;
+    eg_sock_no_delay(fd); /* accepted sockets inherit it */
     l->watch = (struct eg_watch){ .ready = on_ready, .ctx = l, .exclusive = shared };
     l->retry = (struct eg_timer){ .fire = on_retry, .ctx = l };
     if (eg_watch_set(loop, &l->watch, fd, 0, EG_IN) != EG_OK)

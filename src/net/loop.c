@@ -97,18 +97,29 @@ static void forget_events(struct eg_loop *l, const struct eg_watch *w)
             l->events[i].data.ptr = NULL;
 }
 
-void eg_watch_drop(struct eg_loop *l, struct eg_watch *w)
+static void drop(struct eg_loop *l, struct eg_watch *w, bool tell)
 {
     if (!w->registered)
         return;
     forget_events(l, w);
     if ((size_t)w->fd < l->owner_count && l->owner[w->fd] == w) {
         /* ENOENT and EBADF: it was closed before, which took it out of epoll. */
-        (void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, w->fd, NULL);
+        if (tell)
+            (void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, w->fd, NULL);
         l->owner[w->fd] = NULL;
     }
     w->registered = false;
     w->interest = 0;
+}
+
+void eg_watch_drop(struct eg_loop *l, struct eg_watch *w)
+{
+    drop(l, w, true);
+}
+
+void eg_watch_closing(struct eg_loop *l, struct eg_watch *w)
+{
+    drop(l, w, false);
 }
 
 static enum eg_status put(struct eg_loop *l, struct eg_watch *w, unsigned interest)

@@ -53,6 +53,8 @@ uint64_t eg_loop_now(const struct eg_loop *l);
 enum eg_status eg_watch_set(struct eg_loop *l, struct eg_watch *w, int fd, uint32_t tag, unsigned interest) EG_MUST_USE;
 /* Before close(2) of its descriptor. Events already fetched in this tick are not delivered. */
 void eg_watch_drop(struct eg_loop *l, struct eg_watch *w);
+/* The same when close(2) of a descriptor that nobody else holds follows at once: that takes it out of epoll, so the kernel isn't told twice. */
+void eg_watch_closing(struct eg_loop *l, struct eg_watch *w);
 
 /* Arms or moves. EG_NOMEM only when the heap must grow. */
 enum eg_status eg_timer_set(struct eg_loop *l, struct eg_timer *t, uint64_t at_ms) EG_MUST_USE;

@@ -32,7 +32,7 @@ enum eg_status eg_sock_status(int error)
     }
 }
 
-static void no_delay(int fd)
+void eg_sock_no_delay(int fd)
 {
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
@@ -47,7 +47,7 @@ enum eg_status eg_sock_connect(const struct eg_sockaddr *to, int *fd, struct eg_
     if (s < 0)
         return eg_err_set(err, eg_sock_status(errno), "tcp", errno, "no socket: %s",
                           strerror(errno));
-    no_delay(s);
+    eg_sock_no_delay(s);
     if (connect(s, (struct sockaddr *)&sa, n) < 0 && errno != EINPROGRESS) {
         int error = errno;
         close(s);
@@ -158,7 +158,6 @@ enum eg_status eg_sock_accept(int listener, int *fd, struct eg_sockaddr *peer, s
         close(s);
         return EG_CLOSED;
     }
-    no_delay(s);
     *fd = s;
     return EG_OK;
 }

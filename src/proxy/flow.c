@@ -230,6 +230,7 @@ void eg_flow_start(const struct eg_ingress *ingress, int fd)
     f->snapshot = eg_snapshot_ref(e->current);
     eg_side_init(&f->client, f);
     eg_side_init(&f->origin, f);
+    f->client.readable = true; /* a client speaks first: try before the kernel is asked */
     f->client.out.max += limits->head_bytes; /* a whole head fits beside what is queued */
     f->origin.out.max += limits->head_bytes;
     link_flow(f);

@@ -154,13 +154,15 @@ static enum eg_status copy_once(struct eg_flow *f, struct direction *d)
 }
 
 /* What was read before is out. EG_OK, EG_AGAIN (the target is full) or the failure. */
-static enum eg_status drain(struct direction *d)
+static enum eg_status drain(struct direction *d, bool other_done)
 {
     enum eg_status status = drain_pipe(d);
     if (status == EG_OK)
         status = eg_side_flush(d->to, NULL);
     if (status == EG_OK && d->from->eof) {
-        status = eg_stream_shut(d->to->stream, NULL);
+        /* the other way has ended too: the close that follows says the same on plain TCP */
+        bool closing = other_done && eg_stream_raw_fd(d->to->stream) >= 0;
+        status = closing ? EG_OK : eg_stream_shut(d->to->stream, NULL);
         d->done = status == EG_OK;
     }
     if (status == EG_AGAIN)
@@ -171,7 +173,8 @@ static enum eg_status drain(struct direction *d)
 /* EG_OK: more may be possible; EG_AGAIN: waits; else why the flow ends. */
 static enum eg_status pump(struct eg_flow *f, struct direction *d)
 {
-    enum eg_status status = drain(d);
+    const struct eg_relay *r = f->relay;
+    enum eg_status status = drain(d, d == &r->up ? r->down.done : r->up.done);
     if (status != EG_OK || d->done)
         return d->done ? EG_AGAIN : status;
     bool spliced = d->pipe[0] >= 0;

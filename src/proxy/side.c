@@ -24,7 +24,6 @@ void eg_side_init(struct eg_side *s, struct eg_flow *f)
     eg_buf_init(&s->in, EG_IN_MAX);
     eg_buf_init(&s->out, EG_OUT_MAX);
     s->flow = f;
-    s->readable = true;
 }
 
 static void out_is_empty(struct eg_side *s)
@@ -179,8 +178,11 @@ void eg_side_adopt(struct eg_side *s, struct eg_stream *stream, struct eg_side_w
 
 void eg_side_close(struct eg_loop *l, struct eg_side *s, bool abort)
 {
-    for (unsigned i = 0; i < EG_WATCHES; i++)
+    for (unsigned i = 0; i < EG_WATCHES; i++) {
+        if (s->watches[i] && s->stream)
+            eg_watch_closing(l, &s->watches[i]->watch);
         drop_watch(l, s, i);
+    }
     if (abort && s->stream) {
         struct eg_stream *bottom = s->stream;
         while (bottom->below)

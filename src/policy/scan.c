@@ -129,6 +129,44 @@ static size_t skip_quoted(struct eg_slice text, size_t i)
     return i < text.n ? i : text.n;
 }
 
+/* The line that breaks at i ends in a backslash, blanks behind it not counted. */
+static bool follows_backslash(struct eg_slice text, size_t i)
+{
+    while (i > 0 && strchr(" \t\r", text.p[i - 1]))
+        i--;
+    return i > 0 && text.p[i - 1] == '\\';
+}
+
+/* Two escaped quotes side by side in the single-quoted text that begins at i. */
+static bool has_double_escape(struct eg_slice text, size_t i)
+{
+    for (i++; i + 3 < text.n; i++) {
+        if (text.p[i] != '\'')
+            continue;
+        if (text.p[i + 1] != '\'')
+            return false;
+        if (text.p[i + 2] == '\'' && text.p[i + 3] == '\'')
+            return true;
+        i++;
+    }
+    return false;
+}
+
+const char *eg_yaml_quoted_fault(struct eg_slice text, size_t i)
+{
+    if (text.p[i] == '\'')
+        return has_double_escape(text, i)
+                   ? "two escaped quotes side by side in single quotes are not taken"
+                   : NULL;
+    if (text.p[i] != '"')
+        return NULL;
+    size_t end = skip_quoted(text, i);
+    for (; i < end; i++)
+        if (text.p[i] == '\n' && follows_backslash(text, i))
+            return "a backslash at the end of a line of quoted text is not taken";
+    return NULL;
+}
+
 /* Follows the brackets of flow collections, blind to those in comments, quotes and the middle of plain text. Stops where more than `limit` are open.
  * Offsets of the open ones in `open`; returns how many. */
 static size_t follow_brackets(struct eg_slice text, size_t *open, size_t limit)

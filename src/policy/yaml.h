@@ -42,6 +42,9 @@ struct eg_yaml *eg_yaml_get(const struct eg_yaml *node, const char *name);
 bool eg_yaml_scan(const struct eg_source *source, struct eg_diags *diags);
 /* Length of the character at p when a terminal may see it; 0 for control bytes, broken UTF-8 and what hides or turns text. */
 size_t eg_yaml_visible(const char *p, size_t n);
+/* Why libfyaml (seen in 0.7.12) can't be asked for the quoted text that opens at i, or NULL. It miscounts the length of such a text, then
+ * cuts it or pads it with stray heap bytes, and loses memory. NULL where no quote opens. i < text.n. */
+const char *eg_yaml_quoted_fault(struct eg_slice text, size_t i);
 /* Offset of the innermost bracket or brace that is still open at the end of the text, or -1. Best effort, for messages. */
 long eg_yaml_open_bracket(struct eg_slice text);
 /* Offset of a bracket at a depth that is far beyond the ceiling, or -1: libfyaml would queue all of them before its first event. */

@@ -159,18 +159,42 @@ static bool has_control(struct eg_slice text)
     return false;
 }
 
-static void on_scalar(struct eg_yaml_reader *r, struct fy_event *e)
+/* The decoded text of a scalar, in the arena; p NULL when the reader was stopped. Where it can't be had, *bad, a diagnostic, and the text
+ * as it stands in the file. */
+static struct eg_slice text_of(struct eg_yaml_reader *r, struct fy_token *token, struct eg_place at,
+                               bool *bad)
 {
+    struct eg_slice source = r->source->text;
+    enum fy_scalar_style style = token ? fy_token_scalar_style(token) : FYSS_PLAIN;
+    bool quoted = style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+    const char *fault =
+        quoted && at.offset < source.n ? eg_yaml_quoted_fault(source, at.offset) : NULL;
     size_t n = 0;
-    const char *p = e->scalar.value ? fy_token_get_text(e->scalar.value, &n) : "";
-    char *copy = eg_arena_dup(r->arena, eg_slice(p ? p : "", p ? n : 0));
-    struct eg_place at = place_of(r, e);
+    const char *p = "";
+    if (fault) {
+        eg_diag_error(r->diags, "syntax", at, "write it on one line in double quotes", "%s", fault);
+        *bad = true;
+        p = source.p + at.offset;
+        n = at.width < source.n - at.offset ? at.width : source.n - at.offset;
+    } else if (token) {
+        p = fy_token_get_text(token, &n);
+    }
+    char *copy = p ? eg_arena_dup(r->arena, eg_slice(p, n)) : NULL;
     if (!copy) {
         eg_yaml_stop(r, EG_NOMEM);
-        return;
+        return EG_SLICE_NONE;
     }
-    struct eg_slice text = eg_slice(copy, p ? n : 0);
-    bool bad = refuse_properties(r, e->scalar.anchor, e->scalar.tag);
+    return eg_slice(copy, n);
+}
+
+static void on_scalar(struct eg_yaml_reader *r, struct fy_event *e)
+{
+    struct eg_place at = place_of(r, e);
+    bool bad = false;
+    struct eg_slice text = text_of(r, e->scalar.value, at, &bad);
+    if (!text.p)
+        return;
+    bad |= refuse_properties(r, e->scalar.anchor, e->scalar.tag);
     if (!bad && has_control(text)) {
         eg_diag_error(r->diags, "bad-byte", at, NULL,
                       "the text has a line break or control character in it");

@@ -10,11 +10,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "cmd/files.h"
 
 enum { TAG_CA = 1, TAG_HOSTS, TAG_SERVER };
-enum { CA_MAX = 8 << 20, HOSTS_MAX = 1 << 20, RESOLV_MAX = 64 << 10, DIR_FILES = 4096 };
+enum { HOSTS_MAX = 1 << 20, RESOLV_MAX = 64 << 10, DIR_FILES = 4096, READ_SLACK = 128 << 10 };
 
 static enum eg_status put(struct eg_buf *out, uint32_t tag, struct eg_slice bytes)
 {
@@ -53,22 +54,36 @@ static enum eg_status read_folder(const char *path, struct eg_buf *pem, struct e
                            : eg_err_set(err, status, "facts", 0, "%.100s is too large", path);
 }
 
+/* Room for the whole bundle at once: growing to it step by step costs a start more than reading it. */
+static enum eg_status reserve_for(const char *path, struct eg_buf *out)
+{
+    struct stat st;
+    char *ignored;
+    size_t size = path && stat(path, &st) == 0 && st.st_size > 0 ? (size_t)st.st_size : 0;
+    size += READ_SLACK;
+    return eg_buf_reserve(out, size < eg_buf_room(out) ? size : eg_buf_room(out), &ignored);
+}
+
+/* Straight into the encoding; its length is filled in when it is known. */
 static enum eg_status gather_ca(const struct eg_facts_paths *paths, struct eg_buf *out,
                                 struct eg_err *err)
 {
-    struct eg_buf pem;
-    eg_buf_init(&pem, CA_MAX);
-    enum eg_status status = EG_OK;
-    if (paths->ca_file)
-        status = eg_file_read(paths->ca_file, &pem, NULL, err);
-    if (status == EG_OK && pem.len > 0)
-        status = eg_buf_append(&pem, "\n", 1);
-    if (status == EG_OK && paths->ca_dir)
-        status = read_folder(paths->ca_dir, &pem, err);
+    size_t at = out->len;
+    enum eg_status status = reserve_for(paths->ca_file, out);
     if (status == EG_OK)
-        status = put(out, TAG_CA, eg_buf_slice(&pem));
-    eg_buf_done(&pem);
-    return status;
+        status = put(out, TAG_CA, EG_SLICE_NONE);
+    size_t begin = out->len;
+    if (status == EG_OK && paths->ca_file)
+        status = eg_file_read(paths->ca_file, out, NULL, err);
+    if (status == EG_OK && out->len > begin)
+        status = eg_buf_append(out, "\n", 1);
+    if (status == EG_OK && paths->ca_dir)
+        status = read_folder(paths->ca_dir, out, err);
+    if (status != EG_OK)
+        return status;
+    uint32_t n = (uint32_t)(out->len - begin);
+    memcpy(out->data + out->off + at + sizeof n, &n, sizeof n);
+    return EG_OK;
 }
 
 unsigned eg_facts_servers(struct eg_slice text, struct eg_sockaddr out[4])

@@ -136,8 +136,25 @@ static void make_id(struct eg_supervisor *s, bool is_default, char id[48])
     }
 }
 
+/* As the workers do it (proxy/session.c): when there is no room, those that are over go. */
+static void forget_dead(struct eg_supervisor *s)
+{
+    unsigned kept = 0;
+    uint64_t now = eg_clock_wall_us();
+    for (unsigned i = 0; i < s->session_count; i++) {
+        struct eg_sup_session *e = s->sessions[i];
+        if (e->revoked || (e->expires_wall_us != 0 && now >= e->expires_wall_us))
+            session_free(e);
+        else
+            s->sessions[kept++] = e;
+    }
+    s->session_count = kept;
+}
+
 static enum eg_status store(struct eg_supervisor *s, struct eg_sup_session *e, struct eg_err *err)
 {
+    if (s->session_count == EG_SESSIONS_MAX)
+        forget_dead(s);
     if (s->session_count == EG_SESSIONS_MAX)
         return eg_err_set(err, EG_TOO_BIG, "session", 0, "there are %d sessions already",
                           EG_SESSIONS_MAX);

@@ -115,8 +115,6 @@ void eg_engine_switch(struct eg_engine *e)
     struct eg_snapshot *old = e->current;
     e->current = e->pending;
     e->pending = NULL;
-    e->gate.trail.destinations = (enum eg_destinations)e->current->settings->audit_destinations;
-    e->gate.trail.strict = e->current->settings->audit_strict;
     eg_pool_clear(e->pool);
     if (old)
         judge_again(e);

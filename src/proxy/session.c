@@ -151,6 +151,23 @@ static bool spec_valid(const struct eg_session_spec *spec)
            spec->phantom_count <= EG_SESSION_PHANTOMS;
 }
 
+/* Revoked and expired sessions are kept so that their tokens get an exact answer; when the table is full they make room and
+ * their tokens are unknown. */
+static void forget_dead(struct eg_sessions *t)
+{
+    size_t cursor = 0;
+    void *value;
+    while (eg_table_next(t->ids, &cursor, NULL, &value)) {
+        struct eg_session *s = value;
+        if (eg_session_usable(s) == EG_OK)
+            continue;
+        unindex(t, s);
+        (void)eg_table_take(t->ids, eg_slice_str(s->id));
+        eg_session_unref(s);
+        cursor = 0; /* the table changed */
+    }
+}
+
 enum eg_status eg_sessions_put(struct eg_sessions *t, const struct eg_session_spec *spec,
                                struct eg_err *err)
 {
@@ -165,6 +182,8 @@ enum eg_status eg_sessions_put(struct eg_sessions *t, const struct eg_session_sp
         unindex(t, old);
         eg_session_unref(old);
     }
+    if (eg_table_count(t->ids) >= EG_SESSIONS_MAX)
+        forget_dead(t);
     enum eg_status status = eg_table_add(t->ids, id, s);
     if (status != EG_OK) {
         eg_session_unref(s);

@@ -190,3 +190,24 @@ Test(proxy, session_walk_meets_each_once)
     cr_assert(eg_sessions_next(s, &cursor) == NULL);
     eg_sessions_free(s);
 }
+
+Test(proxy, session_full_table_forgets_those_that_are_over, .timeout = 60)
+{
+    struct eg_sessions *s = NULL;
+    char id[48], token[EG_TOKEN_HEX + 1];
+    cr_assert(sodium_init() >= 0);
+    cr_assert(eg_sessions_new(&s) == EG_OK);
+    for (unsigned i = 0; i < EG_SESSIONS_MAX; i++) {
+        snprintf(id, sizeof id, "s-%u", i);
+        snprintf(token, sizeof token, "%064x", i);
+        struct eg_session_spec spec = { id, "", token, 0, NULL, 0 };
+        cr_assert(eg_sessions_put(s, &spec, NULL) == EG_OK);
+    }
+    snprintf(token, sizeof token, "%064x", 0x10000);
+    struct eg_session_spec more = { "more", "", token, 0, NULL, 0 };
+    cr_assert(eg_sessions_put(s, &more, NULL) == EG_TOO_BIG); /* all of them live */
+    cr_assert(eg_sessions_revoke(s, "s-7") != NULL);
+    cr_assert(eg_sessions_put(s, &more, NULL) == EG_OK);
+    cr_assert(eg_sessions_count(s) == EG_SESSIONS_MAX);
+    eg_sessions_free(s);
+}

@@ -70,6 +70,8 @@ static enum eg_status put_message(struct eg_buf *out, const struct eg_refusal *r
     if (status == EG_OK && r->detail.n > 0) {
         status = eg_buf_put(out, EG_SLICE(" "));
         status = status == EG_OK ? put_cut(out, r->detail, EG_DETAIL_MAX) : status;
+        if (status == EG_OK && r->detail.p[r->detail.n - 1] != '.')
+            status = eg_buf_put(out, EG_SLICE("."));
     }
     return status == EG_OK ? eg_buf_put(out, advice(seen)) : status;
 }

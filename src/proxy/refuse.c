@@ -65,11 +65,13 @@ enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, cons
 {
     if (f->phase == EG_PHASE_DEAD)
         return EG_STEP_WAIT;
-    char own[sizeof f->ticket.event.detail];
-    struct eg_slice text =
-        f->ticket.verdict.status == reason ? f->ticket.verdict.detail : EG_SLICE_NONE;
+    char own[sizeof f->ticket.event.detail], advice[512];
+    struct eg_slice text = EG_SLICE_NONE;
     if (detail)
         text = eg_slice_str(detail);
+    else if (f->ticket.verdict.status == reason)
+        text = eg_slice_str(eg_policy_advise(f->snapshot->policy, &f->ticket.verdict, &f->ticket.to,
+                                             advice, sizeof advice));
     if (f->ticket.event.reason != (uint16_t)reason) { /* not recorded by the gate itself */
         snprintf(own, sizeof own, "%.*s", (int)text.n, text.n ? text.p : "");
         eg_gate_refused(&f->engine->gate, &f->ticket, reason, own);

@@ -347,3 +347,20 @@ Test(tunnel, to_a_dead_port_says_so, .timeout = 60)
     refused(&w, "ok.wild.test", port, 502, "connect_refused");
     eg_world_done(&w);
 }
+
+Test(tunnel, refusal_names_the_next_step, .timeout = 60)
+{
+    struct eg_world w;
+    struct eg_client c;
+    char head[8192], *body = NULL;
+    setup(&w);
+    eg_client_open(&c, w.proxy_port);
+    eg_client_text(&c, "CONNECT evil.test:443 HTTP/1.1\r\nProxy-Authorization: Bearer %s\r\n\r\n",
+                   w.token);
+    cr_assert(eg_client_response(&c, head, sizeof head, &body, NULL) == 403);
+    cr_assert(strstr(body, "add \\\"- evil.test\\\" to allow in "), "%s", body);
+    cr_assert(strstr(body, "This is policy, not an outage"), "%s", body);
+    free(body);
+    eg_client_close(&c);
+    eg_world_done(&w);
+}

@@ -18,7 +18,7 @@ enum {
     EG_SUP_WORKERS = 64,
     EG_SUP_LISTENERS = 8,
     EG_SUP_HELPERS = 8, /* credential helpers at once */
-    EG_SUP_VAULT = 512 * 1024,
+    EG_SUP_VAULT = 256 * 1024,
     EG_SUP_BLOCK_MAX = 256 << 20,
     EG_SUP_READY_MS = 30000, /* for workers to begin, or to take a policy */
     EG_SUP_STOP_MS = 1000,   /* from STOP to SIGKILL */

@@ -21,7 +21,7 @@
 #include "cmd/link.h"
 #include "tls/context.h"
 
-enum { VAULT = 256 * 1024, BLOCK_MAX = 1 << 30, QUEUE_MAX = 256 * 1024 };
+enum { VAULT = 128 * 1024, BLOCK_MAX = 1 << 30, QUEUE_MAX = 256 * 1024 };
 
 struct staged { /* a credential that waits for SWITCH */
     struct staged *next;

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -57,22 +56,23 @@ enum eg_status eg_sock_connect(const struct eg_sockaddr *to, int *fd, struct eg_
     return EG_OK;
 }
 
+/* A socket has a peer from the moment that it is connected; until then SO_ERROR tells a failure from "under way". */
 enum eg_status eg_sock_connected(int fd, struct eg_err *err)
 {
-    struct pollfd p = { .fd = fd, .events = POLLOUT };
-    int n;
-    do {
-        n = poll(&p, 1, 0);
-    } while (n < 0 && errno == EINTR);
-    if (n == 0)
-        return EG_AGAIN; /* SO_ERROR is 0 both while under way and when connected */
-    int error = 0;
-    socklen_t len = sizeof error;
-    if (n < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-        error = errno;
-    if (error)
-        return eg_err_set(err, eg_sock_status(error), "tcp", error, "%s", strerror(error));
-    return EG_OK;
+    struct sockaddr_storage peer;
+    socklen_t n = sizeof peer;
+    if (getpeername(fd, (struct sockaddr *)&peer, &n) == 0)
+        return EG_OK;
+    int error = errno;
+    if (error == ENOTCONN) {
+        n = sizeof error;
+        error = 0;
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
+            error = errno;
+        else if (error == 0)
+            return EG_AGAIN;
+    }
+    return eg_err_set(err, eg_sock_status(error), "tcp", error, "%s", strerror(error));
 }
 
 bool eg_sock_local(int fd, struct eg_sockaddr *ret)

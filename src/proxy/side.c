@@ -131,8 +131,8 @@ static bool wait_for(struct eg_loop *l, struct eg_side *s, int fd, uint32_t tag,
 void eg_side_sync(struct eg_loop *l, struct eg_side *s, bool *now, uint64_t *wake_ms)
 {
     struct eg_pollset set = { 0 };
-    bool rest =
-        s->intent == 0 && s->stream && s->stream->connected; /* its descriptor stays as it is */
+    /* its descriptor stays as it is, but after its end it would fire for ever */
+    bool rest = s->intent == 0 && s->stream && s->stream->connected && !s->eof;
     if (s->stream && !rest)
         eg_stream_want(s->stream, s->intent, &set);
     for (unsigned i = 0; i < EG_WATCHES; i++) {

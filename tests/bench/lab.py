@@ -258,16 +258,13 @@ max_filedescriptors 8192
 
     # ---- egressd ----
 
-    def egressd(self, source, echo):
+    def egressd(self, source, echo, routes=True):
+        """routes False: the policy of tunnels alone."""
         program = os.path.join(self.build, 'egressd')
         if not os.access(program, os.X_OK):
             raise Missing(f'{program} is not built')
         self.write('credential', REAL, 0o600)
-        self.write('egress.yaml', f'''egress: 1
-name: bench
-allow:
-  - {{address: 127.0.0.1, scheme: tcp, ports: [{source}, {echo}]}}
-services:
+        services = f'''services:
   api:
     upstream: https://localhost:{self.tls_port}
     credential: api
@@ -276,8 +273,13 @@ services:
     env: {{base_url: BENCH_URL, key: [BENCH_KEY]}}
 credentials:
   api: {{from: "file:{self.path('credential')}", hosts: [localhost]}}
-networks: {{allow: [127.0.0.0/8, "::1/128"]}}
 tls: {{ca: {self.path('ca.pem')}}}
+'''
+        self.write('egress.yaml', f'''egress: 1
+name: bench
+allow:
+  - {{address: 127.0.0.1, scheme: tcp, ports: [{source}, {echo}]}}
+{services if routes else ''}networks: {{allow: [127.0.0.0/8, "::1/128"]}}
 limits: {{connections: 4096}}
 ''')
         return [program, '--policy', self.path('egress.yaml'), '--listen', '127.0.0.1:0', '--workers', '1',

@@ -206,6 +206,8 @@ static void on_signal(const struct eg_plan *plan, int fd, pid_t command)
     while (read(fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGCHLD)
             child = true;
+        else if (info.ssi_signo == SIGCONT)
+            continue; /* an order continues the command, once it has the terminal: before, it would stop again for it */
         else if (!plan->enforce || info.ssi_pid == 0)
             kill(command, (int)info.ssi_signo);
     }

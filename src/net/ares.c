@@ -61,7 +61,9 @@ static void rearm(struct channel *c)
 
 static void process(struct channel *c, ares_socket_t in, ares_socket_t out)
 {
-    ares_process_fd(c->ares, in, out);
+        ares_process_fd(c->ares, in, out);
+    if (c->flying == 0) /* 1.34 closes sockets that have become idle only when it is called again */
+        ares_process_fd(c->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     rearm(c);
 }
 

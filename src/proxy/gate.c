@@ -243,9 +243,8 @@ void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reas
     if (t->open ||
         reason == EG_AUDIT_UNWRITABLE) /* the end event tells; or the trail has said so itself */
         return;
-    enum egress_event_kind kind = reason == EG_CANARY ? EGRESS_EVENT_CANARY : EGRESS_EVENT_DECISION;
     (void)record(g, t, reason, EGRESS_STAGE_REQUEST);
-    if (kind == EGRESS_EVENT_CANARY) {
+    if (reason == EG_CANARY) {
         t->event.kind = EGRESS_EVENT_CANARY;
         t->event.wall_us = 0;
         enum eg_status ignored = eg_trail_write(&g->trail, &t->event); /* it is refused already */

@@ -127,9 +127,9 @@ enum eg_status egress_ring_create(uint32_t capacity, struct egress_ring **ret, i
     r->shared->buffer_size = sizeof(struct buffer);
     r->shared->spares = RING_SPARES;
     for (uint32_t i = 0; i < capacity; i++) /* number 0: nothing yet */
-        atomic_store(&r->index[i], word_of(0, i));
+        atomic_store_explicit(&r->index[i], word_of(0, i), memory_order_relaxed);
     for (uint32_t i = 0; i < RING_SPARES; i++)
-        atomic_store(&r->shared->spare[i], capacity + i);
+        atomic_store_explicit(&r->shared->spare[i], capacity + i, memory_order_relaxed);
     atomic_store(&r->shared->free, UINT64_MAX);
     *ret = r;
     *fd = made;

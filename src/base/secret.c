@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { GRAIN = 16, CANARY = 16, CAPACITY_MAX = 1 << 30 };
+enum { GRAIN = 16, CAPACITY_MAX = 1 << 30 };
 
 static const char layer[] = "vault";
 
@@ -26,7 +26,9 @@ struct eg_secret {
 };
 
 struct eg_vault {
-    unsigned char *block;
+    unsigned char *map;
+    size_t map_n;
+    unsigned char *block; /* in it */
     size_t capacity;
     struct eg_secret *first;
 };
@@ -36,27 +38,26 @@ static size_t grains(size_t n)
     return (n + GRAIN - 1) / GRAIN * GRAIN;
 }
 
-/* The pages of the block. libsodium puts it against the guard page behind it, with a canary of 16
- * bytes before it. */
-static void pages_of(const struct eg_vault *v, void **start, size_t *n)
+/* Guard page, pages, guard page; the block ends where the last guard page begins. Pages are locked
+ * as they are first used: a vault that holds little costs a start no more than that. (libsodium's
+ * sodium_malloc fills all of it, and again when it is freed.) */
+static enum eg_status map_block(struct eg_vault *v, bool *locked, struct eg_err *err)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    unsigned char *first = v->block - CANARY;
-    first -= (uintptr_t)first % page;
-    *start = first;
-    *n = (size_t)(v->block + v->capacity - first);
-}
-
-static enum eg_status protect(struct eg_vault *v, bool *locked, struct eg_err *err)
-{
-    void *start;
-    size_t n;
-    pages_of(v, &start, &n);
-    if (madvise(start, n, MADV_DONTFORK) != 0 || madvise(start, n, MADV_DONTDUMP) != 0)
+    size_t inside = (v->capacity + page - 1) / page * page;
+    void *at = mmap(NULL, inside + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED)
+        return eg_err_set(err, EG_NOMEM, layer, errno, "no memory for the vault");
+    v->map = at;
+    v->map_n = inside + 2 * page;
+    unsigned char *first = v->map + page;
+    v->block = first + inside - v->capacity;
+    if (mprotect(first, inside, PROT_READ | PROT_WRITE) != 0)
+        return eg_err_set(err, EG_NOMEM, layer, errno, "no memory for the vault");
+    if (madvise(first, inside, MADV_DONTFORK) != 0 || madvise(first, inside, MADV_DONTDUMP) != 0)
         return eg_err_set(err, EG_IO, layer, errno,
                           "the memory of secrets can't be kept out of children and core files");
-    /* sodium_malloc has tried already, but does not tell how it went. */
-    *locked = sodium_mlock(v->block, v->capacity) == 0;
+    *locked = mlock2(first, inside, MLOCK_ONFAULT) == 0;
     return EG_OK;
 }
 
@@ -71,12 +72,7 @@ enum eg_status eg_vault_new(struct eg_vault **ret, size_t capacity, bool lock_re
     if (!v)
         return eg_err_set(err, EG_NOMEM, layer, 0, "no memory for the vault");
     v->capacity = grains(capacity);
-    v->block = sodium_malloc(v->capacity);
-    if (!v->block) {
-        st = eg_err_set(err, EG_NOMEM, layer, errno, "no memory for the vault");
-        goto fail;
-    }
-    st = protect(v, &is_locked, err);
+    st = map_block(v, &is_locked, err);
     if (st != EG_OK)
         goto fail;
     if (!is_locked && lock_required) {
@@ -102,9 +98,11 @@ void eg_vault_free(struct eg_vault *v)
     while (v->first) {
         struct eg_secret *s = v->first;
         v->first = s->next;
+        sodium_memzero(v->block + s->off, s->len); /* what is free was wiped when it was freed */
         free(s);
     }
-    sodium_free(v->block); /* wipes, unlocks, checks the canary; NULL is fine */
+    if (v->map)
+        (void)munmap(v->map, v->map_n);
     free(v);
 }
 

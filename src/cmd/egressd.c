@@ -83,7 +83,8 @@ static int failed(const struct eg_err *err, enum eg_status status)
     return status == EG_INVALID ? EG_EXIT_POLICY : EG_EXIT_FAILED;
 }
 
-static void say_ready(const struct eg_supervisor *s, const char *control)
+/* The line that tells that all is open; NULL without memory. */
+static char *ready_line(const struct eg_supervisor *s, const char *control)
 {
     struct eg_supervisor_listener at[8];
     unsigned n = eg_supervisor_listeners(s, at, 8);
@@ -98,11 +99,8 @@ static void say_ready(const struct eg_supervisor *s, const char *control)
     json_t *ready =
         json_pack("{s:s,s:o,s:s}", "event", "ready", "listeners", listeners, "control", control);
     char *line = ready ? json_dumps(ready, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-    if (line)
-        printf("%s\n", line);
-    fflush(stdout);
-    free(line);
     json_decref(ready);
+    return line;
 }
 
 static int serve(struct settings *s)
@@ -110,18 +108,23 @@ static int serve(struct settings *s)
     struct eg_err err = { 0 };
     struct eg_environ *environment = NULL;
     struct eg_supervisor *supervisor = NULL;
+    char *line = NULL;
     enum eg_status status = eg_environ_take(&environment);
     if (status == EG_OK) {
         eg_environ_wipe_own();
         s->options.environment = environment;
         status = eg_supervisor_new(&s->options, &supervisor, &err);
     }
-    if (status == EG_OK)
-        status = eg_supervisor_start(supervisor, &err);
+    if (status == EG_OK) { /* the line is made while the workers prepare themselves */
+        line = ready_line(supervisor, s->control);
+        status = line ? eg_supervisor_start(supervisor, &err) : EG_NOMEM;
+    }
     if (status == EG_OK) {
-        say_ready(supervisor, s->control);
+        printf("%s\n", line);
+        fflush(stdout);
         status = eg_supervisor_run(supervisor, &err);
     }
+    free(line);
     eg_supervisor_free(supervisor);
     eg_environ_free(environment);
     return status == EG_OK ? EG_EXIT_OK : failed(&err, status);

@@ -87,7 +87,7 @@ static bool take_string(struct eg_slice *rest, const char **ret)
 
 static bool known(uint32_t kind)
 {
-    return (kind >= EG_LINK_POLICY && kind <= EG_LINK_STATS_ASK) ||
+    return (kind >= EG_LINK_POLICY && kind <= EG_LINK_AUDIT) ||
            (kind >= EG_LINK_READY && kind <= EG_LINK_WARN);
 }
 

@@ -21,6 +21,8 @@ enum eg_link_kind {
     EG_LINK_DRAIN,
     EG_LINK_STOP,
     EG_LINK_STATS_ASK,
+    EG_LINK_AUDIT, /* first of all: descriptors: ring, file if any; flag: strict; when_us: enum
+                    * eg_destinations */
     /* from a worker */
     EG_LINK_READY = 64,
     EG_LINK_ACCEPTED, /* generation */

@@ -109,11 +109,18 @@ struct eg_sup_worker {
     bool stats_asked, stats_known;
     struct eg_engine_stats stats;
 };
+/* Forks it: it gives up its privileges and waits for messages. Before anything else is read, so
+ * that it has nothing to forget and is prepared meanwhile. */
+enum eg_status eg_sup_worker_fork(struct eg_sup_worker *w, struct eg_err *err) EG_MUST_USE;
+/* Tells it the audit and the current policy; forks it when there is none. The rest follows at once,
+ * or when the supervisor has all that workers must know. */
 enum eg_status eg_sup_worker_start(struct eg_sup_worker *w, struct eg_err *err) EG_MUST_USE;
 /* Sends to one; a link that takes no more is the end of that worker. */
 void eg_sup_worker_send(struct eg_sup_worker *w, const struct eg_link_message *m, const int *fds,
                         unsigned fd_count);
 void eg_sup_workers_send(struct eg_supervisor *s, const struct eg_link_message *m);
+/* The rest: credentials, sessions, listeners. */
+void eg_sup_worker_furnish(struct eg_sup_worker *w);
 void eg_sup_worker_policy(struct eg_sup_worker *w, const struct eg_sup_policy *p);
 void eg_sup_worker_credentials(struct eg_sup_worker *w);
 void eg_sup_worker_session(struct eg_sup_worker *w, const struct eg_sup_session *session);
@@ -190,6 +197,7 @@ struct eg_supervisor {
     struct eg_sup_policy *policy;
     struct eg_sup_creds *creds;
     bool creds_read;
+    bool provided; /* credentials and the first session are there: workers may be furnished */
     struct eg_sup_reload reload;
     struct eg_sup_session **sessions;
     unsigned session_count;

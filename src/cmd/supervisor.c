@@ -154,6 +154,13 @@ static enum eg_status open_control(struct eg_supervisor *s, struct eg_err *err)
     return config.path ? eg_ctl_server_new(&config, &s->control, err) : EG_OK;
 }
 
+static enum eg_status fork_worker(struct eg_supervisor *s, unsigned i, struct eg_err *err)
+{
+    s->workers[i].supervisor = s;
+    s->workers[i].number = i + 1;
+    return eg_sup_worker_fork(&s->workers[i], err);
+}
+
 enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
                                  struct eg_supervisor **ret, struct eg_err *err)
 {
@@ -172,6 +179,11 @@ enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
         status = eg_sup_harden(err);
     if (status == EG_OK)
         status = eg_loop_new(&s->loop, err);
+    /* signals first: none may be lost, not even that a worker has ended */
+    if (status == EG_OK)
+        status = open_signals(s, err);
+    for (unsigned i = 0; i < s->worker_count && status == EG_OK; i++)
+        status = fork_worker(s, i, err);
     if (status == EG_OK)
         status = eg_vault_new(&s->vault, EG_SUP_VAULT, false, &locked, err);
     if (status == EG_OK && !locked)
@@ -182,23 +194,19 @@ enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
         status = eg_sup_creds_new(s, s->policy->policy, &s->creds);
     if (status == EG_OK)
         status = open_audit(s, err);
+    for (unsigned i = 0; i < s->worker_count && status == EG_OK; i++)
+        status = eg_sup_worker_start(&s->workers[i], err);
     /* before the listeners: of two daemons with one socket the second must not take a port */
     if (status == EG_OK)
         status = open_control(s, err);
     if (status == EG_OK)
         status = eg_sup_listeners_open(s, err);
-    if (status == EG_OK)
-        status = open_signals(s, err);
     if (status != EG_OK) {
         eg_supervisor_free(s);
         return status;
     }
     s->stop_timer.fire = stop_late;
     s->stop_timer.ctx = s;
-    for (unsigned i = 0; i < s->worker_count; i++) {
-        s->workers[i].supervisor = s;
-        s->workers[i].number = i + 1;
-    }
     *ret = s;
     return EG_OK;
 }
@@ -266,8 +274,9 @@ enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err)
         if (status == EG_OK)
             status = eg_sup_token_write(s, session.token, err);
     }
+    s->provided = status == EG_OK;
     for (unsigned i = 0; i < s->worker_count && status == EG_OK; i++)
-        status = eg_sup_worker_start(&s->workers[i], err);
+        eg_sup_worker_furnish(&s->workers[i]);
     if (status == EG_OK)
         status = wait_for_workers(s, err);
     if (status != EG_OK)

@@ -56,16 +56,16 @@ struct eg_supervisor_listener {
     bool tls;
 };
 
-/* Compiles the policy (diagnostics to stderr), opens listeners, ring, audit file, control
- * socket; nothing is started when anything fails: EG_INVALID for the policy (exit 3), else
+/* Forks the workers (they know nothing and accept nothing yet), compiles the policy (diagnostics
+ * to stderr), opens listeners, ring, audit file, control socket; nothing is left when anything fails: EG_INVALID for the policy (exit 3), else
  * EG_IO, EG_EXISTS ... with err. */
 enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
                                  struct eg_supervisor **ret, struct eg_err *err) EG_MUST_USE;
 /* `egressd -t`: compiles only; diagnostics (warnings too) go to stderr. EG_INVALID, EG_NOMEM. */
 enum eg_status eg_supervisor_check(const struct eg_supervisor_options *options,
                                    struct eg_err *err) EG_MUST_USE;
-/* Reads the credentials (helpers with deadlines; failures are recorded and warned of), forks the
- * workers and waits until each is ready. */
+/* Reads the credentials (helpers with deadlines; failures are recorded and warned of), tells the
+ * workers all and waits until each is ready. */
 enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
 /* Runs until eg_supervisor_quit, SIGTERM/SIGINT (drain) or a fatal fault; then stops the
  * workers, writes events_file, removes socket and token file. */

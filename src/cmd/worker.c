@@ -1,5 +1,5 @@
 /* worker.c - a worker process: gives up its privileges, then does what the supervisor's messages
- * say with the engine. It opens no file and starts no process; everything comes over the link.
+ * say with the engine: the audit first of all, then a policy and what belongs to it. It opens no file and starts no process; everything comes over the link.
  *
  * Invariant: credentials of a reload wait in the vault until SWITCH, so that no exchange sees a
  * new one under the old policy. */
@@ -37,12 +37,14 @@ struct mapping { /* of one policy; freed when the engine releases it */
 };
 
 struct worker {
+    const struct eg_worker_config *config;
+    struct eg_trail trail; /* ring, file: none before AUDIT */
     struct eg_loop *loop;
     struct eg_vault *vault;
     struct eg_engine *engine;
     struct eg_link link;
     struct staged *staged;
-    bool stop, draining;
+    bool stop, draining, has_policy;
     int urandom;
 };
 
@@ -69,6 +71,32 @@ static void warn(void *ctx, const char *text)
     struct eg_slice s = eg_slice_str(text);
     s.n = s.n > 240 ? 240 : s.n;
     reply(ctx, &(struct eg_link_message){ .kind = EG_LINK_WARN, .a = s });
+}
+
+/* ---- the audit, and the engine that writes to it ---- */
+
+static enum eg_status begin_audit(struct worker *w, const struct eg_link_message *m, int *fds,
+                                  unsigned fd_count, struct eg_err *err)
+{
+    if (w->engine || fd_count < 1 || fd_count > 2 || m->when_us > EG_DEST_NONE)
+        return EG_INVALID;
+    enum eg_status status = egress_ring_open(fds[0], &w->trail.ring);
+    if (status != EG_OK)
+        return eg_err_set(err, status, "audit", 0, "the ring can't be mapped");
+    if (fd_count == 2) {
+        w->trail.file = fds[1];
+        fds[1] = -1;
+    }
+    w->trail.writer = w->config->number;
+    w->trail.strict = m->flag;
+    w->trail.destinations = (enum eg_destinations)m->when_us;
+    struct eg_engine_config engine = { .loop = w->loop,
+                                       .trail = w->trail,
+                                       .vault = w->vault,
+                                       .splice = w->config->splice,
+                                       .warn = warn,
+                                       .ctx = w };
+    return eg_engine_new(&engine, &w->engine, err);
 }
 
 /* ---- policies ---- */
@@ -230,11 +258,22 @@ static void message(struct eg_link *l, const struct eg_link_message *m, int *fds
     struct worker *w = l->ctx;
     struct eg_err err = { 0 };
     enum eg_status status;
+    w->stop = w->stop || (!w->engine && m->kind != EG_LINK_AUDIT); /* no work without a record */
+    if (w->stop)
+        return;
     switch (m->kind) {
+    case EG_LINK_AUDIT:
+        status = begin_audit(w, m, fds, fd_count, &err);
+        if (status != EG_OK)
+            reply_err(w, EG_LINK_FAILED, m->generation, status, &err);
+        w->stop = w->stop || status != EG_OK;
+        break;
     case EG_LINK_POLICY:
         status = prepare(w, fds, fd_count, &err);
         reply_err(w, status == EG_OK ? EG_LINK_ACCEPTED : EG_LINK_REFUSED, m->generation, status,
                   &err);
+        w->has_policy = w->has_policy || status == EG_OK;
+        w->stop = w->stop || !w->has_policy; /* listeners follow: nothing may judge by nothing */
         break;
     case EG_LINK_LISTENER:
         listen_on(w, m, fds, fd_count);
@@ -280,11 +319,11 @@ static void signals(void)
 static enum eg_status leave(struct worker *w, const struct eg_worker_config *config,
                             struct eg_err *err)
 {
-    int keep[2] = { config->link, config->trail.file };
+    int keep[1] = { config->link };
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
         return eg_err_set(err, EG_IO, "worker", errno, "/dev/null");
-    enum eg_status status = eg_confine_descriptors(keep, 2, err);
+    enum eg_status status = eg_confine_descriptors(keep, 1, err);
     if (status != EG_OK)
         return status;
     (void)clearenv();
@@ -309,16 +348,6 @@ static enum eg_status begin(struct worker *w, const struct eg_worker_config *con
                             struct eg_err *err)
 {
     enum eg_status status = eg_loop_new(&w->loop, err);
-    struct eg_engine_config engine = { .loop = w->loop,
-                                       .trail = config->trail,
-                                       .vault = w->vault,
-                                       .splice = config->splice,
-                                       .warn = warn,
-                                       .ctx = w };
-    engine.trail.ring = config->ring;
-    engine.trail.writer = config->number;
-    if (status == EG_OK)
-        status = eg_engine_new(&engine, &w->engine, err);
     w->link.message = message;
     w->link.closed = link_closed;
     w->link.ctx = w;
@@ -331,7 +360,7 @@ static enum eg_status begin(struct worker *w, const struct eg_worker_config *con
 _Noreturn void eg_worker_run(const struct eg_worker_config *config)
 {
     struct eg_err err = { 0 };
-    struct worker w = { .urandom = -1 };
+    struct worker w = { .config = config, .trail.file = -1, .urandom = -1 };
     char text[256];
     signals();
     enum eg_status status = leave(&w, config, &err);
@@ -343,13 +372,15 @@ _Noreturn void eg_worker_run(const struct eg_worker_config *config)
                eg_err_format(err.status != EG_OK ? &err : &bare, text, sizeof text));
         _exit(1);
     }
-    while (!w.stop && !(w.draining && eg_engine_idle(w.engine))) {
+    while (!w.stop && !(w.draining && (!w.engine || eg_engine_idle(w.engine)))) {
         status = eg_loop_tick(w.loop, -1, &err);
         if (status != EG_OK)
             break;
     }
-    unstage(&w, false);
+    if (w.engine)
+        unstage(&w, false);
     eg_engine_free(w.engine); /* writes the `end` events of what it cuts */
+    egress_ring_free(w.trail.ring);
     eg_link_close(&w.link);
     eg_loop_free(w.loop);
     eg_vault_free(w.vault);

@@ -2,13 +2,12 @@
 #ifndef EG_CMD_WORKER_H
 #define EG_CMD_WORKER_H
 
-#include "audit/audit.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 struct eg_worker_config {
-    uint32_t number;          /* from 1: the audit's writer */
-    int link;                 /* its end of the pair */
-    struct egress_ring *ring; /* mapped before the fork */
-    struct eg_trail trail;    /* file, strict, destinations */
+    uint32_t number; /* from 1: the audit's writer */
+    int link;        /* its end of the pair */
     bool splice;
 };
 

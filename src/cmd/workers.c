@@ -103,9 +103,9 @@ void eg_sup_worker_session(struct eg_sup_worker *w, const struct eg_sup_session 
         eg_sup_worker_send(w, &m, NULL, 0);
 }
 
-/* It has the policy: now all the rest, listeners last, so that it accepts nobody before it can
- * judge. */
-static void furnish(struct eg_sup_worker *w)
+/* Listeners last, so that it accepts nobody before it can judge. It ends itself when it can't take
+ * its first policy: what follows that in its link is then never read. */
+void eg_sup_worker_furnish(struct eg_sup_worker *w)
 {
     struct eg_supervisor *s = w->supervisor;
     struct eg_link_message m = { .kind = EG_LINK_SWITCH };
@@ -149,9 +149,7 @@ static void accepted(struct eg_sup_worker *w, const struct eg_link_message *m)
     if (m->generation != w->asked || w->accepted == w->asked)
         return;
     w->accepted = m->generation;
-    if (w->state == EG_SUP_WORKER_STARTING && m->generation == s->policy->generation)
-        furnish(w);
-    else
+    if (w->state == EG_SUP_WORKER_READY)
         eg_sup_reload_check(s);
 }
 
@@ -218,6 +216,10 @@ static void late(struct eg_timer *t)
 {
     struct eg_sup_worker *w = t->ctx;
     struct eg_err err = { 0 };
+    uint64_t now = eg_loop_now(w->supervisor->loop);
+    if (w->pid > 0 && !w->supervisor->provided &&
+        eg_timer_set(w->supervisor->loop, t, now + EG_SUP_READY_MS) == EG_OK)
+        return; /* it waits for us: a credential may take its time */
     if (w->pid > 0) {
         eg_log(EG_LOG_ERROR, "worker %u did not begin in time", w->number);
         give_up(w);
@@ -226,13 +228,12 @@ static void late(struct eg_timer *t)
     } else if (eg_sup_worker_start(w, &err) != EG_OK) {
         eg_log(EG_LOG_ERROR, "worker %u: %s", w->number, err.text);
         w->backoff_ms = EG_SUP_BACKOFF_MAX_MS;
-        if (eg_timer_set(w->supervisor->loop, t,
-                         eg_loop_now(w->supervisor->loop) + w->backoff_ms) != EG_OK)
+        if (eg_timer_set(w->supervisor->loop, t, now + w->backoff_ms) != EG_OK)
             eg_supervisor_quit(w->supervisor, true);
     }
 }
 
-enum eg_status eg_sup_worker_start(struct eg_sup_worker *w, struct eg_err *err)
+enum eg_status eg_sup_worker_fork(struct eg_sup_worker *w, struct eg_err *err)
 {
     struct eg_supervisor *s = w->supervisor;
     int fds[2];
@@ -241,8 +242,6 @@ enum eg_status eg_sup_worker_start(struct eg_sup_worker *w, struct eg_err *err)
         return status;
     struct eg_worker_config config = { .number = w->number,
                                        .link = fds[1],
-                                       .ring = s->ring,
-                                       .trail = s->trail,
                                        .splice = s->options.splice };
     w->pid = fork();
     if (w->pid == 0)
@@ -256,7 +255,6 @@ enum eg_status eg_sup_worker_start(struct eg_sup_worker *w, struct eg_err *err)
     w->state = EG_SUP_WORKER_STARTING;
     w->accepted = w->asked = 0;
     w->failed = w->stats_asked = w->furnished = false;
-    w->since_ms = eg_loop_now(s->loop);
     eg_err_reset(&w->err);
     w->link.message = message;
     w->link.closed = link_closed;
@@ -264,13 +262,37 @@ enum eg_status eg_sup_worker_start(struct eg_sup_worker *w, struct eg_err *err)
     w->timer.fire = late;
     w->timer.ctx = w;
     status = eg_link_open(&w->link, s->loop, fds[0], EG_LINK_FROM_WORKER_MAX, 0, QUEUE_MAX, err);
-    if (status == EG_OK)
-        status = eg_timer_set(s->loop, &w->timer, eg_loop_now(s->loop) + EG_SUP_READY_MS);
-    if (status == EG_OK)
-        eg_sup_worker_policy(w, s->policy);
-    else
+    if (status != EG_OK)
         (void)kill(w->pid, SIGKILL);
     return EG_OK; /* from here on its end is noticed when it is reaped */
+}
+
+enum eg_status eg_sup_worker_start(struct eg_sup_worker *w, struct eg_err *err)
+{
+    struct eg_supervisor *s = w->supervisor;
+    enum eg_status status = EG_OK;
+    if (w->failed) { /* it has died already: wait_for_workers tells */
+        *err = w->err;
+        return w->err.status;
+    }
+    if (w->pid == 0)
+        status = eg_sup_worker_fork(w, err);
+    if (status != EG_OK)
+        return status;
+    w->since_ms = eg_loop_now(s->loop);
+    if (eg_timer_set(s->loop, &w->timer, w->since_ms + EG_SUP_READY_MS) != EG_OK) {
+        give_up(w);
+        return EG_OK;
+    }
+    int fds[2] = { s->ring_fd, s->trail.file };
+    struct eg_link_message m = { .kind = EG_LINK_AUDIT,
+                                 .flag = s->trail.strict,
+                                 .when_us = s->trail.destinations };
+    eg_sup_worker_send(w, &m, fds, s->trail.file >= 0 ? 2 : 1);
+    eg_sup_worker_policy(w, s->policy);
+    if (s->provided)
+        eg_sup_worker_furnish(w);
+    return EG_OK;
 }
 
 static void describe(int status, char *out, size_t cap)

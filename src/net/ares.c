@@ -15,8 +15,9 @@
 enum {
     TRIES = 3,
     TRIES_SUM = 7,
-    TRY_MIN_MS = 100
-}; /* each round of tries waits twice as long: 1 + 2 + 4 */
+    TRY_MIN_MS = 100, /* each round of tries waits twice as long: 1 + 2 + 4 */
+    WARM_MS = 20,     /* a start is over by then */
+};
 
 struct sock {
     struct sock *next;
@@ -35,7 +36,8 @@ struct eg_ares {
     struct eg_loop *loop;
     bool library;
     bool closing;
-    unsigned count; /* opened: the first at start, the others when their turn comes */
+    unsigned count; /* opened: the first soon after the start, the others when their turn comes */
+    struct eg_timer warm;
     unsigned wanted;
     bool asked;
     unsigned turn;
@@ -175,7 +177,14 @@ static bool open_next(struct eg_ares *a)
     return opened;
 }
 
-/* The first channel is opened here, so that what can't work fails at start; opening all of them would be a tenth of it. */
+/* The first question should not wait for c-ares to set itself up, and neither should the start. */
+static void warm_up(struct eg_timer *t)
+{
+    struct eg_ares *a = t->ctx;
+    if (a->count == 0)
+        (void)open_next(a); /* tried again by the first question */
+}
+
 enum eg_status eg_ares_new(struct eg_loop *loop, const struct eg_sockaddr *servers,
                            unsigned server_count, unsigned channels, uint32_t timeout_ms,
                            struct eg_ares **ret, struct eg_err *err)
@@ -193,7 +202,8 @@ enum eg_status eg_ares_new(struct eg_loop *loop, const struct eg_sockaddr *serve
         memcpy(a->servers, servers, server_count * sizeof *servers);
     a->server_count = server_count;
     a->library = ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS;
-    if (!a->library || !open_next(a))
+    a->warm = (struct eg_timer){ .fire = warm_up, .ctx = a };
+    if (!a->library || eg_timer_set(loop, &a->warm, eg_clock_ms() + WARM_MS) != EG_OK)
         goto fail;
     *ret = a;
     return EG_OK;
@@ -214,6 +224,7 @@ void eg_ares_free(struct eg_ares *a)
             drop_sock(c, &c->socks);
         eg_timer_clear(a->loop, &c->timer);
     }
+    eg_timer_clear(a->loop, &a->warm);
     if (a->library)
         ares_library_cleanup();
     free(a->servers);
@@ -224,10 +235,12 @@ unsigned eg_ares_pick(struct eg_ares *a)
 {
     bool first = !a->asked;
     a->asked = true;
-    if (first)
+    if (first && a->count > 0)
         return 0;
     if (a->count < a->wanted && open_next(a))
         return a->turn = a->count - 1;
+    if (a->count == 0)
+        return 0; /* what is asked there fails */
     unsigned best = a->turn = (a->turn + 1) % a->count;
     for (unsigned i = 0; i < a->count; i++)
         if (a->channels[i].flying < a->channels[best].flying)
@@ -283,6 +296,10 @@ void eg_ares_ask(struct eg_ares *a, struct eg_ares_question *q, const char *name
     };
     struct channel *c = &a->channels[q->channel];
     q->ares = a;
+    if (!c->ares) {
+        q->answered(q, EG_DNS_FAILED);
+        return;
+    }
     c->flying++;
     ares_getaddrinfo(c->ares, name, NULL, &hints, on_answer, q);
     rearm(c);

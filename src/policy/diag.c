@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_DIAGS = 1000, MAX_TEXT = 8 << 20, WINDOW = 120, LEAD = 60 };
+enum { MAX_DIAGS = 1000, FIRST_DIAGS = 16, MAX_TEXT = 8 << 20, WINDOW = 120, LEAD = 60 };
 
 struct eg_diags {
     struct eg_arena arena;
     struct eg_diag *list;
-    unsigned stored;
+    unsigned stored, room; /* of list: none is needed for a policy without faults */
     unsigned count[2];
     bool broken;
 };
@@ -26,11 +26,6 @@ enum eg_status eg_diags_new(struct eg_diags **ret)
     struct eg_diags *d = calloc(1, sizeof *d);
     if (!d)
         return EG_NOMEM;
-    d->list = calloc(MAX_DIAGS, sizeof *d->list);
-    if (!d->list) {
-        free(d);
-        return EG_NOMEM;
-    }
     eg_arena_init(&d->arena, MAX_TEXT);
     *ret = d;
     return EG_OK;
@@ -173,14 +168,30 @@ static int compare(const struct eg_diag *a, const struct eg_diag *b)
     return 0;
 }
 
-static void insert(struct eg_diags *d, const struct eg_diag *new)
+static bool make_room(struct eg_diags *d)
+{
+    if (d->stored < d->room)
+        return true;
+    unsigned room = d->room ? d->room * 2 : FIRST_DIAGS;
+    struct eg_diag *list = realloc(d->list, room * sizeof *list);
+    if (list) {
+        d->list = list;
+        d->room = room;
+    }
+    return list;
+}
+
+static bool insert(struct eg_diags *d, const struct eg_diag *new)
 {
     unsigned at = d->stored;
+    if (!make_room(d))
+        return false;
     while (at > 0 && compare(&d->list[at - 1], new) > 0)
         at--;
     memmove(&d->list[at + 1], &d->list[at], (d->stored - at) * sizeof *d->list);
     d->list[at] = *new;
     d->stored++;
+    return true;
 }
 
 /* A copy of the line around the place, masked; at most WINDOW bytes of a long line. */
@@ -237,7 +248,7 @@ __attribute__((format(printf, 6, 0))) static void add(struct eg_diags *d, enum e
         d->broken = !set_source(d, &diag, at);
     }
     if (!d->broken)
-        insert(d, &diag);
+        d->broken = !insert(d, &diag);
 }
 
 void eg_diag_error(struct eg_diags *d, const char *code, struct eg_place at, const char *fix,

@@ -126,7 +126,7 @@ static enum eg_status put(struct eg_loop *l, struct eg_watch *w, unsigned intere
 {
     struct epoll_event e = { .data.ptr = w };
     if (interest & EG_IN)
-        e.events |= EPOLLIN;
+        e.events |= w->exclusive ? EPOLLIN : EPOLLIN | EPOLLRDHUP; /* not allowed together */
     if (interest & EG_OUT)
         e.events |= EPOLLOUT;
     if (w->exclusive)
@@ -244,15 +244,31 @@ static int wait_ms(const struct eg_loop *l, int max_wait_ms)
     return max_wait_ms >= 0 && (uint64_t)max_wait_ms < left ? max_wait_ms : (int)left;
 }
 
+/* Who has nothing more to say waits until those have been served who speak or have just come: to
+ * close a tunnel costs as much as to open one, and nobody waits for it. */
+static void put_leaving_last(struct eg_loop *l)
+{
+    struct epoll_event leaving[EVENTS_MAX];
+    int stay = 0, leave = 0;
+    for (int i = 0; i < l->event_count; i++)
+        if (l->events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+            leaving[leave++] = l->events[i];
+        else
+            l->events[stay++] = l->events[i];
+    memcpy(l->events + stay, leaving, (size_t)leave * sizeof *leaving);
+}
+
 static void deliver(struct eg_loop *l)
 {
+    if (l->event_count > 1)
+        put_leaving_last(l);
     while (l->event_next < l->event_count) {
         struct epoll_event *e = &l->events[l->event_next++];
         struct eg_watch *w = e->data.ptr;
         if (!w)
             continue;
         unsigned ready = 0;
-        if (e->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        if (e->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             ready |= EG_IN;
         if (e->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))
             ready |= EG_OUT;

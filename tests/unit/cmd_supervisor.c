@@ -111,6 +111,7 @@ static _Noreturn void serve(unsigned workers, int ready)
     struct eg_err err = { 0 };
     int fd = open(errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dup2(fd, 2);
+    signal(SIGSEGV, SIG_DFL); /* a worker that dies of it is the test's, not the sanitizer's */
     struct eg_policy_source source = { policy, EG_LAYER_COMMAND, true };
     struct eg_supervisor_options o = { .policies = &source,
                                        .policy_count = 1,

@@ -19,7 +19,7 @@ static enum eg_status add(struct eg_supervisor *s, const struct eg_listen_spec *
         return eg_err_set(err, EG_TOO_BIG, "listen", 0, "more than %d listeners", EG_SUP_LISTENERS);
     }
     struct eg_sup_listener *l = &s->listeners[s->listener_count++];
-    *l = (struct eg_sup_listener){ .fd = fd, .at = from->at, .auth_none = from->auth_none };
+    *l = (struct eg_sup_listener){ .fd = fd, .at = from->at, .auth = from->auth };
     if (from->cert_pem.n > 0) {
         l->cert = strndup(from->cert_pem.p, from->cert_pem.n);
         l->key = strndup(from->key_pem.p, from->key_pem.n);
@@ -77,7 +77,7 @@ enum eg_status eg_sup_listeners_open(struct eg_supervisor *s, struct eg_err *err
 static bool same_listener(const struct eg_listen_spec *a, const struct eg_listen_spec *b)
 {
     return eg_addr_eq(&a->at.addr, &b->at.addr) && a->at.port == b->at.port &&
-           a->auth_none == b->auth_none && eg_slice_eq(a->cert_pem, b->cert_pem) &&
+           a->auth == b->auth && eg_slice_eq(a->cert_pem, b->cert_pem) &&
            eg_slice_eq(a->key_pem, b->key_pem);
 }
 

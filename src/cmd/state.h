@@ -154,7 +154,7 @@ void eg_sup_reload_cancel(struct eg_supervisor *s);
 struct eg_sup_listener {
     int fd; /* -1: closed for the drain */
     struct eg_sockaddr at;
-    bool auth_none;
+    enum eg_auth auth;
     char *cert, *key;
 };
 enum eg_status eg_sup_listeners_open(struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;

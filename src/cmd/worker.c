@@ -199,10 +199,15 @@ static void listen_on(struct worker *w, const struct eg_link_message *m, int *fd
 {
     struct eg_err err = { 0 };
     enum eg_status status = EG_INVALID;
+    struct eg_listen_config config = { .self = m->at,
+                                       .protocols = EG_PROTOCOL_HTTP,
+                                       .auth = m->flag ? EG_AUTH_NONE : EG_AUTH_TOKEN,
+                                       .cert_pem = m->a,
+                                       .key_pem = m->b };
     if (fd_count == 1) {
         int fd = fds[0];
         fds[0] = -1;
-        status = eg_engine_listen(w->engine, fd, &m->at, m->flag, m->a, m->b, &err);
+        status = eg_engine_listen(w->engine, fd, &config, &err);
     }
     if (status != EG_OK)
         reply_err(w, EG_LINK_FAILED, m->generation, status, &err);

@@ -118,7 +118,7 @@ void eg_sup_worker_furnish(struct eg_sup_worker *w)
         const struct eg_sup_listener *l = &s->listeners[i];
         m = (struct eg_link_message){ .kind = EG_LINK_LISTENER,
                                       .at = l->at,
-                                      .flag = l->auth_none,
+                                      .flag = l->auth == EG_AUTH_NONE,
                                       .a = eg_slice_str(l->cert),
                                       .b = eg_slice_str(l->key) };
         if (l->fd >= 0)

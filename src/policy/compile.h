@@ -18,7 +18,24 @@ struct eg_policy_reader {
     void *ctx;
     const struct eg_addr *own_addresses; /* of this machine's interfaces: denied unless networks.allow names them */
     unsigned own_count;
+    const struct eg_upstream_choice *upstream; /* NULL: only the policy's */
 };
+
+/* What stands outside the policy files and may choose the proxies: the command line (from EG_UPSTREAM_OPTION: beats every policy), or the
+ * environment (EG_UPSTREAM_ENV: only where the policy says `upstream: env` or nothing). hop.credential names a credential that the caller provides. */
+struct eg_upstream_choice {
+    enum eg_upstream_from from;
+    const struct eg_hop *secure, *plain;
+    unsigned secure_count, plain_count;
+    const struct eg_slice *bypass; /* items of NO_PROXY: host, .suffix, address, CIDR, each with an optional port; "*" is everything */
+    unsigned bypass_count;
+};
+
+/* One proxy URL: scheme http, https, socks5, socks5h, socks5+tls, ssh, or a bare host:port (http). One slash at its end is harmless; path, query and
+ * fragment are errors. *user and *password are the percent-decoded userinfo, in room (>= url.n bytes, which the caller wipes); empty when there is none.
+ * ret->text, user and credential are not set. Errors never repeat a byte of the userinfo. EG_INVALID. */
+enum eg_status eg_proxy_url_parse(struct eg_slice url, char *room, struct eg_hop *ret, struct eg_slice *user, struct eg_slice *password,
+                                  struct eg_err *err) EG_MUST_USE;
 
 enum eg_severity { EG_DIAG_ERROR, EG_DIAG_WARNING };
 struct eg_diag {

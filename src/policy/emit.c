@@ -274,7 +274,7 @@ static void put_credential(struct emit *e, const struct eg_model_credential *c)
 static void put_listen(struct emit *e, const struct eg_listen_spec *spec)
 {
     struct eg_block_listen b = { .at = block_addr(&spec->at.addr, spec->at.port),
-                                 .auth_none = spec->auth_none,
+                                 .auth_none = spec->auth == EG_AUTH_NONE,
                                  .cert_pem = put_text(e, spec->cert_pem),
                                  .key_pem = put_text(e, spec->key_pem),
                                  .rule = put_text(e, spec->rule) };

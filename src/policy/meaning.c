@@ -163,7 +163,7 @@ static void add_listen(struct facts *f, const struct eg_listen_spec *l)
     begin(f, "listen");
     addr(f, &l->at.addr);
     number(f, l->at.port);
-    number(f, l->auth_none);
+    number(f, l->auth);
     text(f, l->cert_pem);
     text(f, l->key_pem);
     end(f);

@@ -43,11 +43,13 @@ static void read_listener(struct eg_model *m, const struct eg_source *source,
     const struct eg_yaml *protocols = eg_model_child(node, "protocols");
     const struct eg_yaml *tls = eg_model_child(node, "tls");
     const struct eg_yaml *auth = eg_model_child(node, "auth");
-    struct eg_listen_spec spec = { .auth_none = auth && auth->number == 1 };
+    struct eg_listen_spec spec = { .protocols = EG_PROTOCOL_HTTP,
+                                   .auth = auth && auth->number == 1 ? EG_AUTH_NONE
+                                                                    : EG_AUTH_TOKEN };
     if (auth && auth->number == 2)
         eg_diag_error(m->diags, "not-available", auth->at, NULL,
                       "auth: client_cert is not available in this version");
-    if (spec.auth_none)
+    if (spec.auth == EG_AUTH_NONE)
         eg_diag_warning(m->diags, "open-listener", auth->at, "leave auth out",
                         "whoever reaches this listener may use it");
     for (const struct eg_yaml *word = protocols ? protocols->first : NULL; word; word = word->next)

@@ -374,7 +374,8 @@ void eg_policy_listen(const struct eg_policy *p, unsigned i, struct eg_listen_sp
 {
     const struct eg_block_listen *b = &p->listen[i];
     ret->at = sockaddr_of(&b->at);
-    ret->auth_none = b->auth_none != 0;
+    ret->auth = b->auth_none ? EG_AUTH_NONE : EG_AUTH_TOKEN;
+    ret->protocols = EG_PROTOCOL_HTTP;
     ret->cert_pem = eg_block_slice(p, b->cert_pem);
     ret->key_pem = eg_block_slice(p, b->key_pem);
     ret->rule = eg_block_slice(p, b->rule);

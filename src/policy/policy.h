@@ -107,14 +107,46 @@ void eg_policy_credential(const struct eg_policy *p, unsigned i, struct eg_crede
 /* Is the credential bound to that host (credentials.NAME.hosts; required for every credential)? */
 bool eg_policy_credential_host(const struct eg_policy *p, struct eg_slice credential, struct eg_slice host);
 
+/* ---- ways in ---- */
+enum { EG_PROTOCOL_HTTP = 1, EG_PROTOCOL_SOCKS = 2 };
+enum eg_auth { EG_AUTH_TOKEN, EG_AUTH_NONE, EG_AUTH_CLIENT_CERT };
 struct eg_listen_spec {
-    struct eg_sockaddr at;
-    bool auth_none;
+    struct eg_sockaddr at;       /* family 0 with unix_path */
+    struct eg_slice unix_path;   /* empty: TCP */
+    unsigned protocols;          /* EG_PROTOCOL_* together; both where the policy names none */
+    enum eg_auth auth;
     struct eg_slice cert_pem, key_pem; /* TLS listener when cert is not empty */
+    struct eg_slice client_ca_pem;     /* empty: no client certificate is asked for */
+    bool require_client;
+    unsigned session_count;      /* client certificates that stand for a session */
     struct eg_slice rule;
 };
 unsigned eg_policy_listen_count(const struct eg_policy *p); /* 0: the default listener */
 void eg_policy_listen(const struct eg_policy *p, unsigned i, struct eg_listen_spec *ret);
+/* k < session_count of listener i: a certificate with this SAN (a DNS name, an address or a URI, as text) is the session of that label. */
+void eg_policy_listen_session(const struct eg_policy *p, unsigned i, unsigned k, struct eg_slice *san, struct eg_slice *label);
+
+/* ---- ways out: a chain of proxies, the first of which is dialled; each is asked for the next one, the last one for the origin ---- */
+enum eg_hop_kind { EG_HOP_HTTP, EG_HOP_SOCKS5, EG_HOP_SSH };
+enum { EG_HOPS_MAX = 4 };
+struct eg_hop {
+    enum eg_hop_kind kind;
+    bool tls;                    /* https, socks5+tls: TLS to the proxy itself */
+    struct eg_authority at;
+    struct eg_slice user;        /* beside the credential; ssh: the login name. May be empty: then the credential is "user:password" */
+    struct eg_slice credential;  /* name; empty: none */
+    bool bearer;                 /* Proxy-Authorization: Bearer, not Basic */
+    struct eg_slice ca_pem, cert_pem, key_pem, server_name; /* tls; contents, read at compile time; empty: tls of the policy, the host */
+    struct eg_slice text;        /* "socks5://host:1080" for messages: never user or password */
+    struct eg_slice rule;        /* "file:line", or what else chose it: "HTTPS_PROXY", "--upstream-proxy" */
+};
+/* HTTPS_PROXY and HTTP_PROXY may differ. SECURE: tunnels, SOCKS, routes; PLAIN: requests in absolute-form or inside a tunnel of scheme http. */
+enum eg_chain { EG_CHAIN_SECURE, EG_CHAIN_PLAIN };
+enum eg_upstream_from { EG_UPSTREAM_NONE, EG_UPSTREAM_POLICY, EG_UPSTREAM_ENV, EG_UPSTREAM_OPTION };
+/* Fills out, borrowed from the block; how many there are (0: direct). */
+unsigned eg_policy_hops(const struct eg_policy *p, enum eg_chain chain, struct eg_hop out[EG_HOPS_MAX]);
+/* Does `bypass` (or NO_PROXY, where the environment chose the proxy) name it? Then it is reached directly. */
+bool eg_policy_bypassed(const struct eg_policy *p, const struct eg_authority *to);
 
 struct eg_settings {
     struct eg_sockaddr dns_servers[4];
@@ -126,10 +158,11 @@ struct eg_settings {
     struct eg_slice audit_file;       /* path; empty: none */
     bool audit_strict;
     uint8_t audit_destinations;       /* 0 full, 1 host, 2 none */
-    bool has_proxy;                   /* upstream: one http proxy */
-    struct eg_authority proxy;
-    struct eg_slice proxy_credential; /* name; empty: none */
+    enum eg_upstream_from upstream_from;
     bool proxy_resolve_local;         /* resolve: local */
+    bool has_proxy;                   /* (before chains: the first hop; goes away when nobody reads it) */
+    struct eg_authority proxy;
+    struct eg_slice proxy_credential;
 };
 const struct eg_settings *eg_policy_settings(const struct eg_policy *p);
 

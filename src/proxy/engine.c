@@ -138,8 +138,7 @@ static void starved(struct eg_listener *l, int error)
                         "no descriptor is left: accepting pauses (raise the limit of open files)");
 }
 
-enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_sockaddr *self,
-                                bool auth_none, struct eg_slice cert_pem, struct eg_slice key_pem,
+enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_listen_config *config,
                                 struct eg_err *err)
 {
     struct eg_ingress *i = e->gate.own_count < sizeof e->gate.own / sizeof e->gate.own[0]
@@ -151,14 +150,15 @@ enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_soc
     }
     i->engine = e;
     i->fd = fd;
-    i->self = *self;
-    i->auth_none = auth_none;
+    i->self = config->self;
+    i->auth = config->auth;
     i->listener.accepted = accepted;
     i->listener.starved = starved;
     i->listener.ctx = i;
     enum eg_status status = EG_OK;
-    struct eg_tls_server_config tls = { .cert_pem = cert_pem, .key_pem = key_pem };
-    if (cert_pem.n > 0)
+    struct eg_tls_server_config tls = { .cert_pem = config->cert_pem,
+                                        .key_pem = config->key_pem };
+    if (config->cert_pem.n > 0)
         status = eg_tls_server_ctx(&tls, &i->tls, err);
     if (status == EG_OK)
         status = eg_listener_start(&i->listener, e->loop, fd, true, err);
@@ -168,7 +168,7 @@ enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_soc
         free(i);
         return status;
     }
-    e->gate.own[e->gate.own_count++] = *self;
+    e->gate.own[e->gate.own_count++] = config->self;
     i->next = e->ingresses;
     e->ingresses = i;
     return EG_OK;

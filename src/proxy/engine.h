@@ -12,12 +12,16 @@
 #include "policy/policy.h"
 
 struct eg_engine;
+struct eg_channel_ask;
 
 struct eg_engine_config {
     struct eg_loop *loop;   /* borrowed */
     struct eg_trail trail;  /* copied; ring and file are borrowed */
     struct eg_vault *vault; /* borrowed; credentials go into it */
     bool splice;
+    /* for ssh hops; NULL: they fail with EG_SSH_DOWN */
+    enum eg_status (*channel_open)(void *ctx, const struct eg_channel_ask *ask);
+    void (*channel_cancel)(void *ctx, uint64_t id);
     void (*warn)(void *ctx, const char *text); /* for the operator; may be NULL */
     void *ctx;
 };
@@ -46,11 +50,34 @@ enum eg_status eg_engine_prepare(struct eg_engine *e, const void *block, size_t 
 void eg_engine_switch(struct eg_engine *e);
 void eg_engine_abandon(struct eg_engine *e);
 
-/* Takes the listening descriptor. self is its address as clients see it (routes answer to it
- * only). auth_none as in the policy. */
-enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_sockaddr *self,
-                                bool auth_none, struct eg_slice cert_pem, struct eg_slice key_pem,
+struct eg_listen_session { /* a client certificate with this SAN is the session with that label */
+    struct eg_slice san, label;
+};
+/* How clients are met at one listener; copied. */
+struct eg_listen_config {
+    struct eg_sockaddr self; /* its address as clients see it (routes answer to it only); family 0: a Unix socket */
+    unsigned protocols;      /* EG_PROTOCOL_* */
+    enum eg_auth auth;
+    struct eg_slice cert_pem, key_pem, client_ca_pem; /* TLS when cert is not empty */
+    bool require_client;
+    const struct eg_listen_session *sessions;
+    unsigned session_count;
+};
+/* Takes the listening descriptor, whatever happens. */
+enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_listen_config *config,
                                 struct eg_err *err) EG_MUST_USE;
+
+/* An ssh hop: who holds the master (the supervisor) opens a channel and answers with
+ * eg_engine_channel, once, unless it was cancelled. id is the engine's. */
+struct eg_channel_ask {
+    uint64_t id;
+    const struct eg_authority *gateway; /* hop.at */
+    struct eg_slice user;               /* hop.user */
+    const struct eg_authority *to;
+};
+/* EG_OK: in and out are the channel's descriptors (taken); else why not, with detail. */
+void eg_engine_channel(struct eg_engine *e, uint64_t id, enum eg_status status, const char *detail,
+                       int in, int out);
 
 struct eg_session_spec {
     const char *id;           /* unique, [a-z0-9-], at most 47 */

@@ -85,7 +85,7 @@ struct eg_ingress { /* a listener and how clients are met there */
     struct eg_listener listener;
     int fd; /* owned */
     struct eg_sockaddr self;
-    bool auth_none;
+    enum eg_auth auth;
     struct eg_tls_ctx *tls; /* NULL: plain */
 };
 

@@ -19,7 +19,7 @@ static enum eg_status authenticate(struct eg_flow *f)
         return f->session ? eg_session_usable(f->session) : EG_OK;
     const struct eg_field *field = eg_head_find(head, EG_SLICE("Proxy-Authorization"), NULL);
     if (!field)
-        return f->ingress->auth_none ? EG_OK : EG_TOKEN_MISSING;
+        return f->ingress->auth == EG_AUTH_NONE ? EG_OK : EG_TOKEN_MISSING;
     if (eg_head_find(head, EG_SLICE("Proxy-Authorization"), field))
         return EG_TOKEN_INVALID;
     enum eg_status status =

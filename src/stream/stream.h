@@ -91,6 +91,16 @@ struct eg_secret;
  * EG_UPSTREAM_PROXY_AUTH (407), EG_UPSTREAM_PROXY_REFUSED (other 4xx/5xx, status in err->text), EG_UPSTREAM_PROXY_FAILED (malformed, closed). Surplus bytes are unread. */
 enum eg_status eg_stream_http_connect(struct eg_stream *below, const struct eg_authority *target, const struct eg_secret *authorization, struct eg_stream **ret) EG_MUST_USE;
 
+/* SOCKS5 CONNECT (RFC 1928) through the proxy that below leads to; target as a name (the proxy resolves) or an address. login: "user:password" as a secret
+ * (RFC 1929; only then is that method offered), or NULL. Refusals are EG_UPSTREAM_PROXY_AUTH, EG_UPSTREAM_PROXY_REFUSED (the reply is named in err->text),
+ * EG_UPSTREAM_PROXY_FAILED (malformed, closed). A name or password of more than 255 bytes is EG_UPSTREAM_PROXY_AUTH whose text names the field. */
+enum eg_status eg_stream_socks5(struct eg_stream *below, const struct eg_authority *target, const struct eg_secret *login, struct eg_stream **ret) EG_MUST_USE;
+/* The bottom of an ssh hop: two pipes (or one socket twice) that somebody else opened, read from in, written to out; owns both. Half-close closes out. */
+enum eg_status eg_stream_pipes(int in, int out, struct eg_stream **ret) EG_MUST_USE;
+/* The SANs of the client certificate that the tls server layer (anywhere in s) verified, each as text ("build.example", "192.0.2.1", "spiffe://..."), through
+ * each(): until it returns true. False when there was no certificate or none was taken. */
+bool eg_stream_tls_peer_sans(struct eg_stream *s, bool (*each)(void *ctx, struct eg_slice san), void *ctx);
+
 /* A pair of in-memory ends, each with a pipe of cap bytes, for tests and embedding. No descriptors: want sets `now` when progress is possible. */
 enum eg_status eg_stream_mem(size_t cap, struct eg_stream **a, struct eg_stream **b) EG_MUST_USE;
 

@@ -226,7 +226,7 @@ Test(policy, settings_limits_and_listeners)
               limits->total_timeout == 86400000);
     cr_assert_eq(eg_policy_listen_count(p), 2);
     eg_policy_listen(p, 1, &l);
-    cr_assert(l.auth_none && l.at.port == 0 && l.at.addr.family == 6 && l.cert_pem.n &&
+    cr_assert(l.auth == EG_AUTH_NONE && l.at.port == 0 && l.at.addr.family == 6 && l.cert_pem.n &&
               l.key_pem.n);
     is(l.rule, "conf/egress.yaml:28");
     eg_policy_close(p);

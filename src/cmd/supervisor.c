@@ -154,6 +154,11 @@ static enum eg_status open_control(struct eg_supervisor *s, struct eg_err *err)
     return config.path ? eg_ctl_server_new(&config, &s->control, err) : EG_OK;
 }
 
+static void credentials_read(struct eg_supervisor *s)
+{
+    s->creds_read = true;
+}
+
 static enum eg_status fork_worker(struct eg_supervisor *s, unsigned i, struct eg_err *err)
 {
     s->workers[i].supervisor = s;
@@ -192,8 +197,10 @@ enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
         status = eg_sup_policy_load(s, &s->policy, err);
     if (status == EG_OK)
         status = eg_sup_creds_new(s, s->policy->policy, &s->creds);
-    if (status == EG_OK)
+    if (status == EG_OK) { /* helpers read while the rest is opened */
+        eg_sup_creds_read(s->creds, credentials_read);
         status = open_audit(s, err);
+    }
     for (unsigned i = 0; i < s->worker_count && status == EG_OK; i++)
         status = eg_sup_worker_start(&s->workers[i], err);
     /* before the listeners: of two daemons with one socket the second must not take a port */
@@ -213,14 +220,8 @@ enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
 
 /* ---- start ---- */
 
-static void credentials_read(struct eg_supervisor *s)
+static enum eg_status await_credentials(struct eg_supervisor *s, struct eg_err *err)
 {
-    s->creds_read = true;
-}
-
-static enum eg_status read_credentials(struct eg_supervisor *s, struct eg_err *err)
-{
-    eg_sup_creds_read(s->creds, credentials_read);
     s->creds_read = s->creds->open == 0;
     while (!s->creds_read && !s->stop_asked) {
         enum eg_status status = eg_loop_tick(s->loop, -1, err);
@@ -268,7 +269,7 @@ enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err)
     struct eg_session_info session;
     err = err ? err : &own;
     s->phase = EG_SUP_STARTING;
-    enum eg_status status = read_credentials(s, err);
+    enum eg_status status = await_credentials(s, err);
     if (status == EG_OK && s->options.default_session) {
         status = eg_supervisor_session_create(s, "default", 0, &session, err);
         if (status == EG_OK)

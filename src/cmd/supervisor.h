@@ -64,7 +64,7 @@ enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
 /* `egressd -t`: compiles only; diagnostics (warnings too) go to stderr. EG_INVALID, EG_NOMEM. */
 enum eg_status eg_supervisor_check(const struct eg_supervisor_options *options,
                                    struct eg_err *err) EG_MUST_USE;
-/* Reads the credentials (helpers with deadlines; failures are recorded and warned of), tells the
+/* Waits for the credentials (failures are recorded and warned of), tells the
  * workers all and waits until each is ready. */
 enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
 /* Runs until eg_supervisor_quit, SIGTERM/SIGINT (drain) or a fatal fault; then stops the

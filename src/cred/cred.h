@@ -102,6 +102,15 @@ enum eg_status eg_inject_field(struct eg_buf *out, struct eg_slice name, struct 
 enum eg_status eg_inject_basic(struct eg_vault *vault, struct eg_slice user,
                                const struct eg_secret *password, struct eg_secret **ret,
                                struct eg_err *err) EG_MUST_USE;
+/* "Bearer TOKEN" for proxy hops (RFC 6750 section 2.1), as eg_inject_basic. EG_INVALID: the token
+ * has a byte that is not visible ASCII. */
+enum eg_status eg_inject_bearer(struct eg_vault *vault, const struct eg_secret *token,
+                                struct eg_secret **ret, struct eg_err *err) EG_MUST_USE;
+/* "user:password" as eg_stream_socks5 takes it; its first colon ends the user name. password as
+ * eg_inject_basic takes it. EG_INVALID as there. */
+enum eg_status eg_inject_login(struct eg_vault *vault, struct eg_slice user,
+                               const struct eg_secret *password, struct eg_secret **ret,
+                               struct eg_err *err) EG_MUST_USE;
 
 /* Is needle (a phantom or a token; below 16 bytes never found) anywhere in hay, plain or
  * percent-encoded? For the canary check of heads. Linear time. */

@@ -110,3 +110,62 @@ enum eg_status eg_inject_basic(struct eg_vault *vault, struct eg_slice user,
     struct basic b = { vault, user, ret, err };
     return eg_secret_lend(password, write_basic, &b);
 }
+
+/* before, mark and the secret, as a new secret. */
+struct prefixed {
+    struct eg_vault *vault;
+    struct eg_slice before, mark;
+    struct eg_secret **ret;
+    struct eg_err *err;
+};
+
+static enum eg_status write_prefixed(const struct prefixed *w, const unsigned char *p, size_t n)
+{
+    size_t total = w->before.n + w->mark.n + n;
+    char *text = malloc(total);
+    if (!text)
+        return eg_err_set(w->err, EG_NOMEM, "credential", 0, "no memory for a credential");
+    if (w->before.n)
+        memcpy(text, w->before.p, w->before.n);
+    if (w->mark.n)
+        memcpy(text + w->before.n, w->mark.p, w->mark.n);
+    memcpy(text + total - n, p, n);
+    enum eg_status s = eg_secret_new(w->vault, text, total, w->ret, w->err);
+    sodium_memzero(text, total);
+    free(text);
+    return s;
+}
+
+static enum eg_status write_bearer(void *ctx, const unsigned char *p, size_t n)
+{
+    const struct prefixed *w = ctx;
+    for (size_t i = 0; i < n; i++)
+        if (p[i] <= 0x20 || p[i] >= 0x7f)
+            return eg_err_set(w->err, EG_INVALID, "credential", 0, "it is not a bearer token");
+    return write_prefixed(w, p, n);
+}
+
+enum eg_status eg_inject_bearer(struct eg_vault *vault, const struct eg_secret *token,
+                                struct eg_secret **ret, struct eg_err *err)
+{
+    struct prefixed w = { vault, EG_SLICE("Bearer"), EG_SLICE(" "), ret, err };
+    return eg_secret_lend(token, write_bearer, &w);
+}
+
+static enum eg_status write_login(void *ctx, const unsigned char *p, size_t n)
+{
+    const struct prefixed *w = ctx;
+    if (w->before.n == 0 && !memchr(p, ':', n))
+        return eg_err_set(w->err, EG_INVALID, "credential", 0, "it is not USER:PASSWORD");
+    return write_prefixed(w, p, n);
+}
+
+enum eg_status eg_inject_login(struct eg_vault *vault, struct eg_slice user,
+                               const struct eg_secret *password, struct eg_secret **ret,
+                               struct eg_err *err)
+{
+    if (eg_slice_index(user, ':') >= 0 || user.n > EG_CREDENTIAL_MAX)
+        return eg_err_set(err, EG_INVALID, "credential", 0, "the user name can't be sent");
+    struct prefixed w = { vault, user, user.n ? EG_SLICE(":") : EG_SLICE_NONE, ret, err };
+    return eg_secret_lend(password, write_login, &w);
+}

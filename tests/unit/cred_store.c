@@ -236,6 +236,48 @@ CRED(inject_basic_refuses_what_can_not_be_sent)
     cr_expect_null(value);
 }
 
+CRED(inject_bearer_makes_a_field_value)
+{
+    static const char *const bad[] = { "x y", "x\ty", "x\r\nX: y", "\x7f", "caf\xc3\xa9" };
+    struct eg_secret *value = NULL;
+    struct eg_err err = { 0 };
+    cr_assert_eq(eg_inject_bearer(vault, secret_of("mF_9.B5f-4.1JqM=="), &value, &err), EG_OK);
+    cr_expect(eg_secret_equal(value, "Bearer mF_9.B5f-4.1JqM==", 24));
+    eg_secret_free(value);
+    value = NULL;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct eg_err why = { 0 };
+        cr_expect_eq(eg_inject_bearer(vault, secret_of(bad[i]), &value, &why), EG_INVALID,
+                     "row %zu", i);
+        cr_expect(why.text[0] && !strstr(why.text, bad[i]), "row %zu: %s", i, why.text);
+    }
+    cr_expect_null(value);
+}
+
+CRED(inject_login_makes_user_and_password_one)
+{
+    static const struct {
+        const char *user, *password, *want;
+    } rows[] = {
+        { "", "u:p", "u:p" },     { "u", "p", "u:p" },  { "u", "p:q", "u:p:q" },
+        { "", "u:p:q", "u:p:q" }, { "", ":", ":" },     { "u", "p\nq", "u:p\nq" },
+        { "", "plain", NULL },    { "u:v", "p", NULL },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct eg_secret *login = NULL;
+        struct eg_err err = { 0 };
+        enum eg_status r = eg_inject_login(vault, eg_slice_str(rows[i].user),
+                                           secret_of(rows[i].password), &login, &err);
+        cr_expect_eq(r, rows[i].want ? EG_OK : EG_INVALID, "row %zu", i);
+        cr_expect_eq(err.status, r, "row %zu", i);
+        if (rows[i].want)
+            cr_expect(eg_secret_equal(login, rows[i].want, strlen(rows[i].want)), "row %zu", i);
+        else
+            cr_expect_null(login, "row %zu", i);
+        eg_secret_free(login);
+    }
+}
+
 /* ---- nothing is left ---- */
 
 static void put_masked(const struct residue *r, const char *name)
@@ -299,4 +341,21 @@ CRED(basic_value_leaves_no_plain_copy)
                  EG_OK);
     cr_expect_eq(residue_count(&r), 1, "base64 or not, the password itself is in the vault only");
     eg_secret_free(value);
+}
+
+CRED(bearer_and_login_leave_no_plain_copy)
+{
+    struct residue r;
+    struct eg_secret *bearer = NULL;
+    struct eg_secret *login = NULL;
+    residue_choose(&r, 40);
+    put_masked(&r, "a");
+    const struct eg_secret *s = eg_creds_get(creds, EG_SLICE("a"), NULL);
+    cr_assert_eq(eg_inject_bearer(vault, s, &bearer, NULL), EG_OK);
+    cr_expect_eq(residue_count(&r), 2, "the two in the vault");
+    cr_assert_eq(eg_inject_login(vault, EG_SLICE("user"), s, &login, NULL), EG_OK);
+    cr_expect_eq(residue_count(&r), 3);
+    eg_secret_free(bearer);
+    eg_secret_free(login);
+    cr_expect_eq(residue_count(&r), 1);
 }

@@ -83,6 +83,9 @@
     X(UPSTREAM_PROXY_AUTH, "upstream_proxy_auth", HOP, 502, 0x01, "the upstream proxy wants other credentials") \
     X(UPSTREAM_PROXY_REFUSED, "upstream_proxy_refused", HOP, 502, 0x05, "the upstream proxy refused") \
     X(UPSTREAM_PROXY_FAILED, "upstream_proxy_failed", HOP, 502, 0x01, "the upstream proxy failed") \
+    X(SSH_DOWN, "ssh_down", HOP, 502, 0x01, "there is no session with the ssh gateway")          \
+    X(SSH_PROHIBITED, "ssh_prohibited", HOP, 502, 0x02, "the ssh gateway does not allow this destination") \
+    X(SSH_REFUSED, "ssh_refused", HOP, 502, 0x05, "the ssh gateway could not connect there")         \
     X(BAD_RESPONSE, "bad_response", ORIGIN, 502, 0x01, "the origin's response is malformed")       \
     X(RESPONSE_TRUNCATED, "response_truncated", ORIGIN, 502, 0x01, "the origin's response was cut short") \
     X(CREDENTIAL_UNAVAILABLE, "credential_unavailable", INTERNAL, 502, 0x01, "the credential could not be had") \

@@ -15,6 +15,9 @@ const uint32_t eg_block_record[EG_BLOCK_SECTIONS] = {
     [EG_BLOCK_CREDENTIALS] = sizeof(struct eg_block_credential),
     [EG_BLOCK_HOSTS] = sizeof(struct eg_block_host),
     [EG_BLOCK_LISTEN] = sizeof(struct eg_block_listen),
+    [EG_BLOCK_PAIRS] = sizeof(struct eg_block_pair),
+    [EG_BLOCK_HOPS] = sizeof(struct eg_block_hop),
+    [EG_BLOCK_BYPASS] = sizeof(struct eg_block_bypass),
     [EG_BLOCK_POOL] = 1,
 };
 

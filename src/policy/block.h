@@ -8,7 +8,7 @@
 
 #include "policy/model.h"
 
-enum { EG_BLOCK_VERSION = 1, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
+enum { EG_BLOCK_VERSION = 2, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
 #define EG_BLOCK_MAGIC "EGPOLICY"
 
 struct eg_block_text {
@@ -67,16 +67,32 @@ struct eg_block_credential {
 
 struct eg_block_listen {
     struct eg_block_addr at;
-    uint32_t auth_none, padding;
-    struct eg_block_text cert_pem, key_pem, rule;
+    uint8_t auth, protocols, require_client, padding[5];
+    struct eg_block_text unix_path, cert_pem, key_pem, client_ca_pem, rule;
+    struct eg_block_range sessions;
+};
+struct eg_block_pair { /* a certificate's SAN and the session it stands for */
+    struct eg_block_text san, label;
+};
+
+struct eg_block_hop {
+    struct eg_block_addr at; /* tls: to the proxy itself */
+    uint8_t kind, bearer, padding[6];
+    struct eg_block_text user, credential, ca_pem, cert_pem, key_pem, server_name, text, rule;
+};
+struct eg_block_bypass {
+    uint8_t kind, family, bits, padding, b[16];
+    uint16_t port, padding2;
+    struct eg_block_text host;
 };
 
 struct eg_block_settings {
-    struct eg_block_addr dns[4], proxy;
+    struct eg_block_addr dns[4];
     uint32_t dns_count, audit_capacity;
-    uint8_t ca_system, via, audit_strict, audit_destinations, has_proxy, proxy_resolve_local,
+    uint8_t ca_system, via, audit_strict, audit_destinations, upstream_from, proxy_resolve_local,
         allow_metadata, padding;
-    struct eg_block_text name, file, ca_pem, audit_file, proxy_credential;
+    struct eg_block_text name, file, ca_pem, audit_file;
+    struct eg_block_range chains[2]; /* of hops, by enum eg_chain */
 };
 
 enum eg_block_section {
@@ -91,6 +107,9 @@ enum eg_block_section {
     EG_BLOCK_CREDENTIALS,
     EG_BLOCK_HOSTS,
     EG_BLOCK_LISTEN,
+    EG_BLOCK_PAIRS,
+    EG_BLOCK_HOPS,
+    EG_BLOCK_BYPASS,
     EG_BLOCK_POOL,
     EG_BLOCK_SECTIONS
 };
@@ -126,6 +145,9 @@ struct eg_policy {
     const struct eg_block_credential *credentials;
     const struct eg_block_host *hosts;
     const struct eg_block_listen *listen;
+    const struct eg_block_pair *pairs;
+    const struct eg_block_hop *hops;
+    const struct eg_block_bypass *bypass;
     const char *pool;
     uint32_t count[EG_BLOCK_SECTIONS];
     struct eg_settings settings;
@@ -145,6 +167,18 @@ static inline bool eg_block_bit(const uint8_t *bits, unsigned n)
 {
     return bits[n / 8] >> (n % 8) & 1;
 }
+
+/* Is the range inside of a section of that many records; is the text inside of the pool; is the address one (or none)? */
+bool eg_block_is_range(struct eg_block_range r, uint32_t count);
+bool eg_block_is_text(const struct eg_policy *p, struct eg_block_text t);
+bool eg_block_is_addr(const struct eg_policy *p, const struct eg_block_addr *a, bool none);
+/* The tables of listeners, hops and bypasses, for eg_policy_open. */
+bool eg_block_check_ways(const struct eg_policy *p);
+/* Is it the credential of a hop on that host that the caller of the compiler chose, and provides? */
+bool eg_block_lent(const struct eg_policy *p, struct eg_slice credential, struct eg_slice host);
+void eg_block_authority(const struct eg_policy *p, const struct eg_block_addr *from,
+                        struct eg_authority *ret);
+struct eg_sockaddr eg_block_sockaddr(const struct eg_block_addr *from);
 
 /* Appends the block of the model to out. EG_NOMEM, EG_TOO_BIG. */
 enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out,

@@ -111,7 +111,9 @@ static void wipe_keys(struct eg_model *m)
     for (struct eg_model_service *s = m->services; s; s = s->next)
         wipe(s->s.client_key_pem);
     for (unsigned i = 0; i < m->listen_count; i++)
-        wipe(m->listen[i].key_pem);
+        wipe(m->listen[i].s.key_pem);
+    for (unsigned i = 0; i < m->upstream.hop_count[EG_CHAIN_SECURE]; i++)
+        wipe(m->upstream.hops[EG_CHAIN_SECURE][i].h.key_pem);
 }
 
 enum eg_status eg_policy_compile(const struct eg_policy_file *files, unsigned count,

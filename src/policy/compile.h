@@ -19,10 +19,13 @@ struct eg_policy_reader {
     const struct eg_addr *own_addresses; /* of this machine's interfaces: denied unless networks.allow names them */
     unsigned own_count;
     const struct eg_upstream_choice *upstream; /* NULL: only the policy's */
+    bool allow_remote; /* --allow-remote: a listener on other than loopback addresses needs no client certificates */
 };
 
 /* What stands outside the policy files and may choose the proxies: the command line (from EG_UPSTREAM_OPTION: beats every policy), or the
- * environment (EG_UPSTREAM_ENV: only where the policy says `upstream: env` or nothing). hop.credential names a credential that the caller provides. */
+ * environment (EG_UPSTREAM_ENV: only where the policy says `upstream: env` or nothing). hop.credential names a credential that the caller provides; it is bound to the
+ * hop's host, and its name should be one that no policy may give ([a-z0-9._-]). An empty hop.text is filled in. Texts are copied. A list that can't be a
+ * chain (too long, ssh behind the first hop) is EG_INVALID of eg_policy_compile. */
 struct eg_upstream_choice {
     enum eg_upstream_from from;
     const struct eg_hop *secure, *plain;
@@ -36,6 +39,10 @@ struct eg_upstream_choice {
  * ret->text, user and credential are not set. Errors never repeat a byte of the userinfo. EG_INVALID. */
 enum eg_status eg_proxy_url_parse(struct eg_slice url, char *room, struct eg_hop *ret, struct eg_slice *user, struct eg_slice *password,
                                   struct eg_err *err) EG_MUST_USE;
+
+enum { EG_HOP_TEXT = EG_AUTHORITY_TEXT + 16 };
+/* "socks5://host:1080" of a hop, for eg_hop.text and messages: scheme, host and port, never user or password. Returns out; cap >= EG_HOP_TEXT. */
+char *eg_hop_format(const struct eg_hop *hop, char *out, size_t cap);
 
 enum eg_severity { EG_DIAG_ERROR, EG_DIAG_WARNING };
 struct eg_diag {

@@ -271,14 +271,62 @@ static void put_credential(struct emit *e, const struct eg_model_credential *c)
     put(e, EG_BLOCK_CREDENTIALS, &b);
 }
 
-static void put_listen(struct emit *e, const struct eg_listen_spec *spec)
+static void put_listen(struct emit *e, const struct eg_model_listen *listen)
 {
-    struct eg_block_listen b = { .at = block_addr(&spec->at.addr, spec->at.port),
-                                 .auth_none = spec->auth == EG_AUTH_NONE,
-                                 .cert_pem = put_text(e, spec->cert_pem),
-                                 .key_pem = put_text(e, spec->key_pem),
-                                 .rule = put_text(e, spec->rule) };
+    const struct eg_listen_spec *s = &listen->s;
+    struct eg_block_listen b = { .at = block_addr(&s->at.addr, s->at.port),
+                                 .auth = (uint8_t)s->auth,
+                                 .protocols = (uint8_t)s->protocols,
+                                 .require_client = s->require_client,
+                                 .unix_path = put_text(e, s->unix_path),
+                                 .cert_pem = put_text(e, s->cert_pem),
+                                 .key_pem = put_text(e, s->key_pem),
+                                 .client_ca_pem = put_text(e, s->client_ca_pem),
+                                 .rule = put_text(e, s->rule),
+                                 .sessions = { count_of(e, EG_BLOCK_PAIRS), s->session_count } };
+    for (unsigned i = 0; i < s->session_count; i++) {
+        struct eg_block_pair pair = { put_text(e, listen->sessions[i].san),
+                                      put_text(e, listen->sessions[i].label) };
+        put(e, EG_BLOCK_PAIRS, &pair);
+    }
     put(e, EG_BLOCK_LISTEN, &b);
+}
+
+static void put_hop(struct emit *e, const struct eg_hop *h)
+{
+    struct eg_block_hop b = { .at = block_authority(e, &h->at, h->tls),
+                              .kind = (uint8_t)h->kind,
+                              .bearer = h->bearer,
+                              .user = put_text(e, h->user),
+                              .credential = put_text(e, h->credential),
+                              .ca_pem = put_text(e, h->ca_pem),
+                              .cert_pem = put_text(e, h->cert_pem),
+                              .key_pem = put_text(e, h->key_pem),
+                              .server_name = put_text(e, h->server_name),
+                              .text = put_text(e, h->text),
+                              .rule = put_text(e, h->rule) };
+    put(e, EG_BLOCK_HOPS, &b);
+}
+
+static void put_upstream(struct emit *e)
+{
+    const struct eg_model_upstream *u = &e->m->upstream;
+    for (int c = EG_CHAIN_SECURE; c <= EG_CHAIN_PLAIN; c++) {
+        e->head.settings.chains[c] =
+            (struct eg_block_range){ count_of(e, EG_BLOCK_HOPS), u->hop_count[c] };
+        for (unsigned i = 0; i < u->hop_count[c]; i++)
+            put_hop(e, &u->hops[c][i].h);
+    }
+    for (unsigned i = 0; i < u->bypass_count; i++) {
+        const struct eg_model_bypass *from = &u->bypass[i];
+        struct eg_block_bypass b = { .kind = (uint8_t)from->kind,
+                                     .family = from->addr.family,
+                                     .bits = from->bits,
+                                     .port = from->port,
+                                     .host = put_text(e, from->host) };
+        memcpy(b.b, from->addr.b, sizeof b.b);
+        put(e, EG_BLOCK_BYPASS, &b);
+    }
 }
 
 static void set_settings(struct emit *e)
@@ -288,21 +336,19 @@ static void set_settings(struct emit *e)
     for (unsigned i = 0; i < s->dns_count; i++)
         b->dns[i] = block_addr(&s->dns_servers[i].addr, s->dns_servers[i].port);
     b->dns_count = s->dns_count;
-    b->proxy = block_authority(e, &s->proxy, false);
     b->audit_capacity = s->audit_capacity;
     b->ca_system = s->ca_system;
     b->via = s->via;
     b->audit_strict = s->audit_strict;
     b->audit_destinations = s->audit_destinations;
-    b->has_proxy = s->has_proxy;
-    b->proxy_resolve_local = s->proxy_resolve_local;
+    b->upstream_from = (uint8_t)e->m->upstream.from;
+    b->proxy_resolve_local = e->m->upstream.resolve_local;
     b->allow_metadata = e->m->allow_metadata;
     b->name = put_text(e, e->m->name);
     b->file = put_text(e, eg_model_printf(e->m, "no rule names it; add it to allow in %.*s",
                                           (int)e->m->file.n, e->m->file.p));
     b->ca_pem = put_text(e, s->ca_pem);
     b->audit_file = put_text(e, s->audit_file);
-    b->proxy_credential = put_text(e, s->proxy_credential);
     e->head.limits = e->m->limits;
 }
 
@@ -347,6 +393,7 @@ enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out, struct eg_e
         put_credential(&e, c);
     for (unsigned i = 0; i < m->listen_count; i++)
         put_listen(&e, &m->listen[i]);
+    put_upstream(&e);
     put_hash(&e);
     if (e.status == EG_OK)
         e.status = m->status;

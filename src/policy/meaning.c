@@ -134,16 +134,12 @@ static void add_settings(struct facts *f, const struct eg_model *m)
     }
     text(f, s->ca_pem);
     text(f, s->audit_file);
-    text(f, s->proxy_credential);
-    text(f, eg_authority_host(&s->proxy));
     const uint64_t numbers[] = { s->ca_system,
                                  s->via,
                                  s->audit_capacity,
                                  s->audit_strict,
                                  s->audit_destinations,
-                                 s->has_proxy,
-                                 s->has_proxy ? s->proxy.port : 0,
-                                 s->proxy_resolve_local,
+                                 m->upstream.resolve_local,
                                  m->allow_metadata };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         number(f, numbers[i]);
@@ -158,14 +154,55 @@ static void add_settings(struct facts *f, const struct eg_model *m)
     end(f);
 }
 
-static void add_listen(struct facts *f, const struct eg_listen_spec *l)
+static void add_listen(struct facts *f, const struct eg_model_listen *l)
 {
+    const struct eg_slice texts[] = { l->s.unix_path, l->s.cert_pem, l->s.key_pem,
+                                      l->s.client_ca_pem };
     begin(f, "listen");
-    addr(f, &l->at.addr);
-    number(f, l->at.port);
-    number(f, l->auth);
-    text(f, l->cert_pem);
-    text(f, l->key_pem);
+    addr(f, &l->s.at.addr);
+    number(f, l->s.at.port);
+    number(f, l->s.auth);
+    number(f, l->s.protocols);
+    number(f, l->s.require_client);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        text(f, texts[i]);
+    number(f, l->s.session_count); /* in the order of the file */
+    for (unsigned i = 0; i < l->s.session_count; i++) {
+        text(f, l->sessions[i].san);
+        text(f, l->sessions[i].label);
+    }
+    end(f);
+}
+
+/* The hops in their order; who chose them makes no difference. */
+static void add_chain(struct facts *f, const struct eg_model_upstream *u, enum eg_chain chain)
+{
+    begin(f, "chain");
+    number(f, chain);
+    number(f, u->hop_count[chain]);
+    for (unsigned i = 0; i < u->hop_count[chain]; i++) {
+        const struct eg_hop *h = &u->hops[chain][i].h;
+        const struct eg_slice texts[] = { eg_authority_host(&h->at), h->user,    h->credential,
+                                          h->ca_pem,                 h->cert_pem, h->key_pem,
+                                          h->server_name };
+        number(f, h->kind);
+        number(f, h->tls);
+        number(f, h->bearer);
+        number(f, h->at.port);
+        for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
+            text(f, texts[k]);
+    }
+    end(f);
+}
+
+static void add_bypass(struct facts *f, const struct eg_model_bypass *b)
+{
+    begin(f, "bypass");
+    number(f, b->kind);
+    text(f, b->host);
+    addr(f, &b->addr);
+    number(f, b->bits);
+    number(f, b->port);
     end(f);
 }
 
@@ -180,7 +217,7 @@ enum eg_status eg_block_meaning(struct eg_model *m, unsigned char id[32])
     struct facts f = { .now = &now,
                        .max = 1 + m->rule_count + m->service_count +
                               (size_t)m->credential_count * (1 + EG_MODEL_HOSTS_MAX) +
-                              m->listen_count };
+                              m->listen_count + 2 + m->upstream.bypass_count };
     f.list = eg_model_alloc(m, f.max * FACT);
     if (!f.list)
         return EG_NOMEM;
@@ -192,6 +229,10 @@ enum eg_status eg_block_meaning(struct eg_model *m, unsigned char id[32])
         add_credential(&f, c);
     for (unsigned i = 0; i < m->listen_count; i++)
         add_listen(&f, &m->listen[i]);
+    add_chain(&f, &m->upstream, EG_CHAIN_SECURE);
+    add_chain(&f, &m->upstream, EG_CHAIN_PLAIN);
+    for (unsigned i = 0; i < m->upstream.bypass_count; i++)
+        add_bypass(&f, &m->upstream.bypass[i]);
     add_settings(&f, m);
     qsort(f.list, f.count, FACT, compare);
     crypto_generichash_init(f.now, NULL, 0, FACT);

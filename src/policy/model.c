@@ -1,6 +1,7 @@
 /* model.c - the model's life: defaults from the schema, files added one by one, and the checks that need all of them.
  *
- * The parts of a file are read by model_rules.c, model_services.c, model_slots.c, model_settings.c. Nothing here is fatal for the rest: a
+ * The parts of a file are read by model_rules.c, model_services.c, model_slots.c, model_settings.c,
+ * model_listen.c, model_upstream.c. Nothing here is fatal for the rest: a
  * bad part is reported and left out, so that one run shows every problem. */
 #include "policy/model.h"
 
@@ -266,6 +267,7 @@ enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source,
     if (source->trusted) {
         eg_model_add_settings(m, source, root);
         eg_model_add_listeners(m, source, eg_model_child(root, "listen"));
+        eg_model_add_upstream(m, source, eg_model_child(root, "upstream"));
         add_limits(m, eg_model_child(root, "limits"));
     }
     return m->status;
@@ -273,8 +275,8 @@ enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source,
 
 /* ---- across files ---- */
 
-static void check_binding(struct eg_model *m, struct eg_place at, struct eg_slice name,
-                          struct eg_slice host)
+void eg_model_check_binding(struct eg_model *m, struct eg_place at, struct eg_slice name,
+                            struct eg_slice host)
 {
     const struct eg_model_credential *c = eg_table_get(m->credential_names, name);
     char fix[EG_HOST_MAX + 80];
@@ -293,7 +295,7 @@ static void check_binding(struct eg_model *m, struct eg_place at, struct eg_slic
                   eg_quote(name).text, (int)host.n, host.p);
 }
 
-static bool is_local(const struct eg_authority *a)
+bool eg_model_is_local(const struct eg_authority *a)
 {
     return a->literal ? eg_addr_loopback(&a->addr)
                       : eg_slice_eq(eg_authority_host(a), EG_SLICE("localhost"));
@@ -303,28 +305,11 @@ static void check_service(struct eg_model *m, const struct eg_model_service *s)
 {
     if (s->s.credential.n == 0)
         return;
-    check_binding(m, s->credential_at, s->s.credential, eg_authority_host(&s->s.upstream));
-    if (!s->s.tls && !s->plaintext && !is_local(&s->s.upstream))
+    eg_model_check_binding(m, s->credential_at, s->s.credential, eg_authority_host(&s->s.upstream));
+    if (!s->s.tls && !s->plaintext && !eg_model_is_local(&s->s.upstream))
         eg_diag_error(m->diags, "plaintext-credential", s->upstream_at,
                       "use https://, or `plaintext: true` if the way there is trusted",
                       "the credential would go over http:// to a host that is not this machine");
-}
-
-static void check_proxy(struct eg_model *m)
-{
-    const struct eg_settings *s = &m->settings;
-    if (!s->has_proxy)
-        return;
-    if (!s->proxy_resolve_local)
-        eg_diag_warning(
-            m->diags, "remote-resolution", m->proxy_at, "resolve: local judges every address here",
-            "names are resolved by the upstream proxy: which addresses they have is its business");
-    if (s->proxy_credential.n == 0)
-        return;
-    check_binding(m, m->proxy_at, s->proxy_credential, eg_authority_host(&s->proxy));
-    if (!is_local(&s->proxy))
-        eg_diag_warning(m->diags, "plaintext-credential", m->proxy_at, NULL,
-                        "the proxy's credential goes over http://");
 }
 
 /* One address of this machine: denied unless networks.allow names it. */
@@ -351,7 +336,8 @@ enum eg_status eg_model_finish(struct eg_model *m)
         check_service(m, s);
     }
     eg_table_free(names, NULL);
-    check_proxy(m);
+    eg_model_choose_upstream(m);
+    eg_model_check_upstream(m);
     add_own(m);
     return m->status;
 }

@@ -16,6 +16,9 @@ enum {
     EG_MODEL_HOSTS_MAX = 64, /* of a credential */
     EG_MODEL_PORTS_MAX = 64, /* of a rule */
     EG_MODEL_LISTEN_MAX = 8,
+    EG_MODEL_SESSIONS_MAX = 256, /* of a listener */
+    EG_MODEL_BYPASS_MAX = 256,
+    EG_MODEL_LABEL_MAX = 47, /* of a session, as the session table has room for */
     EG_MODEL_PEM_MAX = 1 << 20,
 };
 
@@ -68,6 +71,45 @@ struct eg_model_credential {
     const struct eg_source *source;
 };
 
+struct eg_model_pair { /* listen[].sessions */
+    struct eg_slice san, label;
+};
+struct eg_model_listen {
+    struct eg_listen_spec s;
+    struct eg_model_pair *sessions; /* s.session_count */
+    struct eg_place at;
+};
+
+struct eg_model_hop {
+    struct eg_hop h;
+    struct eg_place at, credential_at; /* without a source: chosen outside of the policy */
+};
+
+enum eg_bypass_kind {
+    EG_BYPASS_ALL,
+    EG_BYPASS_NAME,
+    EG_BYPASS_BELOW,  /* the names below it */
+    EG_BYPASS_DOMAIN, /* both, as a plain name in NO_PROXY is read everywhere */
+    EG_BYPASS_PREFIX,
+    EG_BYPASS_KINDS
+};
+struct eg_model_bypass {
+    enum eg_bypass_kind kind;
+    struct eg_slice host;
+    struct eg_addr addr; /* never an IPv4-mapped one */
+    uint8_t bits;
+    uint16_t port; /* 0: any */
+};
+
+struct eg_model_upstream {
+    enum eg_upstream_from from;
+    bool resolve_local;
+    struct eg_model_hop hops[2][EG_HOPS_MAX]; /* by enum eg_chain */
+    unsigned hop_count[2];
+    struct eg_model_bypass bypass[EG_MODEL_BYPASS_MAX];
+    unsigned bypass_count;
+};
+
 struct eg_model {
     struct eg_arena *arena;
     struct eg_diags *diags;
@@ -84,9 +126,9 @@ struct eg_model {
     struct eg_table *credential_names;
     struct eg_limits limits;
     struct eg_settings settings;
-    struct eg_place proxy_at;
+    struct eg_model_upstream upstream;
     bool allow_metadata;
-    struct eg_listen_spec listen[EG_MODEL_LISTEN_MAX];
+    struct eg_model_listen listen[EG_MODEL_LISTEN_MAX];
     unsigned listen_count;
     struct eg_slice file; /* the file to which a rule should be added */
 };
@@ -119,8 +161,23 @@ void eg_model_add_settings(struct eg_model *m, const struct eg_source *source,
                            const struct eg_yaml *root);
 void eg_model_add_listeners(struct eg_model *m, const struct eg_source *source,
                             const struct eg_yaml *list);
+void eg_model_add_upstream(struct eg_model *m, const struct eg_source *source,
+                           const struct eg_yaml *upstream);
+/* Once all files are in: what the caller chose, where it has the word. */
+void eg_model_choose_upstream(struct eg_model *m);
+void eg_model_check_upstream(struct eg_model *m);
 
 /* --- helpers of the parts --- */
+struct eg_model_tls {
+    struct eg_slice ca_pem, cert_pem, key_pem, server_name;
+};
+/* tls: {ca, client_cert, client_key, server_name} of a service or a proxy. */
+void eg_model_client_tls(struct eg_model *m, const struct eg_source *source,
+                         const struct eg_yaml *tls, struct eg_model_tls *ret);
+/* Is there such a credential, and is it bound to that host? If not, it is reported. */
+void eg_model_check_binding(struct eg_model *m, struct eg_place at, struct eg_slice name,
+                            struct eg_slice host);
+bool eg_model_is_local(const struct eg_authority *a);
 void *eg_model_alloc(struct eg_model *m, size_t n); /* NULL sets m->status */
 struct eg_slice eg_model_copy(struct eg_model *m, struct eg_slice s);
 struct eg_slice eg_model_printf(struct eg_model *m, const char *format, ...)

@@ -106,31 +106,17 @@ static void add_service_rule(struct eg_model *m, const struct eg_model_service *
 static void read_tls(struct eg_model *m, const struct eg_source *source, struct eg_model_service *s,
                      const struct eg_yaml *tls)
 {
-    const struct eg_yaml *ca = eg_model_child(tls, "ca");
-    const struct eg_yaml *cert = eg_model_child(tls, "client_cert");
-    const struct eg_yaml *key = eg_model_child(tls, "client_key");
-    const struct eg_yaml *name = eg_model_child(tls, "server_name");
+    struct eg_model_tls t = { 0 };
     if (tls && !s->s.tls) {
         eg_diag_error(m->diags, "unenforceable-rule", tls->name_at, "use https://",
                       "tls: has no meaning for an http:// upstream");
         return;
     }
-    if ((cert != NULL) != (key != NULL))
-        eg_diag_error(m->diags, "missing-key", (cert ? cert : key)->name_at, NULL,
-                      "client_cert and client_key stand together");
-    if (ca)
-        s->s.ca_pem = eg_model_pem(m, source, ca, "CERTIFICATE");
-    if (cert && key) {
-        s->s.client_cert_pem = eg_model_pem(m, source, cert, "CERTIFICATE");
-        s->s.client_key_pem = eg_model_pem(m, source, key, "PRIVATE KEY");
-    }
-    struct eg_pattern pattern = { 0 };
-    if (!name || !eg_model_pattern(m, name, false, &pattern))
-        return;
-    if (pattern.kind == EG_PATTERN_EXACT)
-        s->s.server_name = pattern.host;
-    else
-        eg_diag_error(m->diags, "bad-host", name->at, NULL, "a server name has no wildcard");
+    eg_model_client_tls(m, source, tls, &t);
+    s->s.ca_pem = t.ca_pem;
+    s->s.client_cert_pem = t.cert_pem;
+    s->s.client_key_pem = t.key_pem;
+    s->s.server_name = t.server_name;
 }
 
 /* ---- services ---- */

@@ -6,12 +6,12 @@
 
 #include <stdlib.h>
 
-static bool in_range(struct eg_block_range r, uint32_t count)
+bool eg_block_is_range(struct eg_block_range r, uint32_t count)
 {
     return r.first <= count && r.count <= count - r.first;
 }
 
-static bool is_text(const struct eg_policy *p, struct eg_block_text t)
+bool eg_block_is_text(const struct eg_policy *p, struct eg_block_text t)
 {
     uint32_t n = p->count[EG_BLOCK_POOL];
     return t.offset < n && t.length < n - t.offset && p->pool[t.offset + t.length] == '\0';
@@ -20,7 +20,7 @@ static bool is_text(const struct eg_policy *p, struct eg_block_text t)
 static bool are_texts(const struct eg_policy *p, const struct eg_block_text *t, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (!is_text(p, t[i]))
+        if (!eg_block_is_text(p, t[i]))
             return false;
     return true;
 }
@@ -34,9 +34,9 @@ static bool is_family(uint8_t family, bool none)
     return family == 4 || family == 6 || (none && family == 0);
 }
 
-static bool is_addr(const struct eg_policy *p, const struct eg_block_addr *a, bool none)
+bool eg_block_is_addr(const struct eg_policy *p, const struct eg_block_addr *a, bool none)
 {
-    return is_family(a->family, none) && (a->literal == (a->family != 0)) && is_text(p, a->host) &&
+    return is_family(a->family, none) && (a->literal == (a->family != 0)) && eg_block_is_text(p, a->host) &&
            a->host.length <= EG_HOST_MAX;
 }
 
@@ -60,7 +60,7 @@ static bool check_targets(const struct eg_policy *p)
         const struct eg_block_target *t = &p->targets[i];
         bool prefix = t->kind == EG_PATTERN_PREFIX;
         if (t->kind >= EG_PATTERN_KINDS || !TEXTS(t->key, t->allowed) ||
-            !in_range(t->rules, p->count[EG_BLOCK_RULES]) ||
+            !eg_block_is_range(t->rules, p->count[EG_BLOCK_RULES]) ||
             (prefix ? t->key.length != EG_BLOCK_PREFIX_KEY : t->key.length > EG_HOST_MAX))
             return false;
     }
@@ -72,7 +72,7 @@ static bool check_rules(const struct eg_policy *p)
     for (uint32_t i = 0; i < p->count[EG_BLOCK_RULES]; i++) {
         const struct eg_block_rule *r = &p->rules[i];
         if (r->action >= EG_ACTION_COUNT || r->scheme > EG_SCHEME_TCP || !TEXTS(r->rule, r->why) ||
-            !in_range(r->ports, p->count[EG_BLOCK_PORTS]))
+            !eg_block_is_range(r->ports, p->count[EG_BLOCK_PORTS]))
             return false;
     }
     return true;
@@ -85,16 +85,16 @@ static bool check_services(const struct eg_policy *p)
         if (!TEXTS(s->name, s->route, s->base_path, s->credential, s->env_base_url,
                    s->env_base_path, s->shape_prefix, s->ca_pem, s->client_cert_pem,
                    s->client_key_pem, s->server_name, s->rule) ||
-            !is_addr(p, &s->upstream, true))
+            !eg_block_is_addr(p, &s->upstream, true))
             return false;
-        if (!in_range(s->accept, p->count[EG_BLOCK_SLOTS]) || s->accept.count > EG_SERVICE_SLOTS ||
-            !in_range(s->write, p->count[EG_BLOCK_WRITES]) || s->write.count > EG_SERVICE_WRITES ||
-            !in_range(s->strip, p->count[EG_BLOCK_NAMES]) || s->strip.count > EG_SERVICE_SLOTS ||
-            !in_range(s->keys, p->count[EG_BLOCK_NAMES]) || s->keys.count > 4)
+        if (!eg_block_is_range(s->accept, p->count[EG_BLOCK_SLOTS]) || s->accept.count > EG_SERVICE_SLOTS ||
+            !eg_block_is_range(s->write, p->count[EG_BLOCK_WRITES]) || s->write.count > EG_SERVICE_WRITES ||
+            !eg_block_is_range(s->strip, p->count[EG_BLOCK_NAMES]) || s->strip.count > EG_SERVICE_SLOTS ||
+            !eg_block_is_range(s->keys, p->count[EG_BLOCK_NAMES]) || s->keys.count > 4)
             return false;
     }
     for (uint32_t i = 0; i < p->count[EG_BLOCK_SLOTS]; i++)
-        if (p->slots[i].kind > EG_SLOT_BASIC_PASSWORD || !is_text(p, p->slots[i].name))
+        if (p->slots[i].kind > EG_SLOT_BASIC_PASSWORD || !eg_block_is_text(p, p->slots[i].name))
             return false;
     for (uint32_t i = 0; i < p->count[EG_BLOCK_WRITES]; i++)
         if (!TEXTS(p->writes[i].name, p->writes[i].before, p->writes[i].after))
@@ -107,18 +107,13 @@ static bool check_credentials(const struct eg_policy *p)
     for (uint32_t i = 0; i < p->count[EG_BLOCK_CREDENTIALS]; i++) {
         const struct eg_block_credential *c = &p->credentials[i];
         if (c->kind > EG_SOURCE_KEYRING || !TEXTS(c->name, c->place, c->account, c->rule) ||
-            !in_range(c->hosts, p->count[EG_BLOCK_HOSTS]))
+            !eg_block_is_range(c->hosts, p->count[EG_BLOCK_HOSTS]))
             return false;
     }
     for (uint32_t i = 0; i < p->count[EG_BLOCK_HOSTS]; i++) {
         const struct eg_block_host *h = &p->hosts[i];
-        if (h->kind >= EG_PATTERN_KINDS || !is_text(p, h->host) || !is_family(h->family, true) ||
+        if (h->kind >= EG_PATTERN_KINDS || !eg_block_is_text(p, h->host) || !is_family(h->family, true) ||
             h->bits > (h->family == 6 ? 128 : 32))
-            return false;
-    }
-    for (uint32_t i = 0; i < p->count[EG_BLOCK_LISTEN]; i++) {
-        const struct eg_block_listen *l = &p->listen[i];
-        if (!is_addr(p, &l->at, false) || !TEXTS(l->cert_pem, l->key_pem, l->rule))
             return false;
     }
     return true;
@@ -136,13 +131,12 @@ static bool check_head(const struct eg_policy *p)
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
         if (limits[i] == 0)
             return false;
-    if (s->dns_count > 4 || s->audit_destinations > 2 || s->audit_capacity == 0 ||
-        !is_addr(p, &s->proxy, true))
+    if (s->dns_count > 4 || s->audit_destinations > 2 || s->audit_capacity == 0)
         return false;
     for (uint32_t i = 0; i < s->dns_count; i++)
-        if (!is_addr(p, &s->dns[i], false))
+        if (!eg_block_is_addr(p, &s->dns[i], false))
             return false;
-    return TEXTS(s->name, s->file, s->ca_pem, s->audit_file, s->proxy_credential);
+    return TEXTS(s->name, s->file, s->ca_pem, s->audit_file);
 }
 
 /* Bounds and alignment of every section; sets the view's pointers. */
@@ -169,12 +163,15 @@ static bool find_sections(struct eg_policy *p, const char *base, size_t n)
     p->credentials = at[EG_BLOCK_CREDENTIALS];
     p->hosts = at[EG_BLOCK_HOSTS];
     p->listen = at[EG_BLOCK_LISTEN];
+    p->pairs = at[EG_BLOCK_PAIRS];
+    p->hops = at[EG_BLOCK_HOPS];
+    p->bypass = at[EG_BLOCK_BYPASS];
     p->pool = at[EG_BLOCK_POOL];
     return true;
 }
 
-static void fill_authority(const struct eg_policy *p, const struct eg_block_addr *from,
-                           struct eg_authority *ret)
+void eg_block_authority(const struct eg_policy *p, const struct eg_block_addr *from,
+                        struct eg_authority *ret)
 {
     struct eg_slice host = eg_block_slice(p, from->host);
     memset(ret, 0, sizeof *ret);
@@ -188,7 +185,7 @@ static void fill_authority(const struct eg_policy *p, const struct eg_block_addr
     memcpy(ret->addr.b, from->b, sizeof ret->addr.b);
 }
 
-static struct eg_sockaddr sockaddr_of(const struct eg_block_addr *from)
+struct eg_sockaddr eg_block_sockaddr(const struct eg_block_addr *from)
 {
     struct eg_sockaddr to = { { from->family, { 0 } }, from->port };
     memcpy(to.addr.b, from->b, sizeof to.addr.b);
@@ -200,7 +197,7 @@ static void fill_settings(struct eg_policy *p)
     const struct eg_block_settings *b = &p->head->settings;
     struct eg_settings *s = &p->settings;
     for (uint32_t i = 0; i < b->dns_count; i++)
-        s->dns_servers[i] = sockaddr_of(&b->dns[i]);
+        s->dns_servers[i] = eg_block_sockaddr(&b->dns[i]);
     s->dns_count = b->dns_count;
     s->ca_pem = eg_block_slice(p, b->ca_pem);
     s->ca_system = b->ca_system != 0;
@@ -209,10 +206,15 @@ static void fill_settings(struct eg_policy *p)
     s->audit_file = eg_block_slice(p, b->audit_file);
     s->audit_strict = b->audit_strict != 0;
     s->audit_destinations = b->audit_destinations;
-    s->has_proxy = b->has_proxy != 0;
-    fill_authority(p, &b->proxy, &s->proxy);
-    s->proxy_credential = eg_block_slice(p, b->proxy_credential);
+    s->upstream_from = (enum eg_upstream_from)b->upstream_from;
     s->proxy_resolve_local = b->proxy_resolve_local != 0;
+    struct eg_hop hops[EG_HOPS_MAX];
+    s->has_proxy = eg_policy_hops(p, EG_CHAIN_SECURE, hops) == 1 &&
+                   hops[0].kind == EG_HOP_HTTP && !hops[0].tls;
+    if (s->has_proxy) {
+        s->proxy = hops[0].at;
+        s->proxy_credential = hops[0].credential;
+    }
 }
 
 static enum eg_status invalid(struct eg_err *err, const char *why)
@@ -235,7 +237,8 @@ enum eg_status eg_policy_open(const void *block, size_t n, struct eg_policy **re
         return eg_err_set(err, EG_NOMEM, "policy", 0, "no memory to open the policy");
     p->head = head;
     if (!find_sections(p, block, n) || !check_head(p) || !check_hash(p) || !check_targets(p) ||
-        !check_rules(p) || !check_services(p) || !check_credentials(p)) {
+        !check_rules(p) || !check_services(p) || !check_credentials(p) ||
+        !eg_block_check_ways(p)) {
         free(p);
         return invalid(err, "the policy block is damaged");
     }
@@ -305,7 +308,7 @@ void eg_policy_service(const struct eg_policy *p, unsigned i, struct eg_service 
     memset(ret, 0, sizeof *ret);
     ret->name = eg_block_slice(p, b->name);
     ret->route = eg_block_slice(p, b->route);
-    fill_authority(p, &b->upstream, &ret->upstream);
+    eg_block_authority(p, &b->upstream, &ret->upstream);
     ret->tls = b->upstream.tls != 0;
     ret->base_path = eg_block_slice(p, b->base_path);
     ret->credential = eg_block_slice(p, b->credential);
@@ -362,21 +365,5 @@ bool eg_policy_credential_host(const struct eg_policy *p, struct eg_slice creden
                 return true;
         }
     }
-    return false;
-}
-
-unsigned eg_policy_listen_count(const struct eg_policy *p)
-{
-    return p->count[EG_BLOCK_LISTEN];
-}
-
-void eg_policy_listen(const struct eg_policy *p, unsigned i, struct eg_listen_spec *ret)
-{
-    const struct eg_block_listen *b = &p->listen[i];
-    ret->at = sockaddr_of(&b->at);
-    ret->auth = b->auth_none ? EG_AUTH_NONE : EG_AUTH_TOKEN;
-    ret->protocols = EG_PROTOCOL_HTTP;
-    ret->cert_pem = eg_block_slice(p, b->cert_pem);
-    ret->key_pem = eg_block_slice(p, b->key_pem);
-    ret->rule = eg_block_slice(p, b->rule);
+    return eg_block_lent(p, credential, host);
 }

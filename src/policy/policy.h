@@ -158,7 +158,7 @@ struct eg_settings {
     struct eg_slice audit_file;       /* path; empty: none */
     bool audit_strict;
     uint8_t audit_destinations;       /* 0 full, 1 host, 2 none */
-    enum eg_upstream_from upstream_from;
+    enum eg_upstream_from upstream_from; /* who chose the chains; POLICY without a hop: `upstream: none` */
     bool proxy_resolve_local;         /* resolve: local */
     bool has_proxy;                   /* (before chains: the first hop; goes away when nobody reads it) */
     struct eg_authority proxy;

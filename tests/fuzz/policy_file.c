@@ -54,7 +54,7 @@ static void ask(const struct eg_policy *p)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct eg_addr own[] = { { 4, { 192, 168, 1, 2 } } };
-    static const struct eg_policy_reader reader = { read_pem, NULL, own, 1 };
+    static const struct eg_policy_reader reader = { read_pem, NULL, own, 1, NULL, false };
     struct eg_diags *diags = NULL;
     struct eg_policy *p = NULL;
     struct eg_buf block, text;

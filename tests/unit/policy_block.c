@@ -52,7 +52,7 @@ static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, 
                          strstr(path, "key") ? "PRIVATE KEY" : "CERTIFICATE", path);
 }
 
-static const struct eg_policy_reader reader = { read_pem, NULL, NULL, 0, NULL };
+static const struct eg_policy_reader reader = { read_pem, NULL, NULL, 0, NULL, false };
 
 static struct eg_policy *build_files(const struct eg_policy_file *files, unsigned count,
                                      struct eg_buf *block)

@@ -26,7 +26,7 @@ static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, 
 }
 
 static const struct eg_addr own[] = { { 4, { 198, 200, 1, 1 } } };
-static const struct eg_policy_reader reader = { read_pem, NULL, own, 1, NULL };
+static const struct eg_policy_reader reader = { read_pem, NULL, own, 1, NULL, false };
 
 static void list(const struct eg_diags *d, char *out, size_t cap)
 {

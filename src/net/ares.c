@@ -63,7 +63,7 @@ static void rearm(struct channel *c)
 
 static void process(struct channel *c, ares_socket_t in, ares_socket_t out)
 {
-        ares_process_fd(c->ares, in, out);
+    ares_process_fd(c->ares, in, out);
     if (c->flying == 0) /* 1.34 closes sockets that have become idle only when it is called again */
         ares_process_fd(c->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     rearm(c);
@@ -155,7 +155,7 @@ static bool channel_open(struct channel *c, const struct eg_sockaddr *servers,
     mask |= ARES_OPT_UDP_MAX_QUERIES;
 #endif
 #ifdef ARES_OPT_QUERY_CACHE
-    o.qcache_max_ttl = 0; /* what is judged is what was asked for now */
+    o.qcache_max_ttl = 0; /* cache.c knows bounds and goes with the policy */
     mask |= ARES_OPT_QUERY_CACHE;
 #endif
     if (ares_init_options(&c->ares, &o, mask) != ARES_SUCCESS)
@@ -231,6 +231,11 @@ void eg_ares_free(struct eg_ares *a)
     free(a);
 }
 
+unsigned eg_ares_open(const struct eg_ares *a)
+{
+    return a->count;
+}
+
 unsigned eg_ares_pick(struct eg_ares *a)
 {
     bool first = !a->asked;
@@ -267,20 +272,32 @@ static enum eg_status status_of(int code)
     }
 }
 
+/* RFC 2181 section 8: a TTL with the high bit set is 0. */
+static void shorten(struct eg_ares_question *q, int ttl)
+{
+    uint32_t seconds = ttl > 0 ? (uint32_t)ttl : 0;
+    if (seconds < q->ttl_s)
+        q->ttl_s = seconds;
+}
+
 static void on_answer(void *ctx, int code, int timeouts, struct ares_addrinfo *info)
 {
     struct eg_ares_question *q = ctx;
     (void)timeouts;
     enum eg_status status = status_of(code);
     q->ares->channels[q->channel].flying--;
+    q->ttl_s = INT32_MAX;
     for (struct ares_addrinfo_node *n = code == ARES_SUCCESS && info ? info->nodes : NULL; n;
          n = n->ai_next) {
         struct eg_sockaddr sa;
         if (!eg_sockaddr_from(n->ai_addr, n->ai_addrlen, &sa) || sa.addr.family != q->family)
             continue;
         q->add(q, &sa.addr);
+        shorten(q, n->ai_ttl);
         status = EG_OK;
     }
+    for (struct ares_addrinfo_cname *c = info ? info->cnames : NULL; c; c = c->next)
+        shorten(q, c->ttl);
     if (info)
         ares_freeaddrinfo(info);
     q->answered(q, status);

@@ -17,10 +17,14 @@ void eg_ares_free(struct eg_ares *a);
 /* The channel that the next question should take: in turn, but one with the fewest questions under way. */
 unsigned eg_ares_pick(struct eg_ares *a);
 
+/* How many channels are open: none at first, one soon after the start, the others by questions. */
+unsigned eg_ares_open(const struct eg_ares *a);
+
 struct eg_ares_question { /* embed it; must live until answered */
     unsigned channel;
     uint8_t family; /* 4 or 6 */
     struct eg_ares *ares;
+    uint32_t ttl_s; /* of EG_OK: the shortest of the addresses and of the aliases on the way to them */
     /* Exactly once, maybe from inside ask: EG_OK after add was called at least once, EG_DNS_NOT_FOUND, EG_DNS_FAILED, EG_DNS_TIMEOUT, EG_CLOSED. */
     void (*answered)(struct eg_ares_question *q, enum eg_status status);
     void (*add)(struct eg_ares_question *q, const struct eg_addr *addr);

@@ -1,5 +1,7 @@
 /* hosts.c - hosts(5) as a sorted array: one allocation of entries, one of names. Names are made canonical by base/uri as all
- * names are, so that what policy judged is what is looked up. It opens no file. */
+ * names are, so that what policy judged is what is looked up. It opens no file. `localhost` and names below it never leave this process,
+ * whatever the file says (RFC 6761 section 6.3): they are the loopback addresses, which the policy refuses unless it is told
+ * otherwise. */
 #include "net/hosts.h"
 
 #include <stdlib.h>
@@ -124,11 +126,26 @@ void eg_hosts_free(struct eg_hosts *h)
     free(h);
 }
 
+static bool is_localhost(struct eg_slice host)
+{
+    static const struct eg_slice name = { "localhost", 9 };
+    if (host.n < name.n || memcmp(host.p + host.n - name.n, name.p, name.n) != 0)
+        return false;
+    return host.n == name.n || host.p[host.n - name.n - 1] == '.';
+}
+
 unsigned eg_hosts_find(const struct eg_hosts *h, struct eg_slice name,
                        void (*add)(void *ctx, const struct eg_addr *addr), void *ctx)
 {
+    static const struct eg_addr loopback[] = { { .family = 6, .b = { [15] = 1 } },
+                                               { .family = 4, .b = { 127, 0, 0, 1 } } };
     size_t low = 0;
     size_t high = h->count;
+    if (is_localhost(name)) {
+        add(ctx, &loopback[0]);
+        add(ctx, &loopback[1]);
+        return 2;
+    }
     while (low < high) { /* the first entry that is not less */
         size_t mid = low + (high - low) / 2;
         if (compare_names(name_of(h, &h->entries[mid]), name) < 0)

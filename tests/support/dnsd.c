@@ -11,13 +11,19 @@
 
 #include "net/listen.h"
 
-enum { ADDRS = 16, MESSAGE = 1024, PORTS = 64, HEADER = 12, TYPE_A = 1, TYPE_AAAA = 28 };
+enum { ADDRS = 16, MESSAGE = 1024, PORTS = 64, HEADER = 12 };
+enum { TYPE_A = 1, TYPE_CNAME = 5, TYPE_AAAA = 28 };
 enum { HANG4 = 1, HANG6 = 2, NXDOMAIN = 4, SERVFAIL = 8, GARBAGE = 16, CUT = 32, BAD_ID = 64 };
+enum { TTL = 60, NO_ALIAS = -1 };
 
 struct rule {
     struct rule *next;
+    struct rule *then; /* for the next question of the same type */
     char name[256];
     unsigned flags;
+    unsigned asked[2]; /* A, AAAA */
+    uint32_t ttl;
+    long alias; /* TTL of a CNAME before the addresses */
     unsigned count;
     struct eg_addr addrs[ADDRS];
 };
@@ -74,25 +80,56 @@ static bool parse(const unsigned char *m, size_t n, struct question *q)
     return true;
 }
 
-static const struct rule *find(const struct dnsd *d, const char *name)
+static const struct rule *find(struct dnsd *d, const struct question *q)
 {
-    for (const struct rule *r = d->rules; r; r = r->next)
-        if (strcasecmp(r->name, name) == 0)
-            return r;
+    for (struct rule *r = d->rules; r; r = r->next) {
+        if (strcasecmp(r->name, q->name) != 0)
+            continue;
+        const struct rule *now = r;
+        for (unsigned n = r->asked[q->type == TYPE_AAAA]++; n > 0 && now->then; n--)
+            now = now->then;
+        return now;
+    }
     return NULL;
+}
+
+/* A record's name (a pointer to the question's, or to the alias's), type, class IN, TTL and length. */
+static size_t put_head(unsigned char *out, unsigned name, unsigned type, uint32_t ttl, unsigned len)
+{
+    unsigned char head[] = { (unsigned char)(0xc0 | name >> 8),
+                             (unsigned char)name,
+                             0,
+                             (unsigned char)type,
+                             0,
+                             1,
+                             (unsigned char)(ttl >> 24),
+                             (unsigned char)(ttl >> 16),
+                             (unsigned char)(ttl >> 8),
+                             (unsigned char)ttl,
+                             0,
+                             (unsigned char)len };
+    memcpy(out, head, sizeof head);
+    return sizeof head;
 }
 
 static size_t put_answers(unsigned char *out, size_t at, const struct rule *r, unsigned type,
                           unsigned *count)
 {
+    unsigned name = HEADER;
+    if (r->alias != NO_ALIAS) { /* NAME CNAME x.NAME */
+        at += put_head(out + at, HEADER, TYPE_CNAME, (uint32_t)r->alias, 4);
+        name = (unsigned)at;
+        memcpy(out + at, "\1x\xc0\x0c", 4);
+        at += 4;
+        (*count)++;
+    }
     for (unsigned i = 0; i < r->count; i++) {
         unsigned char len = r->addrs[i].family == 4 ? 4 : 16;
         if ((type == TYPE_A) != (len == 4) || (type != TYPE_A && type != TYPE_AAAA))
             continue;
-        unsigned char head[] = { 0xc0, HEADER, 0, (unsigned char)type, 0, 1, 0, 0, 0, 60, 0, len };
-        memcpy(out + at, head, sizeof head);
-        memcpy(out + at + sizeof head, r->addrs[i].b, len);
-        at += sizeof head + len;
+        at += put_head(out + at, name, type, r->ttl, len);
+        memcpy(out + at, r->addrs[i].b, len);
+        at += len;
         (*count)++;
     }
     return at;
@@ -108,7 +145,7 @@ static size_t answer(struct dnsd *d, const unsigned char *m, size_t n, bool tcp,
     d->questions++;
     if (d->asked)
         d->asked(d->ctx, q.name, q.type, tcp);
-    const struct rule *r = find(d, q.name);
+    const struct rule *r = find(d, &q);
     unsigned flags = r ? r->flags : NXDOMAIN;
     if ((flags & HANG4 && q.type == TYPE_A) || (flags & HANG6 && q.type == TYPE_AAAA))
         return 0;
@@ -272,6 +309,15 @@ fail:
     return NULL;
 }
 
+static void rule_free(struct rule *r)
+{
+    while (r) {
+        struct rule *then = r->then;
+        free(r);
+        r = then;
+    }
+}
+
 void dnsd_free(struct dnsd *d)
 {
     if (!d)
@@ -287,7 +333,7 @@ void dnsd_free(struct dnsd *d)
     while (d->rules) {
         struct rule *r = d->rules;
         d->rules = r->next;
-        free(r);
+        rule_free(r);
     }
     free(d);
 }
@@ -313,26 +359,47 @@ static bool add_word(struct rule *r, struct eg_slice word)
             return true;
         }
     }
+    char text[64];
+    snprintf(text, sizeof text, "%.*s", (int)word.n, word.p);
+    if (sscanf(text, "ttl%u", &r->ttl) == 1 || sscanf(text, "alias%ld", &r->alias) == 1)
+        return true;
     return r->count < ADDRS && eg_addr_parse(word, &r->addrs[r->count++]);
+}
+
+static struct rule *rule_new(void)
+{
+    struct rule *r = calloc(1, sizeof *r);
+    if (r) {
+        r->ttl = TTL;
+        r->alias = NO_ALIAS;
+    }
+    return r;
 }
 
 bool dnsd_rule(struct dnsd *d, const char *rule)
 {
     const char *equals = strchr(rule, '=');
-    struct rule *r = calloc(1, sizeof *r);
+    struct rule *r = rule_new();
+    struct rule *now = r;
     if (!equals || !r || equals == rule || (size_t)(equals - rule) >= sizeof r->name)
         goto fail;
     memcpy(r->name, rule, (size_t)(equals - rule));
     struct eg_slice rest = eg_slice_str(equals + 1);
     struct eg_slice word;
-    while (eg_slice_list_next(&rest, &word))
-        if (!add_word(r, word))
+    while (eg_slice_list_next(&rest, &word)) {
+        if (eg_slice_eq(word, EG_SLICE("then"))) {
+            now = now->then = rule_new();
+            if (!now)
+                goto fail;
+        } else if (!add_word(now, word)) {
             goto fail;
+        }
+    }
     r->next = d->rules; /* a later rule for the same name wins */
     d->rules = r;
     return true;
 fail:
-    free(r);
+    rule_free(r);
     return false;
 }
 

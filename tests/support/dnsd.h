@@ -11,7 +11,9 @@ struct dnsd;
 struct dnsd *dnsd_new(struct eg_loop *loop);
 void dnsd_free(struct dnsd *d);
 /* "NAME=WORD[,WORD]...": addresses, or hang, hang4, hang6 (no answer, or none to that family), nxdomain, servfail, garbage
- * (a malformed answer), badid (answers with another id first), tc (cut over UDP, whole over TCP). A name without a rule does not exist. false: not
+ * (a malformed answer), badid (answers with another id first), tc (cut over UDP, whole over TCP), ttlN (of its addresses; else 60),
+ * aliasN (a CNAME with that TTL comes before the addresses), then (what follows is the answer to the next question of the same type, and
+ * so on; the last one stays). A name without a rule does not exist. false: not
  * understood. */
 bool dnsd_rule(struct dnsd *d, const char *rule);
 /* Where it listens. */

@@ -1,6 +1,6 @@
 /* dnsstub.c - an authoritative DNS server on 127.0.0.1 as a program, for integration tests and the quickstart:
  *   dnsstub [--log FILE] NAME=WORD[,WORD]... ...
- * WORD is an address, hang, hang4, hang6, nxdomain, servfail, tc, garbage or badid (support/dnsd.h). It prints
+ * WORD is an address, hang, hang4, hang6, nxdomain, servfail, tc, garbage, badid, ttlN, aliasN or then (support/dnsd.h). It prints
  * {"event":"ready","port":N} and logs each question as "NAME A|AAAA|TYPE udp|tcp" to stderr or FILE. Ends on SIGTERM. */
 #include <fcntl.h>
 #include <signal.h>

@@ -6,8 +6,9 @@
 #include "base/slice.h"
 #include "egress/audit.h"
 
-/* audit.destinations: full; host drops path; none drops host, address, port and path too, and the
- * detail of all but system events, since it may name a host. */
+/* audit.destinations. full; host: no path (and no detail that repeats it or a query); none: events of
+ * connections without anything that says where they went: no host, address, port, method, path, service,
+ * credential, rule, and no detail but that of system events, which say what the proxy itself did. */
 enum eg_destinations { EG_DEST_FULL, EG_DEST_HOST, EG_DEST_NONE };
 
 struct eg_trail {

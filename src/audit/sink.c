@@ -30,20 +30,36 @@ void eg_event_text(struct egress_event *e, char *member, size_t size, struct eg_
     memset(member + n, 0, size - n);
 }
 
-/* What audit.destinations leaves out. detail may name a host, so it goes with it; a system
- * event names none. */
+#define WIPE(member) memset((member), 0, sizeof(member))
+
+/* Detail is made where a connection fails and may repeat what was asked for. */
+static bool tells_path(const struct egress_event *e)
+{
+    return strchr(e->detail, '?') || (strlen(e->path) > 1 && strstr(e->detail, e->path));
+}
+
+/* What audit.destinations leaves out. Rules, services and credentials belong to a host as a rule, so their names give it
+ * away. A text that was cut is not said to be: its length is a hint too. */
 static void leave_out(struct egress_event *e, enum eg_destinations keep)
 {
     if (keep == EG_DEST_FULL)
         return;
-    memset(e->path, 0, sizeof e->path);
+    if (tells_path(e))
+        WIPE(e->detail);
+    WIPE(e->path);
     if (keep == EG_DEST_HOST)
         return;
-    memset(e->host, 0, sizeof e->host);
-    memset(e->address, 0, sizeof e->address);
+    WIPE(e->host);
+    WIPE(e->address);
+    WIPE(e->method);
+    WIPE(e->service);
+    WIPE(e->credential);
+    WIPE(e->rule);
     e->port = 0;
-    if (e->kind != EGRESS_EVENT_SYSTEM)
-        memset(e->detail, 0, sizeof e->detail);
+    if (e->kind == EGRESS_EVENT_SYSTEM)
+        return;
+    WIPE(e->detail);
+    e->truncated = 0;
 }
 
 /* One line, one write. Returns 0 or an errno. */

@@ -148,11 +148,143 @@ Test(audit, sink_destinations_leave_out_what_they_say, .init = enter, .fini = le
     cr_expect_str_eq(got.address, "");
     cr_expect_str_eq(got.detail, "");
     cr_expect_eq(got.port, 0);
-    cr_expect_str_eq(got.service, "svc");
     e = event(EGRESS_EVENT_SYSTEM);
     cr_assert_eq(eg_trail_write(&t, &e), EG_OK);
     cr_assert_eq(egress_ring_read(t.ring, 2, &got, NULL), EG_OK);
     cr_expect_str_eq(got.detail, "api.example.com is fine");
+    done(&t);
+}
+
+/* An event of that kind that says where it went in every text it has. */
+static struct egress_event telling(uint8_t kind)
+{
+    struct egress_event e = event(kind);
+    e.via = EGRESS_VIA_FORWARD;
+    e.stage = EGRESS_STAGE_CONNECT;
+    e.reason = EG_CONNECT_REFUSED;
+    e.http_status = 502;
+    e.bytes_up = 11;
+    e.bytes_down = 22;
+    e.duration_us = 33000;
+    e.truncated = 1;
+    snprintf(e.session, sizeof e.session, "s1");
+    snprintf(e.rule, sizeof e.rule, "secret.yaml:7");
+    snprintf(e.host, sizeof e.host, "secret.example");
+    snprintf(e.address, sizeof e.address, "203.0.113.5");
+    snprintf(e.method, sizeof e.method, "SECRET");
+    snprintf(e.path, sizeof e.path, "/secret/path");
+    snprintf(e.credential, sizeof e.credential, "secret-token");
+    snprintf(e.service, sizeof e.service, "secret-service");
+    snprintf(e.detail, sizeof e.detail, "203.0.113.5:443: Connection refused (secret.example)");
+    return e;
+}
+
+/* The event as ring and file have it; the line in json. */
+static struct egress_event kept(struct eg_trail *t, struct egress_event e, char *json, size_t cap)
+{
+    struct egress_event got;
+    uint64_t newest;
+    cr_assert_eq(ftruncate(t->file, 0), 0);
+    cr_assert_eq(eg_trail_write(t, &e), EG_OK);
+    egress_ring_stats(t->ring, &newest, NULL, NULL);
+    cr_assert_eq(egress_ring_read(t->ring, newest - 1, &got, NULL), EG_OK);
+    cr_assert_gt(egress_event_json(&got, json, cap), 0);
+    size_t n = strlen(json);
+    cr_expect(strncmp(contents(), json, n) == 0 && contents()[n] == '\n', "the file: %s",
+              contents());
+    return got;
+}
+
+Test(audit, sink_destinations_none_keeps_nothing_that_says_where, .init = enter, .fini = leave)
+{
+    static const uint8_t kinds[] = { EGRESS_EVENT_DECISION, EGRESS_EVENT_END, EGRESS_EVENT_CANARY };
+    static const char *const words[] = { "secret", "SECRET", "203.0.113.5", "443", "refused (",
+                                         "truncated" };
+    struct eg_trail t = trail(open_file(), true);
+    char json[EGRESS_EVENT_JSON_MAX];
+    t.destinations = EG_DEST_NONE;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct egress_event got = kept(&t, telling(kinds[i]), json, sizeof json);
+        for (size_t k = 0; k < sizeof words / sizeof *words; k++)
+            cr_expect(!strstr(json, words[k]), "%s in %s", words[k], json);
+        cr_expect_str_eq(got.host, "");
+        cr_expect_str_eq(got.address, "");
+        cr_expect_eq(got.port, 0);
+        cr_expect_str_eq(got.method, "");
+        cr_expect_str_eq(got.path, "");
+        cr_expect_str_eq(got.service, "");
+        cr_expect_str_eq(got.credential, "");
+        cr_expect_str_eq(got.rule, "");
+        cr_expect_str_eq(got.detail, "");
+        cr_expect_str_eq(got.session, "s1");
+        cr_expect(got.id == 9 && got.kind == kinds[i] && got.via == EGRESS_VIA_FORWARD &&
+                  got.stage == EGRESS_STAGE_CONNECT && got.reason == EG_CONNECT_REFUSED &&
+                  got.http_status == 502 && got.bytes_up == 11 && got.bytes_down == 22 &&
+                  got.duration_us == 33000 && got.writer == 3);
+    }
+    done(&t);
+}
+
+Test(audit, sink_destinations_none_leaves_no_bytes_behind_an_end, .init = enter, .fini = leave)
+{
+    struct eg_trail t = trail(open_file(), true);
+    char json[EGRESS_EVENT_JSON_MAX];
+    struct egress_event e = telling(EGRESS_EVENT_DECISION);
+    t.destinations = EG_DEST_NONE;
+    e.host[0] = e.path[0] = e.detail[0] = '\0'; /* what is behind is in the shared memory too */
+    struct egress_event got = kept(&t, e, json, sizeof json);
+    cr_expect_null(memmem(&got, sizeof got, "ecret", 5));
+    cr_expect_null(memmem(&got, sizeof got, "03.0.113", 8));
+    done(&t);
+}
+
+Test(audit, sink_destinations_none_of_a_system_event, .init = enter, .fini = leave)
+{
+    struct eg_trail t = trail(open_file(), true);
+    char json[EGRESS_EVENT_JSON_MAX];
+    struct egress_event e = telling(EGRESS_EVENT_SYSTEM);
+    t.destinations = EG_DEST_NONE;
+    snprintf(e.detail, sizeof e.detail, "worker 2: signal 11");
+    kept(&t, e, json, sizeof json);
+    cr_expect_null(strstr(json, "secret"), "%s", json);
+    cr_expect_not_null(strstr(json, "\"detail\":\"worker 2: signal 11\""), "%s", json);
+    done(&t);
+}
+
+Test(audit, sink_destinations_host_keeps_no_path_and_no_query, .init = enter, .fini = leave)
+{
+    static const char *const details[] = { "/secret/path is not allowed", "GET /other?key=secret" };
+    struct eg_trail t = trail(open_file(), true);
+    char json[EGRESS_EVENT_JSON_MAX];
+    struct egress_event e = telling(EGRESS_EVENT_DECISION);
+    t.destinations = EG_DEST_HOST;
+    struct egress_event got = kept(&t, e, json, sizeof json);
+    cr_expect_null(strstr(json, "path"), "%s", json);
+    cr_expect_str_eq(got.detail, e.detail, "it names a host, no path");
+    cr_expect(got.port == 443 && strcmp(got.host, e.host) == 0 &&
+              strcmp(got.address, e.address) == 0 && strcmp(got.service, e.service) == 0 &&
+              strcmp(got.rule, e.rule) == 0 && strcmp(got.method, e.method) == 0);
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(e.detail, sizeof e.detail, "%s", details[i]);
+        got = kept(&t, e, json, sizeof json);
+        cr_expect_str_eq(got.detail, "");
+    }
+    e.path[1] = '\0'; /* "/" is in many a text */
+    snprintf(e.detail, sizeof e.detail, "10.0.0.0/8");
+    got = kept(&t, e, json, sizeof json);
+    cr_expect_str_eq(got.detail, "10.0.0.0/8");
+    done(&t);
+}
+
+Test(audit, sink_destinations_none_where_the_file_takes_nothing, .init = enter, .fini = leave)
+{
+    struct eg_trail t = trail(open("/dev/full", O_WRONLY | O_APPEND | O_CLOEXEC), true);
+    struct egress_event e = telling(EGRESS_EVENT_DECISION), got;
+    t.destinations = EG_DEST_NONE;
+    cr_assert_eq(eg_trail_write(&t, &e), EG_AUDIT_UNWRITABLE);
+    cr_assert_eq(egress_ring_read(t.ring, 1, &got, NULL), EG_OK);
+    cr_expect_null(memmem(&got, sizeof got, "ecret", 5));
+    cr_expect_str_eq(got.detail, "No space left on device");
     done(&t);
 }
 

@@ -1,21 +1,20 @@
 /* load.c - the client of the benchmark: one epoll loop on loopback, a bounded count, a deadline. Prints one JSON line.
  *
- *   load bulk|tunnels|echo|idle --target PORT [--proxy PORT] [--head FILE] ...     without --proxy: straight to the target
+ *   load bulk|tunnels|echo|idle --target PORT [--proxy PORT [--head FILE | --socks [--login FILE]]] ...     without --proxy: straight to the target
  *   load requests --target PORT --path PATH [--head FILE] ...
  *
  * A measurement ends after its count (or bytes), or after --ms, whichever is first. FILE holds whole header lines (CRLF) for CONNECT or the request, so that no token stands on a command line. The same code drives every party,
- * so its own cost is the same for each. It does no TLS. */
+ * so its own cost is the same for each. bulk shares its bytes among --concurrency tunnels. FILE of --login holds user:password. It does no TLS. */
 #include <endian.h>
 #include <getopt.h>
 #include <sys/epoll.h>
 
-#include "bench/wire.h"
+#include "bench/way.h"
 
-enum { CONNECTIONS = 4096, EVENTS = 256, CHUNK = 1 << 20 };
+enum { CONNECTIONS = 4096, EVENTS = 256, CHUNK = 1 << 20, BULK = 64 };
 
 static struct {
-    uint16_t proxy, target;
-    char head[BENCH_HEAD_MAX / 2];
+    struct bench_way way;
     const char *path;
     uint64_t count, bytes;
     uint64_t ends; /* on bench_now's clock; no new work after it */
@@ -64,34 +63,42 @@ static void report(uint64_t begun)
 
 /* ---- one connection at a time ---- */
 
-static int open_tunnel(void)
+/* The next bytes of one of the bulk's tunnels are dropped without a copy (MSG_TRUNC on TCP): the client must not be what is measured. */
+static uint64_t drop_some(int fd, char *into, uint64_t got)
 {
-    int fd = bench_connect(option.proxy ? option.proxy : option.target);
-    if (option.proxy) {
-        bench_ask_tunnel(fd, option.target, option.head);
-        bench_await_tunnel(fd);
-    }
-    return fd;
+    ssize_t n = recv(fd, into, CHUNK, MSG_TRUNC);
+    if (n <= 0)
+        bench_die("the source ended after %llu bytes", (unsigned long long)got);
+    return (uint64_t)n;
 }
 
 static void run_bulk(void)
 {
-    uint64_t ask = htobe64(option.bytes), got = 0;
+    uint64_t share = option.bytes / option.concurrency, ask = htobe64(share), got = 0;
+    struct epoll_event events[BULK];
     char *into = malloc(CHUNK);
-    if (!into)
-        bench_die("no memory");
-    int fd = open_tunnel();
+    int fds[BULK], poll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (!into || poll_fd < 0 || option.concurrency > BULK)
+        bench_die("bulk: no memory, or more than %d at once", BULK);
+    for (unsigned i = 0; i < option.concurrency; i++) {
+        fds[i] = bench_way_open(&option.way);
+        struct epoll_event event = { .events = EPOLLIN, .data.fd = fds[i] };
+        if (epoll_ctl(poll_fd, EPOLL_CTL_ADD, fds[i], &event) != 0)
+            bench_die("epoll: %s", strerror(errno));
+    }
     uint64_t begun = bench_now();
-    bench_send(fd, &ask, sizeof ask);
-    while (got < option.bytes && !over()) {
-        /* MSG_TRUNC on TCP drops the bytes without a copy: the client must not be what is measured. */
-        ssize_t n = recv(fd, into, CHUNK, MSG_TRUNC);
-        if (n <= 0)
-            bench_die("the source ended after %llu bytes", (unsigned long long)got);
-        got += (uint64_t)n;
+    for (unsigned i = 0; i < option.concurrency; i++)
+        bench_send(fds[i], &ask, sizeof ask);
+    while (got < share * option.concurrency && !over()) {
+        /* One tunnel needs no epoll: its recv waits. */
+        int n = option.concurrency == 1 ? 1 : epoll_wait(poll_fd, events, BULK, -1);
+        for (int i = 0; i < n; i++)
+            got += drop_some(option.concurrency == 1 ? fds[0] : events[i].data.fd, into, got);
     }
     double seconds = (double)(bench_now() - begun) / 1e9;
-    close(fd);
+    for (unsigned i = 0; i < option.concurrency; i++)
+        close(fds[i]);
+    close(poll_fd);
     free(into);
     printf("{\"seconds\":%.6f,\"bytes\":%llu,\"rate\":%.1f}\n", seconds, (unsigned long long)got,
            (double)got / seconds);
@@ -106,7 +113,7 @@ static void ping(int fd, char *text)
 static void run_echo(void)
 {
     char text[4096] = { 0 };
-    int fd = open_tunnel();
+    int fd = bench_way_open(&option.way);
     for (unsigned i = 0; i < 100; i++)
         ping(fd, text);
     uint64_t begun = bench_now();
@@ -124,7 +131,7 @@ static void run_idle(void)
 {
     char text[4096] = { 0 };
     for (uint64_t i = 0; i < option.count; i++)
-        ping(open_tunnel(), text);
+        ping(bench_way_open(&option.way), text);
     printf("{\"open\":%llu}\n", (unsigned long long)option.count);
     fflush(stdout);
     while (read(0, text, sizeof text) > 0)
@@ -135,7 +142,7 @@ static void run_idle(void)
 
 struct conn {
     int fd;
-    bool in_tunnel; /* requests: unused */
+    enum bench_stage stage; /* requests: unused */
     size_t n;
     uint64_t begun;
     char in[BENCH_HEAD_MAX];
@@ -159,26 +166,20 @@ static void tunnel_begin(struct conn *c)
     started++;
     c->begun = bench_now();
     c->n = 0;
-    c->in_tunnel = option.proxy == 0;
-    c->fd = bench_connect(option.proxy ? option.proxy : option.target);
+    c->fd = bench_way_dial(&option.way);
     watch(c);
-    if (option.proxy)
-        bench_ask_tunnel(c->fd, option.target, option.head);
-    else
+    c->stage = bench_way_begin(&option.way, c->fd);
+    if (c->stage == BENCH_OPEN)
         bench_send(c->fd, payload, option.size);
 }
 
-/* More bytes came: the answer to CONNECT, then the echo of the first bytes, then the close and the next tunnel. */
+/* More bytes came: an answer of the handshake, then the echo of the first bytes, then the close and the next tunnel. */
 static void tunnel_step(struct conn *c)
 {
-    if (!c->in_tunnel) {
-        size_t head = bench_head_length(c->in, c->n);
-        if (head == 0)
-            return;
-        bench_expect_ok(c->in, c->n);
-        c->in_tunnel = true;
-        c->n -= head;
-        bench_send(c->fd, payload, option.size);
+    if (c->stage != BENCH_OPEN) {
+        c->stage = bench_way_step(&option.way, c->stage, c->fd, c->in, &c->n);
+        if (c->stage == BENCH_OPEN)
+            bench_send(c->fd, payload, option.size);
     }
     if (c->n < option.size)
         return;
@@ -201,7 +202,7 @@ static void request_send(struct conn *c)
 
 static void request_begin(struct conn *c)
 {
-    c->fd = bench_connect(option.target);
+    c->fd = bench_connect(option.way.target);
     watch(c);
     request_send(c);
 }
@@ -267,7 +268,7 @@ static void run_tunnels(void)
 static void run_requests(void)
 {
     int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s\r\n",
-                     option.path, option.target, option.head);
+                     option.path, option.way.target, option.way.head);
     if (n < 0 || (size_t)n >= sizeof request)
         bench_die("the request is too long");
     request_n = (size_t)n;
@@ -282,15 +283,21 @@ static void parse(int argc, char **argv)
         { "proxy", 1, NULL, 'x' },       { "target", 1, NULL, 't' }, { "head", 1, NULL, 'h' },
         { "path", 1, NULL, 'p' },        { "count", 1, NULL, 'n' },  { "bytes", 1, NULL, 'b' },
         { "concurrency", 1, NULL, 'c' }, { "size", 1, NULL, 's' },   { "deadline", 1, NULL, 'd' },
-        { "ms", 1, NULL, 'm' },
+        { "ms", 1, NULL, 'm' },          { "socks", 0, NULL, 'k' },  { "login", 1, NULL, 'l' },
         { NULL, 0, NULL, 0 }
     };
     unsigned deadline = 60;
     for (int o; (o = getopt_long(argc, argv, "", list, NULL)) != -1;) {
         switch (o) {
-        case 'x': option.proxy = (uint16_t)bench_number(optarg, 65535); break;
-        case 't': option.target = (uint16_t)bench_number(optarg, 65535); break;
-        case 'h': bench_read_file(optarg, option.head, sizeof option.head); break;
+        case 'x':
+            option.way.port = (uint16_t)bench_number(optarg, 65535);
+            if (option.way.kind == BENCH_STRAIGHT)
+                option.way.kind = BENCH_CONNECT;
+            break;
+        case 'k': option.way.kind = BENCH_SOCKS; break;
+        case 'l': bench_way_read_login(&option.way, optarg); break;
+        case 't': option.way.target = (uint16_t)bench_number(optarg, 65535); break;
+        case 'h': bench_read_file(optarg, option.way.head, sizeof option.way.head); break;
         case 'p': option.path = optarg; break;
         case 'n': option.count = bench_number(optarg, 10000000); break;
         case 'b': option.bytes = bench_number(optarg, 1ull << 40); break;

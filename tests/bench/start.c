@@ -2,10 +2,11 @@
  * port takes a connection), sends one exchange, ends the command, and prints {"ready_ms","first_ms"}, both from just before exec, and {"cpu_ms"}, what the
  * command and its children took of the CPUs in all, its end included.
  *
- *   start tunnel  --target PORT (--token-file FILE | --port PORT) -- COMMAND...
+ *   start tunnel  --target PORT (--token-file FILE | --port PORT [--head FILE]) [--socks [--login FILE] | --straight] -- COMMAND...
  *   start request --path PATH (--control SOCKET | --port PORT) [--head FILE] -- COMMAND...
  *
- * With --control, the phantom of BENCH_KEY is asked for on egressd's control socket, as a launcher would; the time that takes counts. */
+ * With --control, the phantom of BENCH_KEY is asked for on egressd's control socket, as a launcher would; the time that takes counts. --straight: the port is joined to the target and is asked for
+ * nothing. */
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,7 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "bench/wire.h"
+#include "bench/way.h"
 #include "ctl/client.h"
 
 enum { STOP_MS = 5000, CONTROL_MS = 5000, RETRY_NS = 50000, RETRIES = 400000 };
@@ -22,7 +23,8 @@ enum { STOP_MS = 5000, CONTROL_MS = 5000, RETRY_NS = 50000, RETRIES = 400000 };
 static struct {
     uint16_t target, port;
     const char *token_file, *control, *path, *head;
-} option = { .path = "/" };
+    struct bench_way way;
+} option = { .path = "/", .way.kind = BENCH_CONNECT };
 
 extern char **environ;
 
@@ -93,26 +95,31 @@ static void await_port(uint16_t port)
     bench_die("port %u was never opened", port);
 }
 
-/* "Proxy-Authorization: Bearer TOKEN" of the token file, which is there once the command is ready. */
-static void token_line(char *out, size_t cap)
+/* What the first message says of who asks: the token of the token file, which is there once the command is ready, or --head's lines. */
+static void way_credentials(struct bench_way *way)
 {
     char token[256];
     if (!option.token_file) {
-        out[0] = 0;
+        if (option.head)
+            bench_read_file(option.head, way->head, sizeof way->head);
         return;
     }
     bench_read_file(option.token_file, token, sizeof token);
     token[strcspn(token, "\r\n")] = 0;
-    snprintf(out, cap, "Proxy-Authorization: Bearer %s\r\n", token);
+    if (way->kind == BENCH_SOCKS)
+        snprintf(way->login, sizeof way->login, "bench:%s", token);
+    else
+        snprintf(way->head, sizeof way->head, "Proxy-Authorization: Bearer %s\r\n", token);
 }
 
 static void first_tunnel(uint16_t port)
 {
-    char extra[512], byte = 'x';
-    token_line(extra, sizeof extra);
-    int fd = bench_connect(port);
-    bench_ask_tunnel(fd, option.target, extra);
-    bench_await_tunnel(fd);
+    char byte = 'x';
+    struct bench_way *way = &option.way;
+    way->port = port;
+    way->target = way->kind == BENCH_STRAIGHT ? port : option.target;
+    way_credentials(way);
+    int fd = bench_way_open(way);
     bench_send(fd, &byte, 1);
     bench_recv_all(fd, &byte, 1);
     close(fd);
@@ -183,6 +190,7 @@ static void parse(int argc, char **argv)
     static const struct option list[] = {
         { "target", 1, NULL, 't' }, { "port", 1, NULL, 'p' }, { "token-file", 1, NULL, 'k' },
         { "control", 1, NULL, 'c' }, { "path", 1, NULL, 'u' }, { "head", 1, NULL, 'h' },
+        { "socks", 0, NULL, 's' }, { "straight", 0, NULL, 'd' }, { "login", 1, NULL, 'l' },
         { NULL, 0, NULL, 0 }
     };
     for (int o; (o = getopt_long(argc, argv, "+", list, NULL)) != -1;) {
@@ -193,6 +201,9 @@ static void parse(int argc, char **argv)
         case 'c': option.control = optarg; break;
         case 'u': option.path = optarg; break;
         case 'h': option.head = optarg; break;
+        case 's': option.way.kind = BENCH_SOCKS; break;
+        case 'd': option.way.kind = BENCH_STRAIGHT; break;
+        case 'l': bench_way_read_login(&option.way, optarg); break;
         default: exit(2);
         }
     }

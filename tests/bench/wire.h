@@ -147,20 +147,6 @@ static inline void bench_ask_tunnel(int fd, uint16_t target, const char *extra)
     bench_send(fd, text, (size_t)n);
 }
 
-/* Reads a 200's head; no byte may follow it. */
-static inline void bench_await_tunnel(int fd)
-{
-    char text[BENCH_HEAD_MAX];
-    size_t n = 0, head = 0;
-    while (head == 0 && n < sizeof text) {
-        n += bench_recv(fd, text + n, sizeof text - n);
-        head = bench_head_length(text, n);
-    }
-    bench_expect_ok(text, n);
-    if (head != n)
-        bench_die("bytes behind the answer to CONNECT");
-}
-
 /* A number option of a program; dies for anything else than 0..max. */
 static inline unsigned long long bench_number(const char *text, unsigned long long max)
 {

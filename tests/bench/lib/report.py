@@ -1,0 +1,138 @@
+# report.py - what is printed: tables of medians with their spread, ratios round by round, and the marks.
+import os
+import statistics
+
+
+def say(text=''):
+    print(text, flush=True)
+
+
+def table(head, lines):
+    widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
+    for n, line in enumerate([head, *lines]):
+        say('  ' + '  '.join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))).rstrip())
+        if n == 0:
+            say('  ' + '  '.join('-' * w for w in widths))
+
+
+def show(bench, title, keys, parties):
+    rows = [bench.rows[k] for k in keys if k in bench.rows]
+    if not rows:
+        return
+    say(f'\n{title}  (median (min..max) of {bench.rounds} rounds)')
+    peer = parties[-1]
+    table(['', *parties, f'egressd / {peer}'],
+          [[f'{r.name}, {r.unit}', *(r.text(p) for p in parties), r.against('egressd', peer)] for r in rows])
+
+
+def compare(bench, title, keys):
+    """A line for each party; each row with the ratio of egressd to that party."""
+    rows = [bench.rows[k] for k in keys if k in bench.rows]
+    if not rows:
+        return
+    say(f'\n{title}  (median (min..max) of the rounds; x: egressd to that party)')
+    head, lines = [''], []
+    for r in rows:
+        head += [f'{r.name}, {r.unit}' if r.unit else r.name, 'x']
+    for party in bench.peers:
+        if any(r.values(party) for r in rows):
+            lines.append([party, *(c for r in rows for c in (r.text(party), '' if party == 'egressd' else r.against('egressd', party)))])
+    table(head, lines)
+
+
+def added(bench):
+    for key in ('rtt50', 'rtt99'):
+        r = bench.rows.get(key)
+        for party in ('egressd', 'squid'):
+            pairs = [a - b for a, b in zip(r.samples.get(party, []), r.samples.get('direct', []))] if r else []
+            if pairs:
+                say(f'  {r.name}: {party} adds {statistics.median(pairs):.1f} us to direct')
+
+
+def ratio(bench, key, peer, party='egressd'):
+    return bench.rows[key].ratio(party, peer) if key in bench.rows else None
+
+
+def median(bench, key):
+    return bench.rows[key].median('egressd') if key in bench.rows else None
+
+
+def to_best(bench, key, kinds):
+    """The ratio to the fastest peer of those kinds, which is the least of the ratios, and who that is."""
+    found = [(v, p.name) for p in bench.peers.values() if p.kind in kinds and not p.name.startswith('egressd')
+             for v in [ratio(bench, key, p.name)] if v]
+    return min(found) if found else (None, 'none measured')
+
+
+def of_issue_2(bench):
+    return [
+        ('tunnels per second, 1 at once', ratio(bench, 'tunnels1', 'squid'), '>=', 1.5, "x squid's"),
+        ('tunnels per second, 16 at once', ratio(bench, 'tunnels16', 'squid'), '>=', 1.5, "x squid's"),
+        ('bulk CPU per GB', ratio(bench, 'bulk_cpu', 'squid'), '<=', 1 / 3, "x squid's"),
+        ('small reverse requests, 1 at once', ratio(bench, 'requests1', 'nginx'), '>=', 0.5, "x nginx's"),
+        ('small reverse requests, 16 at once', ratio(bench, 'requests16', 'nginx'), '>=', 0.5, "x nginx's"),
+        ('first tunnel from exec, a policy of tunnels', median(bench, 'tunnel_alone'), '<=', 5, 'ms'),
+        ('first tunnel from exec, with a service', median(bench, 'first_tunnel'), '<=', 5, 'ms'),
+        ('first TLS route from exec', median(bench, 'first_route'), '<=', 25, 'ms'),
+    ]
+
+
+def of_issue_3(bench):
+    best, who = to_best(bench, 'bulk4', ('connect',))
+    list_of = [
+        ('bulk rate, 4 tunnels', ratio(bench, 'bulk4', 'relay'), '>=', 0.9, "x the relay's"),
+        ('bulk rate, 4 tunnels, to the best CONNECT peer', best, '>=', 1.5, f"x {who}'s"),
+        ('bulk CPU per GB, 4 tunnels', ratio(bench, 'bulk4_cpu', 'relay'), '<=', 1.5, "x the relay's"),
+        ('bulk CPU per GB, 4 tunnels', ratio(bench, 'bulk4_cpu', 'squid'), '<=', 0.3, "x squid's"),
+    ]
+    for c in (1, 16):
+        best, who = to_best(bench, f'tunnels{c}', ('connect', 'socks'))
+        list_of += [
+            (f'tunnels per second, {c} at once', ratio(bench, f'tunnels{c}', 'relay'), '>=', 0.85, "x the relay's"),
+            (f'tunnels per second, {c} at once, to the best that parses', best, '>=', 1, f"x {who}'s"),
+            (f'CPU of a tunnel, {c} at once', ratio(bench, f'tunnels{c}_cpu', 'tinyproxy'), '<=', 0.6, "x tinyproxy's"),
+        ]
+    return list_of + [
+        ('round trip of one byte, p50, one core', ratio(bench, 'byte50', 'relay'), '<=', 1.15, "x the relay's"),
+        ('system calls of a round trip', ratio(bench, 'calls', 'relay'), '<=', 1, "x the relay's"),
+        ('resident memory of an idle tunnel', median(bench, 'memory_each'), '<=', 2, 'KiB'),
+        ('pipe ends held by idle tunnels', median(bench, 'pipes'), '<=', 0, ''),
+        ('first tunnel from exec, a policy of tunnels', median(bench, 'tunnel_alone'), '<=', 3, 'ms'),
+    ]
+
+
+def marks(bench):
+    say('\nMarks')
+    if bench.load > (os.cpu_count() or 1):
+        say(f'  the machine was busy (load {bench.load:.1f}): trust CPU per unit more than rates and times')
+    lines = []
+    for name, value, sign, mark, unit in (*of_issue_2(bench), *of_issue_3(bench)):
+        if value is None:
+            lines.append([name, '-', f'{sign} {mark:.2f} {unit}', 'not measured'])
+            continue
+        rounded = round(value, 2)  # as it is printed
+        good = rounded >= mark if sign == '>=' else rounded <= round(mark, 2)
+        lines.append([name, f'{value:.2f}', f'{sign} {mark:.2f} {unit}', 'reached' if good else 'MISSED'])
+    table(['', 'measured', 'mark', ''], lines)
+
+
+def report(bench):
+    show(bench, 'Tunnels', ('bulk', 'bulk_cpu', 'tunnels1', 'tunnels1_cpu', 'tunnels16', 'tunnels16_cpu', 'rtt50',
+                            'rtt99'), ('direct', 'egressd', 'squid'))
+    added(bench)
+    compare(bench, 'Bulk in four tunnels', ('bulk4', 'bulk4_cpu'))
+    compare(bench, 'Tunnels opened, used once and closed, one at a time', ('tunnels1', 'tunnels1_cpu'))
+    compare(bench, 'Tunnels opened, used once and closed, 16 at once', ('tunnels16', 'tunnels16_cpu'))
+    compare(bench, 'Round trip of one byte, all on one core', ('byte50', 'calls'))
+    compare(bench, 'Idle tunnels', ('memory_each', 'pipes'))
+    compare(bench, 'From exec to the first bytes through a tunnel', ('tunnel_alone',))
+    for peer in bench.peers.values():
+        if peer.note and peer.name not in bench.missing:
+            say(f'  {peer.name}: {peer.note}')
+    show(bench, 'Routes: a credential put in, TLS to the origin', tuple(
+        f'requests{c}{k}' for c in (1, 16) for k in ('', '_p99', '_cpu')), ('plain', 'egressd', 'nginx'))
+    show(bench, 'Memory', ('memory_rss', 'memory_pss', 'memory_held', 'memory_each'), ('egressd', 'squid'))
+    show(bench, 'Start', ('ready', 'tunnel_alone', 'first_tunnel', 'first_route', 'start_cpu'), ('egressd', 'squid', 'nginx'))
+    marks(bench)
+    for failure in bench.failures:
+        say(f'failed: {failure}')

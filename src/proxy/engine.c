@@ -21,7 +21,9 @@ enum eg_status eg_engine_new(const struct eg_engine_config *config, struct eg_en
     e->vault = config->vault;
     e->splice = config->splice;
     e->warn = config->warn;
-    e->warn_ctx = config->ctx;
+    e->ctx = config->ctx;
+    e->channel_open = config->channel_open;
+    e->channel_cancel = config->channel_cancel;
     e->gate.trail = config->trail;
     e->drain_timer.fire = drain_over;
     e->drain_timer.ctx = e;
@@ -134,7 +136,7 @@ static void starved(struct eg_listener *l, int error)
     const struct eg_ingress *i = l->ctx;
     (void)error;
     if (i->engine->warn)
-        i->engine->warn(i->engine->warn_ctx,
+        i->engine->warn(i->engine->ctx,
                         "no descriptor is left: accepting pauses (raise the limit of open files)");
 }
 

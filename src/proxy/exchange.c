@@ -175,7 +175,8 @@ static bool may_repeat(const struct eg_flow *f)
 static enum eg_step origin_failed(struct eg_flow *f, enum eg_status status,
                                   const struct eg_err *err)
 {
-    char text[260];
+    char text[600];
+    const char *why = NULL;
     if ((status == EG_CLOSED || status == EG_RESPONSE_TRUNCATED || status == EG_IO) &&
         may_repeat(f)) {
         eg_side_close(f->engine->loop, &f->origin, false);
@@ -185,8 +186,9 @@ static enum eg_step origin_failed(struct eg_flow *f, enum eg_status status,
     }
     if (egress_status_http(status) == 0)
         status = EG_RESPONSE_TRUNCATED;
-    return eg_refuse(f, status, true,
-                     err->status != EG_OK ? eg_err_format(err, text, sizeof text) : NULL);
+    if (err->status != EG_OK || eg_upstream_absolute(f))
+        why = eg_upstream_explain(f, &status, err, text, sizeof text);
+    return eg_refuse(f, status, true, why);
 }
 
 static void put_origin_away(struct eg_flow *f)

@@ -52,8 +52,10 @@ enum eg_status eg_exchange_path(struct eg_flow *f, struct eg_slice path,
 enum eg_status eg_exchange_query(struct eg_flow *f, const struct eg_target *target) EG_MUST_USE;
 /* The ticket was allowed by name: on a pooled connection, or on a new one. */
 enum eg_step eg_exchange_open(struct eg_flow *f);
-/* Request line, Host and, for an upstream proxy in absolute-form, its authorization. */
-enum eg_status eg_exchange_start_head(struct eg_flow *f, uint16_t default_port) EG_MUST_USE;
+/* Request line, Host and, for an upstream proxy in absolute-form, its authorization. EG_OK or the
+ * refusal, err tells. */
+enum eg_status eg_exchange_start_head(struct eg_flow *f, uint16_t default_port,
+                                      struct eg_err *err) EG_MUST_USE;
 /* The client's end-to-end fields but those that drop() names. */
 enum eg_status eg_exchange_fields(struct eg_flow *f,
                                   bool (*drop)(const struct eg_flow *f,

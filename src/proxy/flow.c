@@ -63,7 +63,7 @@ void eg_flow_move(struct eg_flow *f, enum eg_phase to, uint64_t deadline_ms, enu
         snprintf(text, sizeof text, "no way from phase %s to %s", phases[f->phase].name,
                  phases[to].name);
         if (f->engine->warn)
-            f->engine->warn(f->engine->warn_ctx, text);
+            f->engine->warn(f->engine->ctx, text);
         eg_flow_kill(f, EG_INTERNAL);
         return;
     }
@@ -109,7 +109,9 @@ static void timed_out(struct eg_flow *f, enum eg_status reason)
         eg_flow_kill(f, reason);
         return;
     }
-    (void)eg_refuse(f, reason, true, NULL); /* kept only if its request was read */
+    char text[400];
+    const char *hop = eg_upstream_late(f, &reason, text, sizeof text);
+    (void)eg_refuse(f, reason, true, hop); /* kept only if its request was read */
     eg_flow_wake(f);
 }
 

@@ -16,6 +16,7 @@
 
 struct eg_flow;
 struct eg_pool;
+struct eg_channel;
 
 enum {
     EG_SCRATCH = 65536,  /* the engine's one read buffer: flows at rest hold none */
@@ -134,10 +135,14 @@ struct eg_engine {
     struct eg_ingress *ingresses, *closed; /* closed ones are kept: flows point to them */
     struct eg_flow *flows;
     struct eg_pool *pool;
+    struct eg_channel *channels; /* of ssh gateways, asked for: channel.c */
+    uint64_t last_channel;
+    enum eg_status (*channel_open)(void *ctx, const struct eg_channel_ask *ask); /* may be NULL */
+    void (*channel_cancel)(void *ctx, uint64_t id);
     bool splice, draining;
     struct eg_timer drain_timer;
     void (*warn)(void *ctx, const char *text);
-    void *warn_ctx;
+    void *ctx; /* of warn and of the channels' */
     struct eg_engine_stats stats;
     struct { /* pipes for splice, kept for the next relay */
         int fd[2];
@@ -205,6 +210,10 @@ void eg_upstream_drop(struct eg_flow *f);
 bool eg_upstream_still_allowed(const struct eg_flow *f);
 /* Does a plain-http request to there go to the upstream proxy in absolute-form? */
 bool eg_upstream_absolute(const struct eg_flow *f);
+/* The deadline of the way out passed: which hop it was, and *reason may become a closer one. Into
+ * out; NULL: no hop. */
+const char *eg_upstream_late(const struct eg_flow *f, enum eg_status *reason, char *out,
+                             size_t cap);
 
 /* ---- tunnel.c ---- */
 enum eg_step eg_tunnel_start(struct eg_flow *f, const struct eg_authority *to);

@@ -3,7 +3,8 @@
 #include "http/hygiene.h"
 #include "http/write.h"
 #include "proxy/pool.h"
-#include "proxy/upstream.h"
+#include "proxy/hops.h"
+#include "proxy/exchange.h"
 
 /* A place that holds this secret rightly: the session's token in Proxy-Authorization, the
  * service's own phantom in its slots. */
@@ -170,17 +171,29 @@ static enum eg_status request_line(struct eg_flow *f)
     return status;
 }
 
-enum eg_status eg_exchange_start_head(struct eg_flow *f, uint16_t default_port)
+/* In absolute-form each head carries what the last hop wants to be shown. */
+static enum eg_status write_authorization(struct eg_flow *f, struct eg_err *err)
+{
+    const struct eg_way *way = eg_hops_way(f);
+    struct eg_secret *shown = NULL;
+    enum eg_status status = eg_hops_secret(f, way, way->count - 1, &shown, err);
+    if (status == EG_OK && shown) {
+        f->origin.secret_out = true;
+        status = eg_inject_field(&f->origin.out, EG_SLICE("Proxy-Authorization"), EG_SLICE_NONE,
+                                 EG_SLICE_NONE, shown);
+    }
+    eg_secret_free(shown);
+    return status;
+}
+
+enum eg_status eg_exchange_start_head(struct eg_flow *f, uint16_t default_port,
+                                      struct eg_err *err)
 {
     enum eg_status status = request_line(f);
     if (status == EG_OK)
         status = write_host(f, default_port);
-    const struct eg_secret *authorization = eg_upstream_authorization(f);
-    if (status == EG_OK && authorization && eg_upstream_absolute(f)) {
-        f->origin.secret_out = true;
-        status = eg_inject_field(&f->origin.out, EG_SLICE("Proxy-Authorization"), EG_SLICE_NONE,
-                                 EG_SLICE_NONE, authorization);
-    }
+    if (status == EG_OK && eg_upstream_absolute(f))
+        status = write_authorization(f, err);
     return status;
 }
 
@@ -195,8 +208,7 @@ static bool drop_nothing(const struct eg_flow *f, const struct eg_field *field,
 
 enum eg_status eg_forward_head(struct eg_flow *f, struct eg_err *err)
 {
-    (void)err;
-    enum eg_status status = eg_exchange_start_head(f, 80);
+    enum eg_status status = eg_exchange_start_head(f, 80, err);
     if (status == EG_OK)
         status = eg_exchange_fields(f, drop_nothing);
     if (status == EG_OK)

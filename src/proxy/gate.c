@@ -224,12 +224,12 @@ enum eg_status eg_gate_credential(struct eg_gate *g, struct eg_ticket *t,
 }
 
 enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticket *t,
+                                        struct eg_slice credential, struct eg_slice host,
                                         const struct eg_secret **ret, struct eg_err *err)
 {
-    if (!t->open)
+    if (!t->open || !eg_policy_credential_host(t->snapshot->policy, credential, host))
         return eg_err_set(err, EG_INTERNAL, "gate", 0, "a credential was asked for out of order");
-    const struct eg_secret *secret =
-        eg_creds_get(g->creds, t->snapshot->settings->proxy_credential, err);
+    const struct eg_secret *secret = eg_creds_get(g->creds, credential, err);
     if (!secret)
         return EG_CREDENTIAL_UNAVAILABLE;
     *ret = secret;

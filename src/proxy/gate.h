@@ -68,8 +68,9 @@ enum eg_status eg_gate_hello(struct eg_gate *g, struct eg_ticket *t,
 enum eg_status eg_gate_credential(struct eg_gate *g, struct eg_ticket *t,
                                   const struct eg_service *service, const struct eg_secret **ret,
                                   struct eg_err *err) EG_MUST_USE;
-/* The credential that an upstream proxy wants, by name; same rule. */
+/* The credential that the upstream proxy `host` wants, by name; same rule. */
 enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticket *t,
+                                        struct eg_slice credential, struct eg_slice host,
                                         const struct eg_secret **ret,
                                         struct eg_err *err) EG_MUST_USE;
 

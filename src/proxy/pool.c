@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/table.h"
+#include "proxy/hops.h"
 #include "proxy/exchange.h"
 
 enum { KEY_MAX = 768 };
@@ -129,17 +130,26 @@ unsigned eg_pool_count(const struct eg_pool *p)
     return p->count;
 }
 
+/* The hops, as one letter: connections of another snapshot's chains are never here. */
+static char way_of(const struct eg_flow *f)
+{
+    const struct eg_way *way = eg_hops_way(f);
+    if (!way)
+        return 'd';
+    if (eg_upstream_absolute(f)) /* the last hop itself answers */
+        return 'a';
+    return way == &f->snapshot->ways[EG_CHAIN_PLAIN] ? 'p' : 's';
+}
+
 /* Session, hops, origin, TLS identity and credential, as one text; false: this exchange shares
  * no connection. */
 static bool key_of(const struct eg_flow *f, char key[KEY_MAX], struct eg_slice *ret)
 {
     char authority[EG_AUTHORITY_TEXT];
     const struct eg_service *s = f->want == EG_WANT_ROUTE ? &f->exchange->service : NULL;
-    if (eg_upstream_absolute(
-            f)) /* the upstream proxy's connection carries its own credential in each head */
-        return false;
     int n = snprintf(
-        key, KEY_MAX, "%s|%d|%s|%.*s|%.*s", f->session ? f->session->id : "", s && s->tls,
+        key, KEY_MAX, "%s|%c%d|%s|%.*s|%.*s", f->session ? f->session->id : "", way_of(f),
+        s && s->tls,
         eg_authority_format(&f->ticket.to, 0, authority, sizeof authority), s ? (int)s->name.n : 0,
         s ? s->name.p : "", s ? (int)s->credential.n : 0, s ? s->credential.p : "");
     if (n <= 0 || n >= KEY_MAX)

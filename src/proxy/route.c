@@ -236,7 +236,7 @@ static enum eg_status write_credential(struct eg_flow *f, struct eg_err *err)
 enum eg_status eg_route_head(struct eg_flow *f, struct eg_err *err)
 {
     const struct eg_service *service = &f->exchange->service;
-    enum eg_status status = eg_exchange_start_head(f, service->tls ? 443 : 80);
+    enum eg_status status = eg_exchange_start_head(f, service->tls ? 443 : 80, err);
     if (status == EG_OK)
         status =
             eg_exchange_fields(f, service->credential.n > 0 ? drop_for_service : drop_for_plain);

@@ -56,6 +56,67 @@ static enum eg_status load_service_tls(struct eg_snapshot *s, struct eg_err *err
     return EG_OK;
 }
 
+/* ---- ways out ---- */
+
+static bool same_pem(struct eg_slice a, struct eg_slice b)
+{
+    return a.n == b.n && (a.n == 0 || a.p == b.p);
+}
+
+/* A context that was made for the same files: both chains are usually one. */
+static struct eg_tls_ctx *made_before(const struct eg_snapshot *s, const struct eg_hop *hop)
+{
+    for (unsigned c = 0; c < 2; c++)
+        for (unsigned i = 0; i < s->ways[c].count; i++) {
+            const struct eg_hop *other = &s->ways[c].hop[i];
+            if (s->ways[c].tls[i] && same_pem(hop->ca_pem, other->ca_pem) &&
+                same_pem(hop->cert_pem, other->cert_pem) && same_pem(hop->key_pem, other->key_pem))
+                return s->ways[c].tls[i];
+        }
+    return NULL;
+}
+
+/* A hop is trusted for its own CA, or else for the system's: what origins are verified with
+ * (tls.ca) never vouches for it. */
+enum eg_status eg_snapshot_hop_tls(struct eg_snapshot *s, struct eg_way *way, unsigned i,
+                                   struct eg_tls_ctx **ret, struct eg_err *err)
+{
+    const struct eg_hop *hop = &way->hop[i];
+    struct eg_tls_client_config config = {
+        .ca_pem = { hop->ca_pem.n > 0 ? hop->ca_pem : s->system_ca_pem },
+        .cert_pem = hop->cert_pem,
+        .key_pem = hop->key_pem,
+    };
+    if (!way->tls[i]) {
+        way->tls[i] = made_before(s, hop);
+        if (way->tls[i])
+            eg_tls_ctx_ref(way->tls[i]);
+    }
+    enum eg_status status = way->tls[i] ? EG_OK : eg_tls_client_ctx(&config, &way->tls[i], err);
+    if (status == EG_OK)
+        *ret = way->tls[i];
+    return status;
+}
+
+static enum eg_status open_ways(struct eg_snapshot *s, struct eg_err *err)
+{
+    for (unsigned c = 0; c < 2; c++) {
+        struct eg_way *way = &s->ways[c];
+        way->count = eg_policy_hops(s->policy, (enum eg_chain)c, way->hop);
+        for (unsigned i = 0; i < way->count; i++) {
+            struct eg_tls_ctx *unused;
+            struct eg_err why = { 0 };
+            if (!way->hop[i].tls || (way->hop[i].ca_pem.n == 0 && way->hop[i].cert_pem.n == 0))
+                continue;
+            enum eg_status status = eg_snapshot_hop_tls(s, way, i, &unused, &why);
+            if (status != EG_OK)
+                return eg_err_set(err, status, "tls", 0, "%.*s: %s", (int)way->hop[i].text.n,
+                                  way->hop[i].text.p, why.text);
+        }
+    }
+    return EG_OK;
+}
+
 enum eg_status eg_snapshot_new(struct eg_loop *loop, const void *block, size_t n,
                                const struct eg_facts *facts, void (*release)(void *ctx), void *ctx,
                                struct eg_snapshot **ret, struct eg_err *err)
@@ -78,6 +139,8 @@ enum eg_status eg_snapshot_new(struct eg_loop *loop, const void *block, size_t n
     status = open_dns(s, loop, facts, err);
     if (status == EG_OK)
         status = load_service_tls(s, err);
+    if (status == EG_OK)
+        status = open_ways(s, err);
     if (status == EG_OK && s->settings->ca_pem.n > 0)
         status = client_context(s, NULL, !s->settings->ca_system, &s->origin_tls, err);
     if (status != EG_OK)
@@ -107,6 +170,8 @@ void eg_snapshot_unref(struct eg_snapshot *s)
     for (unsigned i = 0; s->service_tls && i < s->service_count; i++)
         eg_tls_ctx_unref(s->service_tls[i]);
     free(s->service_tls);
+    for (unsigned i = 0; i < 2 * EG_HOPS_MAX; i++)
+        eg_tls_ctx_unref(s->ways[i / EG_HOPS_MAX].tls[i % EG_HOPS_MAX]);
     eg_tls_ctx_unref(s->origin_tls);
     eg_dns_free(s->dns);
     eg_policy_close(s->policy);

@@ -7,6 +7,12 @@
 #include "proxy/engine.h"
 #include "tls/context.h"
 
+struct eg_way { /* a chain of proxies, ready to be taken */
+    unsigned count; /* 0: none, origins are reached directly */
+    struct eg_hop hop[EG_HOPS_MAX];
+    struct eg_tls_ctx *tls[EG_HOPS_MAX]; /* NULL: no TLS with it, or made at first use */
+};
+
 struct eg_snapshot { /* reference counted */
     unsigned refs;
     struct eg_policy *policy;
@@ -19,6 +25,7 @@ struct eg_snapshot { /* reference counted */
     /* per service with a CA or certificate of its own, else NULL */
     struct eg_tls_ctx **service_tls;
     unsigned service_count;
+    struct eg_way ways[2]; /* by enum eg_chain */
     void (*release)(void *ctx);
     void *ctx;
 };
@@ -32,5 +39,8 @@ void eg_snapshot_unref(struct eg_snapshot *s);
 /* The client context for that service; borrowed, lives with the snapshot. */
 enum eg_status eg_snapshot_tls(struct eg_snapshot *s, unsigned service, struct eg_tls_ctx **ret,
                                struct eg_err *err) EG_MUST_USE;
+/* The client context for TLS with hop i itself; way is one of the snapshot's. Borrowed, as above. */
+enum eg_status eg_snapshot_hop_tls(struct eg_snapshot *s, struct eg_way *way, unsigned i,
+                                   struct eg_tls_ctx **ret, struct eg_err *err) EG_MUST_USE;
 
 #endif

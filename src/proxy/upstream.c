@@ -1,26 +1,32 @@
 /* upstream.c - from a ticket that was allowed by name to a connected stack of hops in f->origin.
  *
  * Judge, resolve, judge, record, connect: addresses come from one DNS answer (or a literal), go
- * through the gate, and only what the gate returned is dialled (invariant 2). A connection is a
- * list of hops: dial; with an upstream proxy http_connect over it; tls over that for an https
- * service. */
+ * through the gate, and only what the gate returned is dialled (invariant 2). Through a chain of
+ * proxies the first one is dialled (or its ssh channel is opened) and hops.c stacks the rest; the
+ * last one is asked for the name, or with resolve: local for the address that was judged. TLS with
+ * the origin comes over whatever that gives. */
 #include "proxy/upstream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/channel.h"
+#include "proxy/exchange.h"
 #include "proxy/pool.h"
+
+enum { EXPLAIN_MAX = 600 };
 
 struct eg_upstream {
     struct eg_dns_query *query;
     bool answered;
-    bool proxy_turn; /* the answer is for the upstream proxy's name */
+    bool hop_turn; /* the answer is for the first hop's name */
     struct eg_dns_answer answer;
-    struct eg_sockaddr addrs[EG_DNS_MAX_ADDRS];
+    struct eg_sockaddr addrs[EG_DNS_MAX_ADDRS]; /* to be dialled */
     unsigned count;
-    struct eg_authority ask;         /* what the upstream proxy is asked for */
-    struct eg_secret *authorization; /* for the upstream proxy, while it is connected to */
+    struct eg_authority ask;                  /* what the last hop is asked for */
+    struct eg_channel *channel;               /* of an ssh gateway, while it is waited for */
+    const struct eg_stream *top[EG_HOPS_MAX]; /* the uppermost layer of each hop, once stacked */
 };
 
 void eg_upstream_drop(struct eg_flow *f)
@@ -31,21 +37,88 @@ void eg_upstream_drop(struct eg_flow *f)
     f->up = NULL;
     if (up->query)
         eg_dns_cancel(up->query);
-    eg_secret_free(up->authorization);
+    eg_channel_drop(up->channel);
     free(up);
-}
-
-static bool via_proxy(const struct eg_flow *f)
-{
-    return f->snapshot->settings->has_proxy;
 }
 
 bool eg_upstream_absolute(const struct eg_flow *f)
 {
-    if (!via_proxy(f) || f->snapshot->settings->proxy_resolve_local)
-        return false; /* in absolute-form the proxy would resolve the name again (invariant 2) */
-    return f->want == EG_WANT_FORWARD || (f->want == EG_WANT_ROUTE && !eg_exchange_service(f)->tls);
+    if (f->want != EG_WANT_FORWARD &&
+        (f->want != EG_WANT_ROUTE || !f->exchange || eg_exchange_service(f)->tls))
+        return false;
+    const struct eg_way *way = eg_hops_way(f);
+    if (!way || way->hop[way->count - 1].kind != EG_HOP_HTTP)
+        return false;
+    /* in absolute-form the proxy would resolve the name again (invariant 2) */
+    return !f->snapshot->settings->proxy_resolve_local;
 }
+
+/* ---- which hop ---- */
+
+/* The hop whose layer is being raised, or -1. */
+static int current_hop(const struct eg_flow *f, const struct eg_way *way)
+{
+    if (!f->up)
+        return -1;
+    if (!f->origin.stream)
+        return f->up->hop_turn || f->up->channel ? 0 : -1;
+    for (unsigned i = 0; i < way->count; i++)
+        if (f->up->top[i] && !f->up->top[i]->connected)
+            return (int)i;
+    return -1;
+}
+
+/* The hop that a failure now is about, or -1: the origin, or no hop at all. In absolute-form the
+ * last one is who answers. */
+static int hop_at_fault(const struct eg_flow *f, const struct eg_way *way)
+{
+    if (!way)
+        return -1;
+    if (f->phase == EG_PHASE_EXCHANGE)
+        return eg_upstream_absolute(f) ? (int)way->count - 1 : -1;
+    return current_hop(f, way);
+}
+
+const char *eg_upstream_explain(const struct eg_flow *f, enum eg_status *status,
+                                const struct eg_err *err, char *out, size_t cap)
+{
+    const struct eg_way *way = eg_hops_way(f);
+    bool named = err->layer && strcmp(err->layer, "hops") == 0; /* it says so itself */
+    int hop = named ? -1 : hop_at_fault(f, way);
+    if (hop >= 0 && !eg_exchange_answered(f))
+        *status = eg_hops_reason(*status);
+    if (named)
+        snprintf(out, cap, "%s", err->text);
+    else if (hop < 0)
+        eg_err_format(err, out, cap);
+    else
+        eg_hops_say(way, (unsigned)hop, err->text[0] ? err->text : egress_status_sentence(*status),
+                    out, cap);
+    return out;
+}
+
+const char *eg_upstream_late(const struct eg_flow *f, enum eg_status *reason, char *out, size_t cap)
+{
+    const struct eg_way *way = f->phase == EG_PHASE_HEAD ? NULL : eg_hops_way(f);
+    int hop = hop_at_fault(f, way);
+    if (hop < 0)
+        return NULL;
+    const struct eg_stream *layer = f->phase == EG_PHASE_CONNECT ? f->origin.stream : NULL;
+    while (layer && layer->below && !layer->below->connected)
+        layer = layer->below;
+    if (layer && strcmp(layer->ops->name, "tls") == 0)
+        *reason = EG_TLS_TIMEOUT;
+    return eg_hops_say(way, (unsigned)hop, egress_status_sentence(*reason), out, cap);
+}
+
+static enum eg_step refuse_err(struct eg_flow *f, enum eg_status status, const struct eg_err *err)
+{
+    char text[EXPLAIN_MAX];
+    const char *why = eg_upstream_explain(f, &status, err, text, sizeof text);
+    return eg_refuse(f, status, true, why);
+}
+
+/* ---- judged, then connected ---- */
 
 static enum eg_step connect_to(struct eg_flow *f);
 
@@ -65,21 +138,57 @@ static enum eg_step ask(struct eg_flow *f, const struct eg_authority *name)
     enum eg_status status =
         eg_dns_ask(f->snapshot->dns, eg_authority_host(name), answered, f, &f->up->query, &err);
     if (status != EG_OK)
-        return eg_refuse(f, EG_DNS_FAILED, true, err.text);
+        return refuse_err(f, EG_DNS_FAILED, &err);
     eg_flow_move(f, EG_PHASE_RESOLVE, f->snapshot->limits->dns_timeout + 500,
                  EG_DNS_TIMEOUT); /* the resolver's own deadline comes first */
     return EG_STEP_MORE;
 }
 
-/* The operator's proxy is no destination of the child's: its addresses are not the policy's to
- * judge. */
-static enum eg_step to_proxy(struct eg_flow *f)
+/* The plan of the chain for this flow; 0: it can't be taken. */
+static unsigned plan(const struct eg_flow *f, const struct eg_way *way,
+                     struct eg_link links[EG_LINKS_MAX])
 {
-    const struct eg_authority *proxy = &f->snapshot->settings->proxy;
-    f->up->proxy_turn = true;
-    if (!proxy->literal)
-        return ask(f, proxy);
-    f->up->addrs[0] = (struct eg_sockaddr){ proxy->addr, proxy->port };
+    return eg_hops_plan(way->hop, way->count, eg_upstream_absolute(f), &f->up->ask, links);
+}
+
+/* What the last hop is asked for: the name that was judged, or the address (resolve: local). */
+static void set_ask(struct eg_flow *f)
+{
+    f->up->ask = f->ticket.to;
+    if (f->up->count > 0)
+        eg_authority_from_addr(&f->up->addrs[0].addr, f->ticket.to.port, &f->up->ask);
+}
+
+static enum eg_step open_channel(struct eg_flow *f, const struct eg_way *way,
+                                 const struct eg_link *link)
+{
+    struct eg_err err = { 0 };
+    enum eg_status status = eg_channel_open(f, &way->hop[0], link->to, &f->up->channel, &err);
+    if (status != EG_OK)
+        return refuse_err(f, status, &err);
+    eg_flow_move(f, EG_PHASE_CONNECT, f->snapshot->limits->connect_timeout, EG_CONNECT_TIMEOUT);
+    return EG_STEP_MORE;
+}
+
+/* The operator's proxy is no destination of the child's: its addresses are not the policy's to
+ * judge. What it wants to be shown is had before anybody is asked. */
+static enum eg_step to_first_hop(struct eg_flow *f, const struct eg_way *way)
+{
+    const struct eg_authority *first = &way->hop[0].at;
+    struct eg_link links[EG_LINKS_MAX];
+    struct eg_err err = { 0 };
+    set_ask(f);
+    f->up->hop_turn = true;
+    enum eg_status status = plan(f, way, links) > 0 ? eg_hops_check(f, way, &err) : EG_INTERNAL;
+    if (status != EG_OK) {
+        f->up->hop_turn = false; /* err names the hop */
+        return refuse_err(f, status, &err);
+    }
+    if (links[0].kind == EG_LINK_CHANNEL)
+        return open_channel(f, way, &links[0]);
+    if (!first->literal)
+        return ask(f, first);
+    f->up->addrs[0] = (struct eg_sockaddr){ first->addr, first->port };
     f->up->count = 1;
     return connect_to(f);
 }
@@ -89,7 +198,7 @@ bool eg_upstream_still_allowed(const struct eg_flow *f)
     const struct eg_gate *g = &f->engine->gate;
     const struct eg_snapshot *now = f->engine->current;
     const struct eg_sockaddr *peer = f->peer.addr.family ? &f->peer : NULL;
-    if (!f->up || f->up->count == 0 || via_proxy(f))
+    if (!f->up || f->up->count == 0 || eg_hops_way(f))
         return eg_gate_still_allowed(g, &f->ticket, now, peer);
     for (unsigned i = 0; i < f->up->count; i++)
         if (!eg_gate_still_allowed(g, &f->ticket, now, &f->up->addrs[i]))
@@ -99,19 +208,14 @@ bool eg_upstream_still_allowed(const struct eg_flow *f)
 
 static enum eg_step gated(struct eg_flow *f, enum eg_status status)
 {
+    const struct eg_way *way = eg_hops_way(f);
     if (status != EG_OK)
         return eg_refuse(f, status, true, NULL);
-    if (via_proxy(f) && f->up->count > 0)
+    if (way && f->up->count > 0)
         f->peer = f->up->addrs[0]; /* what was judged; the hop's own address never is */
     if (f->snapshot != f->engine->current && !eg_upstream_still_allowed(f))
         return eg_refuse(f, EG_HOST_DENIED, true, "a new policy came into force and denies it");
-    if (!via_proxy(f))
-        return connect_to(f);
-    f->up->ask = f->ticket.to;
-    if (f->up->count >
-        0) /* resolve: local: the upstream is asked for the address that was judged */
-        eg_authority_from_addr(&f->up->addrs[0].addr, f->ticket.to.port, &f->up->ask);
-    return to_proxy(f);
+    return way ? to_first_hop(f, way) : connect_to(f);
 }
 
 static enum eg_step judge(struct eg_flow *f, const struct eg_addr *addrs, unsigned count)
@@ -128,7 +232,7 @@ enum eg_step eg_upstream_open(struct eg_flow *f)
         return eg_refuse(f, EG_NOMEM, true, NULL);
     if (f->ticket.to.literal)
         return judge(f, &f->ticket.to.addr, 1);
-    if (via_proxy(f) && !f->snapshot->settings->proxy_resolve_local)
+    if (!f->snapshot->settings->proxy_resolve_local && eg_hops_way(f))
         return gated(f, eg_gate_remote(&f->engine->gate, &f->ticket));
     return ask(f, &f->ticket.to);
 }
@@ -138,53 +242,37 @@ enum eg_step eg_resolve_step(struct eg_flow *f)
     struct eg_upstream *up = f->up;
     if (!up->answered)
         return EG_STEP_WAIT;
-    if (up->answer.status != EG_OK)
-        return eg_refuse(f, up->answer.status, true,
-                         up->proxy_turn ? "the upstream proxy's name could not be resolved" : NULL);
-    if (!up->proxy_turn)
+    if (up->answer.status != EG_OK && !up->hop_turn)
+        return eg_refuse(f, up->answer.status, true, NULL);
+    if (up->answer.status != EG_OK) {
+        struct eg_err err = { 0 };
+        return refuse_err(f, up->answer.status, &err);
+    }
+    if (!up->hop_turn)
         return judge(f, up->answer.addrs, up->answer.count);
+    uint16_t port = eg_hops_way(f)->hop[0].at.port;
     for (unsigned i = 0; i < up->answer.count; i++)
-        up->addrs[i] =
-            (struct eg_sockaddr){ up->answer.addrs[i], f->snapshot->settings->proxy.port };
+        up->addrs[i] = (struct eg_sockaddr){ up->answer.addrs[i], port };
     up->count = up->answer.count;
     return connect_to(f);
 }
 
-static enum eg_step refuse_err(struct eg_flow *f, enum eg_status status, const struct eg_err *err)
+/* The layers over the first one, which stands. */
+static enum eg_status stack(struct eg_flow *f, struct eg_err *err)
 {
-    char text[260];
-    return eg_refuse(f, status, true, eg_err_format(err, text, sizeof text));
-}
-
-static enum eg_status proxy_authorization(struct eg_flow *f, struct eg_err *err)
-{
-    const struct eg_secret *secret;
-    if (f->snapshot->settings->proxy_credential.n == 0)
+    struct eg_way *way = eg_hops_way(f);
+    struct eg_link links[EG_LINKS_MAX];
+    if (!way)
         return EG_OK;
-    enum eg_status status = eg_gate_proxy_credential(&f->engine->gate, &f->ticket, &secret, err);
-    if (status != EG_OK)
-        return status;
-    return eg_inject_basic(f->engine->vault, EG_SLICE_NONE, secret, &f->up->authorization, err);
+    return eg_hops_stack(f, way, links, plan(f, way, links), f->up->top, err);
 }
 
-const struct eg_secret *eg_upstream_authorization(const struct eg_flow *f)
-{
-    return f->up ? f->up->authorization : NULL;
-}
-
-/* The hops below TLS, as one list. */
 static enum eg_step connect_to(struct eg_flow *f)
 {
     struct eg_err err = { 0 };
-    struct eg_stream *hop = NULL;
     enum eg_status status = eg_stream_dial(f->up->addrs, f->up->count, &f->origin.stream);
-    if (status == EG_OK && via_proxy(f))
-        status = proxy_authorization(f, &err);
-    if (status == EG_OK && via_proxy(f) && !eg_upstream_absolute(f)) {
-        status = eg_stream_http_connect(f->origin.stream, &f->up->ask, f->up->authorization, &hop);
-        if (status == EG_OK)
-            f->origin.stream = hop;
-    }
+    if (status == EG_OK)
+        status = stack(f, &err);
     if (status != EG_OK)
         return refuse_err(f, status, &err);
     eg_flow_move(f, EG_PHASE_CONNECT, f->snapshot->limits->connect_timeout, EG_CONNECT_TIMEOUT);
@@ -223,14 +311,33 @@ static enum eg_step raise(struct eg_flow *f, bool *up)
     return status == EG_OK ? EG_STEP_MORE : refuse_err(f, status, &err);
 }
 
+/* EG_OK: the ssh gateway's channel came, and the layers over it stand. */
+static enum eg_status take_channel(struct eg_flow *f, struct eg_err *err)
+{
+    enum eg_status status = eg_channel_take(f->up->channel, &f->origin.stream, err);
+    if (status != EG_OK)
+        return status;
+    eg_channel_drop(f->up->channel);
+    f->up->channel = NULL;
+    return stack(f, err);
+}
+
 enum eg_step eg_connect_step(struct eg_flow *f)
 {
     bool up;
+    struct eg_err err = { 0 };
+    if (f->up->channel) {
+        enum eg_status status = take_channel(f, &err);
+        if (status == EG_AGAIN)
+            return EG_STEP_WAIT;
+        if (status != EG_OK)
+            return refuse_err(f, status, &err);
+    }
     enum eg_step step = raise(f, &up);
     if (!up)
         return step;
     struct eg_stream *dial = eg_stream_find(f->origin.stream, "dial");
-    if (!via_proxy(f) && (!dial || !eg_stream_dial_peer(dial, &f->peer)))
+    if (!eg_hops_way(f) && (!dial || !eg_stream_dial_peer(dial, &f->peer)))
         f->peer = (struct eg_sockaddr){ 0 };
     if (f->want == EG_WANT_TUNNEL)
         return eg_tunnel_connected(f);

@@ -15,7 +15,7 @@
 #define EG_VERSION "0"
 #endif
 
-enum { STATS_MS = 1000, PARENT_MAX = 8 };
+enum { STATS_MS = 1000, GAP_MS = 1000, PARENT_MAX = 8 };
 
 static enum eg_status give(json_t *object, json_t **ret)
 {
@@ -76,6 +76,7 @@ struct walk {
     struct eg_supervisor *supervisor;
     uint64_t at;
     bool follow, over;
+    uint64_t newest, until_ms; /* of a walk that does not follow: to there, no longer than that */
     uint64_t lost;
     bool held; /* an event was read and waits for its `lost` to be sent */
     struct egress_event event;
@@ -121,6 +122,13 @@ static enum eg_status op_list(void *ctx, const json_t *request, struct eg_ctl_an
 
 /* ---- audit ---- */
 
+/* The ring holds back what is behind a number that is not there yet. Who asked before it is given up
+ * must not miss what was there already. */
+static bool held_back(const struct walk *w)
+{
+    return w->at < w->newest && eg_clock_ms() < w->until_ms;
+}
+
 static enum eg_status next_event(void *stream, json_t **ret)
 {
     struct walk *w = stream;
@@ -128,7 +136,7 @@ static enum eg_status next_event(void *stream, json_t **ret)
     if (!w->held) {
         enum eg_status status = egress_ring_read(w->supervisor->ring, w->at, &w->event, &w->lost);
         if (status != EG_OK)
-            return w->follow ? EG_AGAIN : end_walk(w, ret);
+            return w->follow || held_back(w) ? EG_AGAIN : end_walk(w, ret);
         w->held = true;
         if (w->lost > 0)
             return give(json_pack("{s:I}", "lost", (json_int_t)w->lost), ret);
@@ -151,6 +159,8 @@ static enum eg_status op_audit(void *ctx, const json_t *request, struct eg_ctl_a
     if (status != EG_OK)
         return status;
     w->at = after;
+    egress_ring_stats(w->supervisor->ring, &w->newest, NULL, NULL);
+    w->until_ms = eg_clock_ms() + GAP_MS;
     w->follow = json_is_true(json_object_get(request, "follow"));
     return EG_OK;
 }
@@ -205,7 +215,7 @@ static json_t *unset_json(const struct eg_supervisor *s, json_t *variables)
     json_t *list = json_array();
     for (unsigned i = 0; list && i < s->creds->count; i++) {
         const struct eg_sup_credential *e = &s->creds->list[i];
-        if (e->kind == EG_SOURCE_ENV && !json_object_get(variables, e->place))
+        if (!e->login && e->kind == EG_SOURCE_ENV && !json_object_get(variables, e->place))
             json_array_append_new(list, json_string(e->place));
     }
     return list;
@@ -220,9 +230,13 @@ static enum eg_status make_env(struct eg_supervisor *s, const struct eg_sup_sess
         services[i] = e->phantoms[i].service;
         texts[i] = e->phantoms[i].phantom;
     }
+    const struct eg_sup_listener *l = eg_sup_listener_plain(s);
+    if (!l)
+        return eg_err_set(err, EG_NOT_FOUND, "session", 0,
+                          "no listener takes http on a port without tls");
     struct eg_child_env_spec spec = { .parent = parent,
                                       .policy = s->policy->policy,
-                                      .listener = &s->listeners[0].at,
+                                      .listener = &l->at,
                                       .session = e->label,
                                       .token = e->token,
                                       .policy_path = s->options.policies[0].path,
@@ -247,8 +261,6 @@ static enum eg_status op_env(void *ctx, const json_t *request, struct eg_ctl_ans
     char *parent[PARENT_MAX + 1] = { 0 };
     if (!e || e->revoked || (e->expires_wall_us && e->expires_wall_us <= eg_clock_wall_us()))
         return eg_err_set(err, EG_NOT_FOUND, "session", 0, "there is no such session");
-    if (s->listener_count == 0)
-        return eg_err_set(err, EG_NOT_FOUND, "session", 0, "there is no listener");
     enum eg_status status = EG_INVALID;
     if (parent_take(request, parent))
         status = make_env(s, e, parent, &answer->reply, err);
@@ -279,15 +291,7 @@ static json_t *worker_json(const struct eg_sup_worker *w)
 
 static json_t *lists_json(const struct eg_supervisor *s, json_t *o)
 {
-    json_t *listeners = json_array(), *credentials = json_array(), *workers = json_array();
-    for (unsigned i = 0; i < s->listener_count; i++) {
-        char text[EG_ADDR_TEXT];
-        json_array_append_new(listeners,
-                              json_pack("{s:s,s:i,s:b}", "address",
-                                        eg_addr_format(&s->listeners[i].at.addr, text, sizeof text),
-                                        "port", (int)s->listeners[i].at.port, "tls",
-                                        (int)(s->listeners[i].cert != NULL)));
-    }
+    json_t *credentials = json_array(), *workers = json_array();
     for (unsigned i = 0; i < s->creds->count; i++) {
         const struct eg_sup_credential *e = &s->creds->list[i];
         bool loaded = e->state == EG_SUP_CRED_LOADED;
@@ -298,7 +302,8 @@ static json_t *lists_json(const struct eg_supervisor *s, json_t *o)
     }
     for (unsigned i = 0; i < s->worker_count; i++)
         json_array_append_new(workers, worker_json(&s->workers[i]));
-    json_object_set_new(o, "listeners", listeners);
+    json_object_set_new(o, "listeners", eg_supervisor_listeners_json(s));
+    json_object_set_new(o, "upstream", eg_sup_upstream_json(s));
     json_object_set_new(o, "credentials", credentials);
     json_object_set_new(o, "workers", workers);
     return o;

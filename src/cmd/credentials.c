@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "cmd/confine.h"
 #include "cmd/state.h"
+#include "cmd/upstream.h"
 
 enum { FILE_MS = 10000, KEYRING_MS = 60000 };
 
@@ -90,6 +91,14 @@ static void read_env(struct eg_sup_creds *c, struct eg_sup_credential *e)
         status = keep(c, e, eg_buf_slice(&b), &err);
     eg_buf_wipe(&b);
     eg_buf_done(&b);
+    settle(c, e, status, &err);
+}
+
+/* Its value is here already. */
+static void take_login(struct eg_sup_creds *c, struct eg_sup_credential *e)
+{
+    struct eg_err err = { 0 };
+    enum eg_status status = keep(c, e, e->login->value, &err);
     settle(c, e, status, &err);
 }
 
@@ -283,7 +292,10 @@ enum eg_status eg_sup_creds_new(struct eg_supervisor *s, const struct eg_policy 
         return EG_NOMEM;
     c->supervisor = s;
     unsigned n = eg_policy_credential_count(policy);
-    c->list = calloc(n + 1, sizeof *c->list);
+    unsigned logins = eg_sup_upstream_in_force(s->options.upstream, policy)
+                          ? eg_sup_upstream_login_count(s->options.upstream)
+                          : 0;
+    c->list = calloc(n + logins + 1, sizeof *c->list);
     bool whole = c->list != NULL;
     for (unsigned i = 0; whole && i < n; i++) {
         struct eg_credential from;
@@ -295,6 +307,13 @@ enum eg_status eg_sup_creds_new(struct eg_supervisor *s, const struct eg_policy 
         e->account = strndup(from.account.n ? from.account.p : "", from.account.n);
         c->count = i + 1;
         whole = e->name && e->place && e->account;
+    }
+    for (unsigned i = 0; whole && i < logins; i++) {
+        struct eg_sup_credential *e = &c->list[n + i];
+        e->login = eg_sup_upstream_login(s->options.upstream, i);
+        e->name = strdup(e->login->name);
+        c->count = n + i + 1;
+        whole = e->name != NULL;
     }
     if (!whole) {
         eg_sup_creds_free(c);
@@ -308,7 +327,9 @@ void eg_sup_creds_read(struct eg_sup_creds *c, void (*done)(struct eg_supervisor
 {
     c->open = c->count;
     for (unsigned i = 0; i < c->count; i++)
-        if (c->list[i].kind == EG_SOURCE_ENV)
+        if (c->list[i].login)
+            take_login(c, &c->list[i]);
+        else if (c->list[i].kind == EG_SOURCE_ENV)
             read_env(c, &c->list[i]);
     start_more(c);
     c->done = done;

@@ -2,16 +2,20 @@
 #include "cmd/daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/commands.h"
+#include "cmd/supervisor.h"
 
 static const struct eg_cmd_option list[] = {
     { 'p', "policy", "FILE", "the policy; read anew on SIGHUP" },
     { 'l', "listen", "ADDR:PORT",
-      "listen there, in place of what the policy says (loopback only)" },
+      "listen there, in place of what the policy says" },
+    { 0, "allow-remote", NULL, "let listeners stand on other than loopback addresses" },
+    { 0, "upstream-proxy", "URL", "go out through this proxy; repeated: a chain in that order" },
     { 0, "control", "PATH", "the control socket (default: $XDG_RUNTIME_DIR/egress/default.sock)" },
     { 'w', "workers", "N", "worker processes, 1 to 64 (default: 1)" },
     { 0, "token-file", "PATH", "write the default session's token there (0600)" },
@@ -29,7 +33,7 @@ const struct eg_cmd_options eg_egressd_options = {
     .list = list,
 };
 
-bool eg_daemon_listen(const char *text, struct eg_sockaddr *ret)
+bool eg_daemon_listen(const char *text, bool remote, struct eg_sockaddr *ret)
 {
     const char *colon = strrchr(text, ':');
     unsigned long long port;
@@ -44,10 +48,36 @@ bool eg_daemon_listen(const char *text, struct eg_sockaddr *ret)
         return false;
     static const struct eg_addr v4 = { .family = 4, .b = { 127 } };
     static const struct eg_addr v6 = { .family = 6, .b = { [15] = 1 } };
-    if (a.family == 4 ? !eg_addr_in(&a, &v4, 8) : !eg_addr_eq(&a, &v6))
+    if (!remote && (a.family == 4 ? !eg_addr_in(&a, &v4, 8) : !eg_addr_eq(&a, &v6)))
         return false;
     *ret = (struct eg_sockaddr){ a, (uint16_t)port };
     return true;
+}
+
+enum eg_status eg_daemon_passed(const struct eg_environ *e, int *out, unsigned cap, unsigned *count,
+                                struct eg_err *err)
+{
+    enum { FIRST = 3 };
+    unsigned long long pid, n;
+    const char *whose = eg_environ_get(e, "LISTEN_PID"), *many = eg_environ_get(e, "LISTEN_FDS");
+    *count = 0;
+    if (!whose || !many || !eg_slice_u64(eg_slice_str(whose), &pid) ||
+        pid != (unsigned long long)getpid())
+        return EG_OK;
+    if (!eg_slice_u64(eg_slice_str(many), &n))
+        return eg_err_set(err, EG_INVALID, "listen", 0, "LISTEN_FDS is not a number");
+    if (n > cap)
+        return eg_err_set(err, EG_TOO_BIG, "listen", 0,
+                          "%llu sockets were passed (LISTEN_FDS); there is room for %u", n, cap);
+    for (unsigned i = 0; i < n; i++) {
+        out[i] = FIRST + (int)i;
+        if (fcntl(out[i], F_SETFD, FD_CLOEXEC) < 0)
+            return eg_err_set(err, EG_INVALID, "listen", 0,
+                              "descriptor %d is not open, and LISTEN_FDS says that it was passed",
+                              out[i]);
+    }
+    *count = (unsigned)n;
+    return EG_OK;
 }
 
 enum eg_status eg_daemon_default_folder(const char *control, struct eg_err *err)

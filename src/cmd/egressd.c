@@ -12,6 +12,7 @@
 #include "cmd/commands.h"
 #include "cmd/daemon.h"
 #include "cmd/supervisor.h"
+#include "cmd/upstream.h"
 
 #ifndef EG_VERSION
 #define EG_VERSION "0"
@@ -21,6 +22,8 @@ struct settings {
     struct eg_policy_source policy;
     struct eg_supervisor_options options;
     struct eg_sockaddr listen;
+    struct eg_environ *environment;
+    struct eg_sup_upstream *upstream;
     char control[4096];
     bool check;
 };
@@ -41,6 +44,11 @@ static bool level(const char *text)
     return false;
 }
 
+static bool given_flag(const struct eg_cmd_given *g, unsigned n, const char *name)
+{
+    return value(g, n, name) != NULL;
+}
+
 /* -1, or the exit status of a usage error. */
 static int take(struct settings *s, const struct eg_cmd_given *g, unsigned n)
 {
@@ -50,9 +58,12 @@ static int take(struct settings *s, const struct eg_cmd_given *g, unsigned n)
     if (!v)
         return eg_cmd_usage(o, "--policy FILE is required");
     s->policy = (struct eg_policy_source){ v, EG_LAYER_COMMAND, true };
-    if ((v = value(g, n, "listen")) && !eg_daemon_listen(v, &s->listen))
+    s->options.allow_remote = given_flag(g, n, "allow-remote");
+    if ((v = value(g, n, "listen")) &&
+        !eg_daemon_listen(v, s->options.allow_remote, &s->listen))
         return eg_cmd_usage(
-            o, "--listen takes a loopback address and a port: 127.0.0.1:3128 or [::1]:0");
+            o, "--listen takes a loopback address (another one with --allow-remote) and a port: "
+               "127.0.0.1:3128 or [::1]:0");
     s->options.listen = v ? &s->listen : NULL;
     if ((v = value(g, n, "workers")) &&
         (!eg_slice_u64(eg_slice_str(v), &workers) || workers < 1 || workers > 64))
@@ -68,7 +79,7 @@ static int take(struct settings *s, const struct eg_cmd_given *g, unsigned n)
     else if (eg_cmd_control_path(s->control, sizeof s->control) != EG_OK)
         return eg_cmd_usage(o, "--control PATH is required: the default path is too long");
     s->options.token_file = value(g, n, "token-file");
-    s->options.splice = !value(g, n, "no-splice");
+    s->options.splice = !given_flag(g, n, "no-splice");
     for (unsigned i = 0; i < n; i++)
         s->check = s->check || o->list[g[i].index].letter == 't';
     return -1;
@@ -86,48 +97,51 @@ static int failed(const struct eg_err *err, enum eg_status status)
 /* The line that tells that all is open; NULL without memory. */
 static char *ready_line(const struct eg_supervisor *s, const char *control)
 {
-    struct eg_supervisor_listener at[8];
-    unsigned n = eg_supervisor_listeners(s, at, 8);
-    json_t *listeners = json_array();
-    for (unsigned i = 0; i < n && i < 8; i++) {
-        char text[EG_ADDR_TEXT];
-        json_array_append_new(listeners,
-                              json_pack("{s:s,s:i,s:[s]}", "address",
-                                        eg_addr_format(&at[i].at.addr, text, sizeof text), "port",
-                                        (int)at[i].at.port, "protocols", "http"));
-    }
-    json_t *ready =
-        json_pack("{s:s,s:o,s:s}", "event", "ready", "listeners", listeners, "control", control);
+    json_t *ready = json_pack("{s:s,s:o,s:s}", "event", "ready", "listeners",
+                              eg_supervisor_listeners_json(s), "control", control);
     char *line = ready ? json_dumps(ready, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
     json_decref(ready);
     return line;
 }
 
-static int serve(struct settings *s)
+/* Copies the environment and overwrites it; then what it says of proxies and sockets. */
+static enum eg_status take_environment(struct settings *s, struct eg_err *err)
 {
-    struct eg_err err = { 0 };
-    struct eg_environ *environment = NULL;
+    struct eg_supervisor_options *o = &s->options;
+    enum eg_status status = eg_environ_take(&s->environment);
+    if (status != EG_OK)
+        return status;
+    eg_environ_wipe_own();
+    o->environment = s->environment;
+    if (!s->upstream)
+        status = eg_sup_upstream_environment(s->environment, &s->upstream);
+    o->upstream = s->upstream;
+    if (status == EG_OK && !s->check)
+        status = eg_daemon_passed(s->environment, o->passed, EG_SUPERVISOR_LISTENERS,
+                                  &o->passed_count, err);
+    if (status == EG_OK && o->passed_count > 0 && o->listen)
+        status = eg_err_set(err, EG_INVALID, "listen", 0,
+                            "sockets were passed (LISTEN_FDS): --listen can't move them");
+    return status;
+}
+
+static enum eg_status serve(struct settings *s, struct eg_err *err)
+{
     struct eg_supervisor *supervisor = NULL;
     char *line = NULL;
-    enum eg_status status = eg_environ_take(&environment);
-    if (status == EG_OK) {
-        eg_environ_wipe_own();
-        s->options.environment = environment;
-        status = eg_supervisor_new(&s->options, &supervisor, &err);
-    }
+    enum eg_status status = eg_supervisor_new(&s->options, &supervisor, err);
     if (status == EG_OK) { /* the line is made while the workers prepare themselves */
         line = ready_line(supervisor, s->control);
-        status = line ? eg_supervisor_start(supervisor, &err) : EG_NOMEM;
+        status = line ? eg_supervisor_start(supervisor, err) : EG_NOMEM;
     }
     if (status == EG_OK) {
         printf("%s\n", line);
         fflush(stdout);
-        status = eg_supervisor_run(supervisor, &err);
+        status = eg_supervisor_run(supervisor, err);
     }
     free(line);
     eg_supervisor_free(supervisor);
-    eg_environ_free(environment);
-    return status == EG_OK ? EG_EXIT_OK : failed(&err, status);
+    return status;
 }
 
 int main(int argc, char **argv)
@@ -147,21 +161,26 @@ int main(int argc, char **argv)
         return EG_EXIT_OK;
     }
     s.options.listen_fd = -1;
-    code = take(&s, given, count);
+    code = eg_sup_upstream_take(&eg_egressd_options, given, count, &s.upstream);
+    if (code < 0)
+        code = take(&s, given, count);
     if (code >= 0)
-        return code;
+        goto done;
     s.options.policies = &s.policy;
     s.options.policy_count = 1;
     s.options.default_session = true;
     s.options.control_path = s.control;
     struct eg_err err = { 0 };
     enum eg_status status = EG_OK;
-    if (s.check) {
-        status = eg_supervisor_check(&s.options, &err);
-        return status == EG_OK ? EG_EXIT_OK : failed(&err, status);
-    }
-    if (!value(given, count, "control") &&
-        (status = eg_daemon_default_folder(s.control, &err)) != EG_OK)
-        return failed(&err, status);
-    return serve(&s);
+    if (!s.check && !value(given, count, "control"))
+        status = eg_daemon_default_folder(s.control, &err);
+    if (status == EG_OK)
+        status = take_environment(&s, &err);
+    if (status == EG_OK)
+        status = s.check ? eg_supervisor_check(&s.options, &err) : serve(&s, &err);
+    code = status == EG_OK ? EG_EXIT_OK : failed(&err, status);
+done:
+    eg_sup_upstream_free(s.upstream);
+    eg_environ_free(s.environment);
+    return code;
 }

@@ -17,6 +17,7 @@
 #include "cmd/files.h"
 #include "cmd/state.h"
 #include "cmd/trust.h"
+#include "cmd/upstream.h"
 
 enum { OWN_MAX = 256, POLICIES_MAX = 8, DIAG_TEXT = 1 << 20 };
 
@@ -115,7 +116,9 @@ static enum eg_status compile(const struct eg_supervisor *s, struct eg_buf *bloc
     memset(texts, 0, sizeof texts);
     struct eg_policy_reader reader = { .read = read_named,
                                        .own_addresses = own,
-                                       .own_count = own_addresses(own) };
+                                       .own_count = own_addresses(own),
+                                       .upstream = eg_sup_upstream_choice(s->options.upstream),
+                                       .allow_remote = s->options.allow_remote };
     enum eg_status status = eg_diags_new(&diags);
     if (status == EG_OK)
         status = read_files(s, files, texts, err);
@@ -134,10 +137,23 @@ static enum eg_status compile(const struct eg_supervisor *s, struct eg_buf *bloc
     return status;
 }
 
-/* Tunnels are opaque: only a service over TLS asks whom the system trusts. Reading a bundle of 200 KB for nobody would be a third
+static bool hop_wants_ca(const struct eg_policy *p, enum eg_chain chain)
+{
+    struct eg_hop hops[EG_HOPS_MAX];
+    unsigned n = eg_policy_hops(p, chain, hops);
+    for (unsigned i = 0; i < n; i++)
+        if (hops[i].tls && hops[i].ca_pem.n == 0)
+            return true;
+    return false;
+}
+
+/* Tunnels are opaque: only a service or a proxy over TLS asks whom the system trusts. Reading a bundle of 200 KB for nobody would be a third
  * of the start of a small policy. */
 static bool wants_system_ca(const struct eg_policy *p)
 {
+    if (eg_policy_settings(p)->ca_system &&
+        (hop_wants_ca(p, EG_CHAIN_SECURE) || hop_wants_ca(p, EG_CHAIN_PLAIN)))
+        return true;
     for (unsigned i = 0; i < eg_policy_service_count(p); i++) {
         struct eg_service service;
         eg_policy_service(p, i, &service);
@@ -201,6 +217,8 @@ static enum eg_status load(struct eg_supervisor *s, const struct eg_sup_policy *
         status = eg_file_map(p->block_fd, EG_SUP_BLOCK_MAX, &p->block, &p->block_n, err);
     if (status == EG_OK)
         status = eg_policy_open(p->block, p->block_n, &p->policy, err);
+    if (status == EG_OK)
+        status = eg_sup_upstream_check(s->options.upstream, p->policy, err);
     if (status == EG_OK)
         status = gather(s, p->policy, &p->facts_fd, err);
     if (status != EG_OK) {

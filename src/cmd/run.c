@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "cmd/commands.h"
+#include "cmd/upstream.h"
 
 enum {
     EG_RUN_FAILED = 125,
@@ -34,6 +35,7 @@ static const struct eg_cmd_option run_list[] = {
     { 'u', "user", "NAME", "as root: who the command runs as (default: sudo's caller)" },
     { 0, "no-enforce", NULL, "run without a sandbox: the command can go round the proxy" },
     { 'w', "workers", "N", "worker processes, 1 to 64 (default: 1)" },
+    { 0, "upstream-proxy", "URL", "go out through this proxy; repeated: a chain in that order" },
     { 0, NULL, NULL, NULL },
 };
 const struct eg_cmd_options eg_run_options = {
@@ -48,6 +50,7 @@ struct eg_run {
     struct eg_run_places places;
     struct eg_launch *child;
     struct eg_environ *environment;
+    struct eg_sup_upstream *upstream;
     struct eg_supervisor *supervisor;
     struct eg_watch watch; /* the child's init, about its terminal */
     bool enforce, ended;
@@ -130,6 +133,9 @@ static int parse(struct eg_run *r, int argc, char **argv, const char **file, boo
         eg_cmd_parse(&eg_run_options, argc, argv, given, EG_CMD_OPTIONS_MAX, &count, &operand);
     if (code >= 0)
         return code == EG_EXIT_OK ? code : EG_RUN_FAILED;
+    /* before anything is cloned: the command line is overwritten, a copy of it would stay */
+    if (eg_sup_upstream_take(&eg_run_options, given, count, &r->upstream) >= 0)
+        return EG_RUN_FAILED;
     const char *n = eg_cmd_value(&eg_run_options, given, count, "workers");
     if (n &&
         (!eg_slice_u64(eg_slice_str(n), &workers) || workers < 1 || workers > EG_RUN_WORKERS_MAX)) {
@@ -158,6 +164,10 @@ static enum eg_status harden(struct eg_run *r)
     if (status != EG_OK)
         return status;
     eg_environ_wipe_own();
+    if (!r->upstream)
+        status = eg_sup_upstream_environment(r->environment, &r->upstream);
+    if (status != EG_OK)
+        return status;
     return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ? EG_INTERNAL
                                                                                        : EG_OK;
 }
@@ -169,6 +179,7 @@ static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *sess
         .policies = r->places.policies,
         .policy_count = r->places.policy_count,
         .environment = r->environment,
+        .upstream = r->upstream,
         .workers = r->workers,
         .control_path = r->places.control,
         .listen = eg_launch_address(r->child),
@@ -318,6 +329,7 @@ done:
             eg_watch_drop(eg_supervisor_loop(r->supervisor), &r->watch);
         eg_launch_free(r->child);
         eg_supervisor_free(r->supervisor);
+        eg_sup_upstream_free(r->upstream);
         eg_environ_free(r->environment);
         free(r);
     }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "cmd/state.h"
 
@@ -64,4 +65,7 @@ void eg_sup_options_free(struct eg_supervisor_options *o)
     free((char *)(uintptr_t)o->control_path);
     free((char *)(uintptr_t)o->token_file);
     free((char *)(uintptr_t)o->events_file);
+    for (unsigned i = 0; i < o->passed_count; i++)
+        if (o->passed[i] >= 0)
+            close(o->passed[i]);
 }

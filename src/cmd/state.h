@@ -16,7 +16,7 @@
 
 enum {
     EG_SUP_WORKERS = 64,
-    EG_SUP_LISTENERS = 8,
+    EG_SUP_LISTENERS = EG_SUPERVISOR_LISTENERS,
     EG_SUP_HELPERS = 8, /* credential helpers at once */
     EG_SUP_VAULT = 256 * 1024,
     EG_SUP_BLOCK_MAX = 256 << 20,
@@ -48,7 +48,8 @@ void eg_sup_policy_free(struct eg_sup_policy *p);
 
 /* ---- credentials of one policy ---- */
 struct eg_sup_credential {
-    char *name, *place, *account;
+    char *name, *place, *account;          /* place and account: NULL with a login */
+    const struct eg_sup_upstream_login *login; /* of a proxy that the policy did not name; else NULL */
     enum eg_source_kind kind;
     enum { EG_SUP_CRED_WAITING, EG_SUP_CRED_READING, EG_SUP_CRED_LOADED, EG_SUP_CRED_FAILED } state;
     struct eg_secret *secret;
@@ -153,14 +154,31 @@ void eg_sup_reload_cancel(struct eg_supervisor *s);
 /* ---- listeners ---- */
 struct eg_sup_listener {
     int fd; /* -1: closed for the drain */
-    struct eg_sockaddr at;
+    struct eg_sockaddr at;   /* family 0: a Unix socket */
+    char *unix_path;         /* absolute, as clients see it; NULL: TCP */
+    struct stat unix_stat;   /* of the socket file that we made; st_ino 0: none */
+    unsigned protocols;      /* EG_PROTOCOL_* */
     enum eg_auth auth;
-    char *cert, *key;
+    char *cert, *key;        /* PEM; NULL: no TLS */
+    char *client_ca;         /* PEM; NULL: no client certificate is asked for */
+    bool require_client;
+    struct eg_sup_listener_session { /* owned texts */
+        char *san, *label;
+    } *sessions;
+    unsigned session_count;
 };
 enum eg_status eg_sup_listeners_open(struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
 /* Warns of listeners and other settings of the new policy that need a restart. */
 void eg_sup_listeners_compare(const struct eg_supervisor *s, const struct eg_policy *next);
 void eg_sup_listeners_close(struct eg_supervisor *s, bool forget);
+/* The one that a child's variables name: TCP without TLS that speaks HTTP; NULL when there is none. */
+const struct eg_sup_listener *eg_sup_listener_plain(const struct eg_supervisor *s);
+/* A session for every label that client certificates stand for, unless there is one. */
+enum eg_status eg_sup_listeners_sessions(struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
+
+/* ---- ways.c: for status ---- */
+/* Who chose the proxies, which, and what bypasses them. A new object; NULL without memory. */
+json_t *eg_sup_upstream_json(const struct eg_supervisor *s);
 
 /* ---- events, control ---- */
 void eg_sup_event(struct eg_supervisor *s, enum eg_status reason, uint64_t number,

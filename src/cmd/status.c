@@ -1,6 +1,7 @@
 /* status.c - `egressctl status`: what the running proxy is and how it does. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd/commands.h"
 #include "cmd/connect.h"
@@ -45,6 +46,52 @@ static void print_worker(const json_t *w)
     printf("\n");
 }
 
+static void print_listener(const json_t *l)
+{
+    const json_t *p;
+    size_t i;
+    if (json_object_get(l, "path"))
+        printf("listener %s", text(l, "path"));
+    else
+        printf("listener %s port %lld", text(l, "address"), number(l, "port"));
+    printf("%s ", json_is_true(json_object_get(l, "tls")) ? "  tls" : "");
+    json_array_foreach(json_object_get(l, "protocols"), i, p) printf(" %s", json_string_value(p));
+    printf("\n");
+}
+
+static void print_chain(const json_t *chain, const char *what)
+{
+    const json_t *hop;
+    size_t i;
+    if (json_array_size(chain) == 0)
+        return;
+    printf("upstream");
+    json_array_foreach(chain, i, hop) printf("%s %s", i ? " >" : "", text(hop, "proxy"));
+    printf("  by %s%s\n", text(json_array_get(chain, 0), "why"), what);
+}
+
+/* One line where both chains are the same. */
+static void print_upstream(const json_t *u)
+{
+    const json_t *chain = json_object_get(u, "chain"), *plain = json_object_get(u, "plain_chain");
+    const json_t *item, *bypass = json_object_get(u, "bypass");
+    const char *by = text(u, "chosen_by");
+    size_t i;
+    if (json_array_size(chain) + json_array_size(plain) == 0)
+        printf("upstream none  by %s\n", strcmp(by, "none") ? by : "default");
+    else if (json_equal(chain, plain))
+        print_chain(chain, "");
+    else
+        print_chain(chain, "  (tunnels, socks, routes)");
+    if (!json_equal(chain, plain))
+        print_chain(plain, "  (plain requests)");
+    if (json_array_size(bypass) > 0)
+        printf("bypass  ");
+    json_array_foreach(bypass, i, item) printf(" %s", json_string_value(item));
+    if (json_array_size(bypass) > 0)
+        printf("\n");
+}
+
 static void print_table(const json_t *s)
 {
     const json_t *p = json_object_get(s, "policy"), *a = json_object_get(s, "audit"), *e;
@@ -53,9 +100,8 @@ static void print_table(const json_t *s)
            number(s, "uptime"));
     printf("policy   %s  %s  id %s  generation %lld\n", text(p, "file"), text(p, "name"),
            text(p, "id"), number(p, "generation"));
-    json_array_foreach(json_object_get(s, "listeners"), i, e)
-        printf("listener %s port %lld%s\n", text(e, "address"), number(e, "port"),
-               json_is_true(json_object_get(e, "tls")) ? "  tls" : "");
+    json_array_foreach(json_object_get(s, "listeners"), i, e) print_listener(e);
+    print_upstream(json_object_get(s, "upstream"));
     printf("sessions %lld\n", number(s, "sessions"));
     printf("audit    %lld events, room for %lld, %lld overwritten\n", number(a, "newest"),
            number(a, "capacity"), number(a, "overwritten"));

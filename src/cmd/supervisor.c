@@ -275,6 +275,8 @@ enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err)
         if (status == EG_OK)
             status = eg_sup_token_write(s, session.token, err);
     }
+    if (status == EG_OK)
+        status = eg_sup_listeners_sessions(s, err);
     s->provided = status == EG_OK;
     for (unsigned i = 0; i < s->worker_count && status == EG_OK; i++)
         eg_sup_worker_furnish(&s->workers[i]);

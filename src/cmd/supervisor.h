@@ -4,6 +4,7 @@
 #ifndef EG_CMD_SUPERVISOR_H
 #define EG_CMD_SUPERVISOR_H
 
+#include <jansson.h>
 #include <sys/types.h>
 
 #include "net/loop.h"
@@ -11,6 +12,9 @@
 #include "proxy/engine.h"
 
 struct eg_supervisor;
+struct eg_sup_upstream;
+
+enum { EG_SUPERVISOR_LISTENERS = 8 };
 
 struct eg_policy_source { /* read anew at every reload */
     const char *path;
@@ -41,6 +45,12 @@ struct eg_supervisor_options {
     const struct eg_sockaddr *listen; /* command line beats policy; NULL: the policy's */
     /* an open listener from a child's namespace, or -1; takes the place of all others */
     int listen_fd;
+    /* listening sockets that were passed at start; they take the place of the policy's, in their
+     * order. Taken, whatever happens. */
+    int passed[EG_SUPERVISOR_LISTENERS];
+    unsigned passed_count;
+    bool allow_remote; /* listeners on other than loopback addresses need no client certificates */
+    const struct eg_sup_upstream *upstream; /* borrowed; NULL: only the policy chooses proxies */
     bool splice;
     bool default_session; /* make the session "default" at start (egressd) */
     /* `run`: the ring is written there as JSON Lines (0600) at the end; NULL: none */
@@ -52,7 +62,9 @@ struct eg_supervisor_options {
 };
 
 struct eg_supervisor_listener {
-    struct eg_sockaddr at;
+    struct eg_sockaddr at; /* family 0 with a path */
+    const char *unix_path; /* NULL: TCP */
+    unsigned protocols;    /* EG_PROTOCOL_* */
     bool tls;
 };
 
@@ -76,6 +88,8 @@ void eg_supervisor_free(struct eg_supervisor *s);
 
 unsigned eg_supervisor_listeners(const struct eg_supervisor *s, struct eg_supervisor_listener *out,
                                  unsigned cap);
+/* The same for status and the ready line. */
+json_t *eg_supervisor_listeners_json(const struct eg_supervisor *s);
 const struct eg_policy *eg_supervisor_policy(const struct eg_supervisor *s);
 struct egress_ring *eg_supervisor_ring(const struct eg_supervisor *s);
 struct eg_loop *eg_supervisor_loop(const struct eg_supervisor *s);

@@ -38,8 +38,7 @@ struct eg_ctl_server {
     struct eg_loop *loop;
     char *path;
     int fd;
-    dev_t device;
-    ino_t inode;
+    struct stat made; /* of the socket file */
     struct eg_watch watch;
     struct eg_timer poll; /* asks streams that had nothing */
     const struct eg_ctl_handler *handlers;
@@ -362,14 +361,12 @@ enum eg_status eg_ctl_server_new(const struct eg_ctl_config *config, struct eg_c
     s->path = strdup(config->path);
     if (!s->path)
         goto fail;
-    status = eg_ctl_listen(s->path, &s->fd, err);
+    const struct eg_unix_place at = { .path = s->path,
+                                      .layer = "control",
+                                      .backlog = EG_CTL_CLIENTS };
+    status = eg_unix_listen(&at, &s->fd, &s->made, err);
     if (status != EG_OK)
         goto fail;
-    struct stat st;
-    if (lstat(s->path, &st) == 0) {
-        s->device = st.st_dev;
-        s->inode = st.st_ino;
-    }
     status = eg_watch_set(s->loop, &s->watch, s->fd, 0, EG_IN);
     if (status != EG_OK)
         goto fail;
@@ -388,11 +385,9 @@ void eg_ctl_server_free(struct eg_ctl_server *s)
         client_close(s->clients);
     eg_timer_clear(s->loop, &s->poll);
     if (s->fd >= 0) {
-        struct stat st;
         eg_watch_drop(s->loop, &s->watch);
+        eg_unix_remove(s->path, &s->made);
         close(s->fd);
-        if (lstat(s->path, &st) == 0 && st.st_dev == s->device && st.st_ino == s->inode)
-            (void)unlink(s->path);
     }
     free(s->path);
     free(s);

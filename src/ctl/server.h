@@ -3,6 +3,8 @@
 #ifndef EG_CTL_SERVER_H
 #define EG_CTL_SERVER_H
 
+#include <sys/stat.h>
+
 #include "ctl/wire.h"
 #include "net/loop.h"
 
@@ -59,5 +61,18 @@ json_t *eg_ctl_dispatch(const struct eg_ctl_handler *handlers, void *ctx, const 
 enum eg_status eg_ctl_folder(const char *path, struct eg_err *err) EG_MUST_USE;
 /* A listening socket at path, as eg_ctl_server_new makes it. */
 enum eg_status eg_ctl_listen(const char *path, int *fd, struct eg_err *err) EG_MUST_USE;
+
+struct eg_unix_place { /* of a listening socket */
+    const char *path, *layer; /* layer: of errors */
+    int backlog;
+    bool own; /* its folder must be ours, and nobody else may write there, sticky or not */
+};
+/* A listening socket there, as eg_ctl_server_new makes its own. made (may be NULL): what
+ * eg_unix_remove needs to know it again. */
+enum eg_status eg_unix_listen(const struct eg_unix_place *place, int *fd, struct stat *made,
+                              struct eg_err *err) EG_MUST_USE;
+/* Removes that very socket file; one that somebody put in its place stays. To be called before the
+ * socket is closed: until then its inode number is not given to another file. */
+void eg_unix_remove(const char *path, const struct stat *made);
 
 #endif

@@ -147,6 +147,10 @@ enum eg_upstream_from { EG_UPSTREAM_NONE, EG_UPSTREAM_POLICY, EG_UPSTREAM_ENV, E
 unsigned eg_policy_hops(const struct eg_policy *p, enum eg_chain chain, struct eg_hop out[EG_HOPS_MAX]);
 /* Does `bypass` (or NO_PROXY, where the environment chose the proxy) name it? Then it is reached directly. */
 bool eg_policy_bypassed(const struct eg_policy *p, const struct eg_authority *to);
+/* Its items, as a person writes them: "a.example", ".a.example" (only what is below), "10.0.0.0/8", "*", each with ":port" where it has one. i < count. Returns
+ * out; cap >= EG_AUTHORITY_TEXT. */
+unsigned eg_policy_bypass_count(const struct eg_policy *p);
+char *eg_policy_bypass_format(const struct eg_policy *p, unsigned i, char *out, size_t cap);
 
 struct eg_settings {
     struct eg_sockaddr dns_servers[4];

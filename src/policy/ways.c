@@ -4,6 +4,8 @@
  * resolved here. */
 #include "policy/block.h"
 
+#include <stdio.h>
+
 /* ---- the check of these tables, for eg_policy_open ---- */
 
 static bool is_bool(uint8_t b)
@@ -197,4 +199,33 @@ bool eg_policy_bypassed(const struct eg_policy *p, const struct eg_authority *to
         if (names(p, &p->bypass[i], to, &addr))
             return true;
     return false;
+}
+
+unsigned eg_policy_bypass_count(const struct eg_policy *p)
+{
+    return p->count[EG_BLOCK_BYPASS];
+}
+
+char *eg_policy_bypass_format(const struct eg_policy *p, unsigned i, char *out, size_t cap)
+{
+    const struct eg_block_bypass *b = &p->bypass[i];
+    struct eg_slice host = eg_block_slice(p, b->host);
+    struct eg_addr base = { b->family, { 0 } };
+    char address[EG_ADDR_TEXT], port[8] = "";
+    bool bracketed = b->port != 0 && b->family == 6, whole = b->bits == (b->family == 6 ? 128 : 32);
+    memcpy(base.b, b->b, sizeof base.b);
+    if (b->port != 0)
+        snprintf(port, sizeof port, ":%u", (unsigned)b->port);
+    if (b->kind == EG_BYPASS_ALL)
+        snprintf(out, cap, "*%s", port);
+    else if (b->kind != EG_BYPASS_PREFIX)
+        snprintf(out, cap, "%s%.*s%s", b->kind == EG_BYPASS_BELOW ? "." : "", (int)host.n, host.p,
+                 port);
+    else if (whole)
+        snprintf(out, cap, "%s%s%s%s", bracketed ? "[" : "",
+                 eg_addr_format(&base, address, sizeof address), bracketed ? "]" : "", port);
+    else
+        snprintf(out, cap, "%s/%u", eg_addr_format(&base, address, sizeof address),
+                 (unsigned)b->bits);
+    return out;
 }

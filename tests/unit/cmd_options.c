@@ -125,7 +125,7 @@ Test(cmd_options, only_loopback_is_listened_on)
                  { "80", -1 } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct eg_sockaddr at = { 0 };
-        cr_assert_eq(eg_daemon_listen(rows[i].text, &at), rows[i].port >= 0, "%s", rows[i].text);
+        cr_assert_eq(eg_daemon_listen(rows[i].text, false, &at), rows[i].port >= 0, "%s", rows[i].text);
         if (rows[i].port >= 0)
             cr_assert_eq(at.port, rows[i].port, "%s", rows[i].text);
     }

@@ -165,6 +165,9 @@ enum eg_status eg_link_send(struct eg_link *l, const struct eg_link_message *m, 
         status = eg_buf_reserve(&packet, size, &room);
     if (status == EG_OK)
         status = eg_link_encode(m, &packet);
+    if (status == EG_TOO_BIG)
+        (void)!eg_err_set(err, status, "link", 0, "more than %d bytes in one message",
+                          EG_LINK_TO_WORKER_MAX);
     if (status == EG_OK)
         status = l->head ? EG_AGAIN
                          : eg_sock_send_fds(l->fd, packet.data + packet.off, packet.len, fds,

@@ -12,9 +12,9 @@ enum { MAGIC = 0x45474c31 };
 
 struct fixed {
     uint32_t magic, kind, generation, status;
-    uint64_t when_us;
+    uint64_t when_us, id;
     uint32_t a, b, c, pairs; /* lengths without the NUL; count */
-    uint8_t flag, family, address[16];
+    uint8_t flag, family, address[16], protocols, auth;
     uint16_t port;
 };
 
@@ -48,6 +48,7 @@ enum eg_status eg_link_encode(const struct eg_link_message *m, struct eg_buf *ou
     f.generation = m->generation;
     f.status = m->status;
     f.when_us = m->when_us;
+    f.id = m->id;
     f.a = (uint32_t)m->a.n;
     f.b = (uint32_t)m->b.n;
     f.c = (uint32_t)m->c.n;
@@ -56,6 +57,8 @@ enum eg_status eg_link_encode(const struct eg_link_message *m, struct eg_buf *ou
     f.family = m->at.addr.family;
     memcpy(f.address, m->at.addr.b, sizeof f.address);
     f.port = m->at.port;
+    f.protocols = (uint8_t)m->protocols;
+    f.auth = (uint8_t)m->auth;
     const struct eg_slice texts[] = { m->a, m->b, m->c };
     enum eg_status status = eg_buf_append(out, &f, sizeof f);
     for (int i = 0; i < 3 && status == EG_OK; i++)
@@ -87,8 +90,8 @@ static bool take_string(struct eg_slice *rest, const char **ret)
 
 static bool known(uint32_t kind)
 {
-    return (kind >= EG_LINK_POLICY && kind <= EG_LINK_AUDIT) ||
-           (kind >= EG_LINK_READY && kind <= EG_LINK_WARN);
+    return (kind >= EG_LINK_POLICY && kind <= EG_LINK_CHANNEL) ||
+           (kind >= EG_LINK_READY && kind <= EG_LINK_CHANNEL_CANCEL);
 }
 
 enum eg_status eg_link_decode(struct eg_slice packet, struct eg_link_message *m)
@@ -98,13 +101,17 @@ enum eg_status eg_link_decode(struct eg_slice packet, struct eg_link_message *m)
         return EG_INVALID;
     memcpy(&f, packet.p, sizeof f);
     if (f.magic != MAGIC || !known(f.kind) || f.status >= EG_STATUS_COUNT || f.flag > 1 ||
-        f.pairs > EG_LINK_PAIRS || (f.family != 0 && f.family != 4 && f.family != 6))
+        f.pairs > EG_LINK_PAIRS || (f.family != 0 && f.family != 4 && f.family != 6) ||
+        (f.protocols & ~(EG_PROTOCOL_HTTP | EG_PROTOCOL_SOCKS)) || f.auth > EG_AUTH_CLIENT_CERT)
         return EG_INVALID;
     memset(m, 0, offsetof(struct eg_link_message, pairs));
     m->kind = (enum eg_link_kind)f.kind;
     m->generation = f.generation;
     m->status = (enum eg_status)f.status;
     m->when_us = f.when_us;
+    m->id = f.id;
+    m->protocols = f.protocols;
+    m->auth = (enum eg_auth)f.auth;
     m->flag = f.flag;
     m->at.addr.family = f.family;
     memcpy(m->at.addr.b, f.address, sizeof f.address);

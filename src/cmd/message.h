@@ -11,7 +11,9 @@ enum eg_link_kind {
     /* the prepared policy becomes current, with the credentials since */
     EG_LINK_SWITCH,
     EG_LINK_ABANDON,
-    EG_LINK_LISTENER,          /* at, flag: auth none, a: certificate, b: key; descriptor */
+    /* at (family 0: a Unix socket), protocols, auth, flag: a client certificate is required, a:
+     * certificate, b: key, c: CA of client certificates, pairs: SAN and session; descriptor */
+    EG_LINK_LISTENER,
     EG_LINK_SESSION_PUT,       /* a: id, b: label, c: token, when_us: expiry, pairs */
     EG_LINK_SESSION_REVOKE,    /* a: id */
     EG_LINK_CREDENTIAL,        /* a: name, b: bytes. Kept until SWITCH */
@@ -23,6 +25,9 @@ enum eg_link_kind {
     EG_LINK_STATS_ASK,
     EG_LINK_AUDIT, /* first of all: descriptors: ring, file if any; flag: strict; when_us: enum
                     * eg_destinations */
+    /* id: the answer to CHANNEL_ASK, once; status OK: descriptors to read from and to write to;
+     * else a: why */
+    EG_LINK_CHANNEL,
     /* from a worker */
     EG_LINK_READY = 64,
     EG_LINK_ACCEPTED, /* generation */
@@ -30,9 +35,12 @@ enum eg_link_kind {
     EG_LINK_FAILED,   /* status, a: why: it can't work at all */
     EG_LINK_STATS,    /* stats */
     EG_LINK_WARN,     /* a: text for the operator */
+    /* id: no other of this worker that is not answered has it, a: gateway, b: user, c: target */
+    EG_LINK_CHANNEL_ASK,
+    EG_LINK_CHANNEL_CANCEL, /* id; its answer may be under way */
 };
 
-enum { EG_LINK_PAIRS = 128, EG_LINK_TO_WORKER_MAX = 192 * 1024, EG_LINK_FROM_WORKER_MAX = 1024 };
+enum { EG_LINK_PAIRS = 256, EG_LINK_TO_WORKER_MAX = 192 * 1024, EG_LINK_FROM_WORKER_MAX = 1024 };
 
 /* texts and pairs borrow from the packet; texts are NUL-terminated there and hold no other NUL,
  * but for b */
@@ -42,11 +50,13 @@ struct eg_link_message {
     enum eg_status status;
     bool flag;
     struct eg_sockaddr at;
-    uint64_t when_us;
+    uint64_t when_us, id;
+    unsigned protocols; /* EG_PROTOCOL_* */
+    enum eg_auth auth;
     struct eg_slice a, b, c;
     struct eg_engine_stats stats;
     unsigned pair_count;
-    struct eg_session_phantom pairs[EG_LINK_PAIRS];
+    struct eg_session_phantom pairs[EG_LINK_PAIRS]; /* or two other texts that belong together */
 };
 
 /* Appends the packet. EG_TOO_BIG above the buffer's ceiling. */

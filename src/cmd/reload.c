@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "cmd/ssh.h"
 #include "cmd/state.h"
 
 enum { LOOK_MS = 5000 };
@@ -112,6 +113,7 @@ static void switch_over(struct eg_supervisor *s)
     if (old)
         warn_of(s);
     eg_sup_creds_free(old);
+    eg_sup_ssh_follow(s);
     clear(s);
     eg_log(EG_LOG_INFO, "%s in force", old ? "a new policy is" : "new name servers and hosts are");
     eg_sup_event(s, EG_RELOADED, 0, "%sgeneration %u", old ? "" : "name servers and hosts, ",
@@ -167,7 +169,9 @@ static void begin(struct eg_supervisor *s)
                                      : eg_sup_policy_refresh(s, &r->policy, &err);
     if (status == EG_OK && r->whole) {
         eg_sup_listeners_compare(s, r->policy->policy);
-        status = eg_sup_creds_new(s, r->policy->policy, &r->creds);
+        status = eg_sup_ssh_check(s, r->policy->policy, &err);
+        if (status == EG_OK)
+            status = eg_sup_creds_new(s, r->policy->policy, &r->creds);
     }
     if (status != EG_OK) {
         fail(s, eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status },

@@ -224,6 +224,7 @@ struct eg_supervisor {
     struct eg_sup_listener listeners[EG_SUP_LISTENERS];
     unsigned listener_count;
     struct eg_ctl_server *control;
+    struct eg_sup_ssh *ssh; /* NULL: no policy named a gateway yet; see ssh.h */
     bool token_written;
     struct stat token_stat; /* of the file that we made */
     int signals;

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cmd/ssh.h"
 #include "cmd/state.h"
 
 enum { LAST_TICKS = 16 };
@@ -76,7 +77,8 @@ static void reap(struct eg_supervisor *s)
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        if (!eg_sup_worker_reaped(s, pid, status) && s->options.child_exited)
+        if (!eg_sup_worker_reaped(s, pid, status) && !eg_sup_ssh_reaped(s->ssh, pid, status) &&
+            s->options.child_exited)
             /* credential helpers too: their pipe told already */
             s->options.child_exited(s->options.ctx, pid, status);
 }
@@ -196,6 +198,8 @@ enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
     if (status == EG_OK)
         status = eg_sup_policy_load(s, &s->policy, err);
     if (status == EG_OK)
+        status = eg_sup_ssh_check(s, s->policy->policy, err);
+    if (status == EG_OK)
         status = eg_sup_creds_new(s, s->policy->policy, &s->creds);
     if (status == EG_OK) { /* helpers read while the rest is opened */
         eg_sup_creds_read(s->creds, credentials_read);
@@ -281,6 +285,8 @@ enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err)
     for (unsigned i = 0; i < s->worker_count && status == EG_OK; i++)
         eg_sup_worker_furnish(&s->workers[i]);
     if (status == EG_OK)
+        eg_sup_ssh_follow(s);
+    if (status == EG_OK)
         status = wait_for_workers(s, err);
     if (status != EG_OK)
         return status;
@@ -339,6 +345,7 @@ void eg_supervisor_free(struct eg_supervisor *s)
     if (!s)
         return;
     end_workers(s);
+    eg_sup_ssh_free(s->ssh);
     if (s->loop) {
         eg_sup_reload_cancel(s);
         eg_timer_clear(s->loop, &s->stop_timer);

@@ -19,6 +19,7 @@
 #include "cmd/facts.h"
 #include "cmd/files.h"
 #include "cmd/link.h"
+#include "cmd/ssh_ask.h"
 #include "tls/context.h"
 
 enum { VAULT = 128 * 1024, BLOCK_MAX = 1 << 30, QUEUE_MAX = 256 * 1024 };
@@ -73,6 +74,18 @@ static void warn(void *ctx, const char *text)
     reply(ctx, &(struct eg_link_message){ .kind = EG_LINK_WARN, .a = s });
 }
 
+/* ---- channels of ssh hops: the supervisor opens them ---- */
+
+static enum eg_status channel_open(void *ctx, const struct eg_channel_ask *ask)
+{
+    return eg_ssh_ask_send(&((struct worker *)ctx)->link, ask);
+}
+
+static void channel_cancel(void *ctx, uint64_t id)
+{
+    reply(ctx, &(struct eg_link_message){ .kind = EG_LINK_CHANNEL_CANCEL, .id = id });
+}
+
 /* ---- the audit, and the engine that writes to it ---- */
 
 static enum eg_status begin_audit(struct worker *w, const struct eg_link_message *m, int *fds,
@@ -94,6 +107,8 @@ static enum eg_status begin_audit(struct worker *w, const struct eg_link_message
                                        .trail = w->trail,
                                        .vault = w->vault,
                                        .splice = w->config->splice,
+                                       .channel_open = channel_open,
+                                       .channel_cancel = channel_cancel,
                                        .warn = warn,
                                        .ctx = w };
     return eg_engine_new(&engine, &w->engine, err);
@@ -199,11 +214,19 @@ static void listen_on(struct worker *w, const struct eg_link_message *m, int *fd
 {
     struct eg_err err = { 0 };
     enum eg_status status = EG_INVALID;
+    struct eg_listen_session sessions[EG_LINK_PAIRS];
     struct eg_listen_config config = { .self = m->at,
-                                       .protocols = EG_PROTOCOL_HTTP,
-                                       .auth = m->flag ? EG_AUTH_NONE : EG_AUTH_TOKEN,
+                                       .protocols = m->protocols,
+                                       .auth = m->auth,
                                        .cert_pem = m->a,
-                                       .key_pem = m->b };
+                                       .key_pem = m->b,
+                                       .client_ca_pem = m->c,
+                                       .require_client = m->flag,
+                                       .sessions = sessions,
+                                       .session_count = m->pair_count };
+    for (unsigned i = 0; i < m->pair_count; i++)
+        sessions[i] = (struct eg_listen_session){ eg_slice_str(m->pairs[i].service),
+                                                  eg_slice_str(m->pairs[i].phantom) };
     if (fd_count == 1) {
         int fd = fds[0];
         fds[0] = -1;
@@ -288,6 +311,9 @@ static void message(struct eg_link *l, const struct eg_link_message *m, int *fds
         break;
     case EG_LINK_SESSION_REVOKE:
         eg_engine_session_revoke(w->engine, m->a.p);
+        break;
+    case EG_LINK_CHANNEL:
+        eg_ssh_answer_take(w->engine, m, fds, fd_count);
         break;
     case EG_LINK_CREDENTIAL:
     case EG_LINK_CREDENTIAL_FAILED:

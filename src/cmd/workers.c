@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "cmd/ssh.h"
 #include "cmd/state.h"
 #include "cmd/worker.h"
 #include "net/sock.h"
@@ -103,6 +104,22 @@ void eg_sup_worker_session(struct eg_sup_worker *w, const struct eg_sup_session 
         eg_sup_worker_send(w, &m, NULL, 0);
 }
 
+static void send_listener(struct eg_sup_worker *w, const struct eg_sup_listener *l)
+{
+    struct eg_link_message m = { .kind = EG_LINK_LISTENER,
+                                 .at = l->at,
+                                 .protocols = l->protocols,
+                                 .auth = l->auth,
+                                 .flag = l->require_client,
+                                 .a = eg_slice_str(l->cert),
+                                 .b = eg_slice_str(l->key),
+                                 .c = eg_slice_str(l->client_ca) };
+    for (; m.pair_count < l->session_count && m.pair_count < EG_LINK_PAIRS; m.pair_count++)
+        m.pairs[m.pair_count] = (struct eg_session_phantom){ l->sessions[m.pair_count].san,
+                                                             l->sessions[m.pair_count].label };
+    eg_sup_worker_send(w, &m, &l->fd, 1);
+}
+
 /* Listeners last, so that it accepts nobody before it can judge. It ends itself when it can't take
  * its first policy: what follows that in its link is then never read. */
 void eg_sup_worker_furnish(struct eg_sup_worker *w)
@@ -114,16 +131,9 @@ void eg_sup_worker_furnish(struct eg_sup_worker *w)
     eg_sup_worker_send(w, &m, NULL, 0);
     for (unsigned i = 0; i < s->session_count; i++)
         eg_sup_worker_session(w, s->sessions[i]);
-    for (unsigned i = 0; i < s->listener_count; i++) {
-        const struct eg_sup_listener *l = &s->listeners[i];
-        m = (struct eg_link_message){ .kind = EG_LINK_LISTENER,
-                                      .at = l->at,
-                                      .flag = l->auth == EG_AUTH_NONE,
-                                      .a = eg_slice_str(l->cert),
-                                      .b = eg_slice_str(l->key) };
-        if (l->fd >= 0)
-            eg_sup_worker_send(w, &m, &l->fd, 1);
-    }
+    for (unsigned i = 0; i < s->listener_count; i++)
+        if (s->listeners[i].fd >= 0)
+            send_listener(w, &s->listeners[i]);
     m = (struct eg_link_message){ .kind = EG_LINK_GO };
     eg_sup_worker_send(w, &m, NULL, 0);
 }
@@ -193,8 +203,11 @@ static void message(struct eg_link *l, const struct eg_link_message *m, int *fds
             eg_ctl_server_poke(s->control);
     } else if (m->kind == EG_LINK_WARN) {
         said(w, m->a);
-    } else {
+    } else if (m->kind != EG_LINK_CHANNEL_ASK && m->kind != EG_LINK_CHANNEL_CANCEL) {
         eg_log(EG_LOG_ERROR, "worker %u sent what it was not asked for", w->number);
+        give_up(w);
+    } else if (!eg_sup_ssh_asked(w, m)) {
+        eg_log(EG_LOG_ERROR, "worker %u asked for an impossible channel", w->number);
         give_up(w);
     }
 }
@@ -330,6 +343,7 @@ bool eg_sup_worker_reaped(struct eg_supervisor *s, pid_t pid, int wait_status)
     w->furnished = false;
     eg_timer_clear(s->loop, &w->timer);
     eg_link_close(&w->link);
+    eg_sup_ssh_drop(s->ssh, w->number);
     if (!(ending && fine)) {
         char how[48];
         describe(wait_status, how, sizeof how);

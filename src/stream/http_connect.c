@@ -65,13 +65,20 @@ static enum eg_status send_request(struct http_connect *h, struct eg_err *err)
 /* A whole head is there. EG_OK: the tunnel is open; EG_AGAIN: it was an interim answer. */
 static enum eg_status judge(struct http_connect *h, struct eg_err *err)
 {
-    unsigned status = eg_msg_head_get(h->answer)->status;
+    const struct eg_head *head = eg_msg_head_get(h->answer);
+    unsigned status = head->status;
     if (status / 100 == 1 && status != 101 && h->interim++ < INTERIM_MAX) {
         eg_msg_reset(h->answer, EG_SLICE("CONNECT"));
         return EG_AGAIN;
     }
+    /* RFC 9110 9.3.6 has us pass over framing fields here; but who announces a body (a captive
+     * portal's page) opened no tunnel, and its bytes must not pass for the origin's */
+    if (status / 100 == 2 && ((head->has_length && head->length > 0) ||
+                              eg_head_find(head, EG_SLICE("Transfer-Encoding"), NULL)))
+        return failed(EG_UPSTREAM_PROXY_FAILED, err,
+                      "the upstream proxy answered CONNECT with a body");
     if (status / 100 == 2)
-        return EG_OK; /* RFC 9110 9.3.6: framing fields of such an answer mean nothing */
+        return EG_OK;
     if (status == 407)
         return failed(EG_UPSTREAM_PROXY_AUTH, err, "the upstream proxy answered 407");
     if (status / 100 == 1 || status / 100 == 3)

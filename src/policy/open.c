@@ -208,13 +208,6 @@ static void fill_settings(struct eg_policy *p)
     s->audit_destinations = b->audit_destinations;
     s->upstream_from = (enum eg_upstream_from)b->upstream_from;
     s->proxy_resolve_local = b->proxy_resolve_local != 0;
-    struct eg_hop hops[EG_HOPS_MAX];
-    s->has_proxy = eg_policy_hops(p, EG_CHAIN_SECURE, hops) == 1 &&
-                   hops[0].kind == EG_HOP_HTTP && !hops[0].tls;
-    if (s->has_proxy) {
-        s->proxy = hops[0].at;
-        s->proxy_credential = hops[0].credential;
-    }
 }
 
 static enum eg_status invalid(struct eg_err *err, const char *why)

@@ -164,9 +164,6 @@ struct eg_settings {
     uint8_t audit_destinations;       /* 0 full, 1 host, 2 none */
     enum eg_upstream_from upstream_from; /* who chose the chains; POLICY without a hop: `upstream: none` */
     bool proxy_resolve_local;         /* resolve: local */
-    bool has_proxy;                   /* (before chains: the first hop; goes away when nobody reads it) */
-    struct eg_authority proxy;
-    struct eg_slice proxy_credential;
 };
 const struct eg_settings *eg_policy_settings(const struct eg_policy *p);
 

@@ -217,9 +217,11 @@ Test(policy, settings_limits_and_listeners)
     cr_assert(!s->ca_system && s->via && s->audit_capacity == 99 && s->audit_destinations == 1 &&
               !s->audit_strict);
     is(s->audit_file, "conf/log/audit.jsonl");
-    cr_assert(s->has_proxy && s->proxy_resolve_local && s->proxy.port == 3128);
-    is(eg_authority_host(&s->proxy), "proxy.example");
-    is(s->proxy_credential, "proxy");
+    struct eg_hop hops[EG_HOPS_MAX];
+    cr_assert(eg_policy_hops(p, EG_CHAIN_SECURE, hops) == 1 && s->proxy_resolve_local &&
+              s->upstream_from == EG_UPSTREAM_POLICY && hops[0].at.port == 3128);
+    is(eg_authority_host(&hops[0].at), "proxy.example");
+    is(hops[0].credential, "proxy");
     cr_assert(limits->connections == 7 && limits->head_bytes == 32768 &&
               limits->idle_timeout == 300000);
     cr_assert(limits->headers == 128 && limits->target_bytes == 16384 &&
@@ -239,8 +241,11 @@ Test(policy, defaults_of_an_empty_policy)
     struct eg_policy *p = build("egress.yaml", "egress: 1\n", &block);
     const struct eg_settings *s = eg_policy_settings(p);
     const struct eg_limits *l = eg_policy_limits(p);
+    struct eg_hop hops[EG_HOPS_MAX];
+    cr_assert(eg_policy_hops(p, EG_CHAIN_SECURE, hops) == 0 &&
+              eg_policy_hops(p, EG_CHAIN_PLAIN, hops) == 0);
     cr_assert(s->dns_count == 0 && s->ca_system && !s->via && s->audit_capacity == 8192 &&
-              s->audit_strict && !s->has_proxy);
+              s->audit_strict);
     cr_assert(s->audit_destinations == 0 && s->audit_file.n == 0 && s->ca_pem.n == 0 &&
               eg_policy_listen_count(p) == 0);
     cr_assert(l->connections == 1024 && l->head_bytes == 65536 && l->headers == 128 &&

@@ -44,7 +44,7 @@
     /* malformed requests */                                                                       \
     X(BAD_REQUEST, "bad_request", CLIENT, 400, 0x01, "malformed request")                          \
     X(BAD_TARGET, "bad_target", CLIENT, 400, 0x01, "malformed request-target")                     \
-    X(BAD_HOST, "bad_host", CLIENT, 400, 0x08, "malformed host, address or port")                  \
+    X(BAD_HOST, "bad_host", CLIENT, 400, 0x01, "malformed host, address or port")                  \
     X(AMBIGUOUS_FRAMING, "ambiguous_framing", CLIENT, 400, 0x01, "ambiguous message framing")      \
     X(BAD_VERSION, "bad_version", CLIENT, 400, 0x01, "unusable HTTP version")                      \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", CLIENT, 405, 0x01, "method not allowed")           \

@@ -91,6 +91,21 @@ bool eg_sock_peer(int fd, struct eg_sockaddr *ret)
            eg_sockaddr_from((struct sockaddr *)&sa, n, ret);
 }
 
+bool eg_sock_peer_user(int fd, uid_t *ret)
+{
+    struct ucred who;
+    socklen_t n = sizeof who;
+    int domain = 0;
+    socklen_t domain_n = sizeof domain;
+    /* elsewhere the kernel answers too, with an id that is nobody's */
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_n) < 0 || domain != AF_UNIX ||
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0 || n != sizeof who ||
+        who.uid == (uid_t)-1)
+        return false;
+    *ret = who.uid;
+    return true;
+}
+
 enum eg_status eg_sock_listen(const struct eg_sockaddr *at, int *fd, struct eg_sockaddr *bound,
                               struct eg_err *err)
 {
@@ -154,7 +169,9 @@ enum eg_status eg_sock_accept(int listener, int *fd, struct eg_sockaddr *peer, s
             return eg_err_set(err, EG_IO, "tcp", errno, "accept: %s", strerror(errno));
         }
     }
-    if (!eg_sockaddr_from((struct sockaddr *)&sa, n, peer)) {
+    if (sa.ss_family == AF_UNIX) {
+        *peer = (struct eg_sockaddr){ 0 };
+    } else if (!eg_sockaddr_from((struct sockaddr *)&sa, n, peer)) {
         close(s);
         return EG_CLOSED;
     }

@@ -16,11 +16,15 @@ enum eg_status eg_sock_connected(int fd, struct eg_err *err) EG_MUST_USE;
 bool eg_sock_local(int fd, struct eg_sockaddr *ret);
 bool eg_sock_peer(int fd, struct eg_sockaddr *ret);
 
+/* The user at the other end of a Unix socket, as the kernel knows it (of a listening one: who listens).
+ * false for any other socket. */
+bool eg_sock_peer_user(int fd, uid_t *ret);
+
 /* A listener on that address; port 0 is chosen by the kernel and told in *bound. SO_REUSEADDR, backlog 1024. */
 enum eg_status eg_sock_listen(const struct eg_sockaddr *at, int *fd, struct eg_sockaddr *bound, struct eg_err *err) EG_MUST_USE;
 /* TCP_NODELAY; a listener's accepted sockets inherit it. Without effect on other sockets. */
 void eg_sock_no_delay(int fd);
-/* accept4; EG_AGAIN when none waits; EG_CLOSED for one that vanished (call again); EG_IO with EMFILE/ENFILE in err->sys: pause accepting. */
+/* accept4; *peer has family 0 for a Unix socket. EG_AGAIN when none waits; EG_CLOSED for one that vanished (call again); EG_IO with EMFILE/ENFILE in err->sys: pause accepting. */
 enum eg_status eg_sock_accept(int listener, int *fd, struct eg_sockaddr *peer, struct eg_err *err) EG_MUST_USE;
 
 /* A SOCK_SEQPACKET pair (supervisor and worker). */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/sock.h"
 #include "proxy/flow.h"
 #include "proxy/pool.h"
 
@@ -55,6 +56,17 @@ static void close_listeners(struct eg_engine *e)
     }
 }
 
+static void ingress_free(struct eg_ingress *i)
+{
+    eg_tls_ctx_unref(i->tls);
+    for (unsigned k = 0; k < i->session_count; k++) {
+        free((char *)(uintptr_t)i->sessions[k].san.p);
+        free((char *)(uintptr_t)i->sessions[k].label.p);
+    }
+    free(i->sessions);
+    free(i);
+}
+
 void eg_engine_free(struct eg_engine *e)
 {
     if (!e)
@@ -76,8 +88,7 @@ void eg_engine_free(struct eg_engine *e)
     while (e->closed) {
         struct eg_ingress *i = e->closed;
         e->closed = i->next;
-        eg_tls_ctx_unref(i->tls);
-        free(i);
+        ingress_free(i);
     }
     free(e->scratch);
     free(e);
@@ -127,8 +138,12 @@ void eg_engine_switch(struct eg_engine *e)
 
 static void accepted(struct eg_listener *l, int fd, const struct eg_sockaddr *peer)
 {
+    const struct eg_ingress *i = l->ctx;
     (void)peer; /* who it is, its token tells */
-    eg_flow_start(l->ctx, fd);
+    if (i->self.addr.family != 0 || eg_accept_user(i, fd))
+        eg_flow_start(i, fd);
+    else
+        eg_accept_stranger(i, fd);
 }
 
 static void starved(struct eg_listener *l, int error)
@@ -138,6 +153,63 @@ static void starved(struct eg_listener *l, int error)
     if (i->engine->warn)
         i->engine->warn(i->engine->ctx,
                         "no descriptor is left: accepting pauses (raise the limit of open files)");
+}
+
+static bool copy_text(struct eg_slice from, struct eg_slice *to)
+{
+    char *p = strndup(from.n ? from.p : "", from.n);
+    if (p)
+        *to = eg_slice(p, from.n);
+    return p != NULL;
+}
+
+static enum eg_status copy_sessions(struct eg_ingress *i, const struct eg_listen_config *config)
+{
+    i->sessions = calloc(config->session_count + 1, sizeof *i->sessions);
+    if (!i->sessions)
+        return EG_NOMEM;
+    for (unsigned k = 0; k < config->session_count; k++) {
+        i->session_count = k + 1;
+        if (!copy_text(config->sessions[k].san, &i->sessions[k].san) ||
+            !copy_text(config->sessions[k].label, &i->sessions[k].label))
+            return EG_NOMEM;
+    }
+    return EG_OK;
+}
+
+static enum eg_status listen_tls(struct eg_ingress *i, const struct eg_listen_config *config,
+                                 struct eg_err *err)
+{
+    struct eg_tls_server_config tls = { .cert_pem = config->cert_pem,
+                                        .key_pem = config->key_pem,
+                                        .client_ca_pem = config->client_ca_pem,
+                                        .require_client = config->require_client };
+    bool wants = config->client_ca_pem.n > 0 || config->require_client ||
+                 config->auth == EG_AUTH_CLIENT_CERT;
+    if (config->cert_pem.n > 0 &&
+        (config->auth != EG_AUTH_CLIENT_CERT || config->client_ca_pem.n > 0))
+        return eg_tls_server_ctx(&tls, &i->tls, err);
+    if (!wants)
+        return EG_OK; /* a plain one */
+    return eg_err_set(err, EG_INVALID, "engine", 0,
+                      "client certificates need a listener with TLS and a CA for them");
+}
+
+static enum eg_status ingress_fill(struct eg_ingress *i, struct eg_engine *e, int fd,
+                                   const struct eg_listen_config *config, struct eg_err *err)
+{
+    i->engine = e;
+    i->fd = fd;
+    i->self = config->self;
+    i->protocols = config->protocols ? config->protocols : EG_PROTOCOL_HTTP | EG_PROTOCOL_SOCKS;
+    i->auth = config->auth;
+    i->listener.accepted = accepted;
+    i->listener.starved = starved;
+    i->listener.ctx = i;
+    if (i->self.addr.family == 0 && !eg_sock_peer_user(fd, &i->owner))
+        return eg_err_set(err, EG_INVALID, "engine", 0, "a listener without an address");
+    enum eg_status status = copy_sessions(i, config);
+    return status == EG_OK ? listen_tls(i, config, err) : status;
 }
 
 enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_listen_config *config,
@@ -150,27 +222,15 @@ enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_lis
         close(fd);
         return eg_err_set(err, EG_TOO_BIG, "engine", 0, "too many listeners");
     }
-    i->engine = e;
-    i->fd = fd;
-    i->self = config->self;
-    i->auth = config->auth;
-    i->listener.accepted = accepted;
-    i->listener.starved = starved;
-    i->listener.ctx = i;
-    enum eg_status status = EG_OK;
-    struct eg_tls_server_config tls = { .cert_pem = config->cert_pem,
-                                        .key_pem = config->key_pem };
-    if (config->cert_pem.n > 0)
-        status = eg_tls_server_ctx(&tls, &i->tls, err);
+    enum eg_status status = ingress_fill(i, e, fd, config, err);
     if (status == EG_OK)
         status = eg_listener_start(&i->listener, e->loop, fd, true, err);
     if (status != EG_OK) {
         close(fd);
-        eg_tls_ctx_unref(i->tls);
-        free(i);
+        ingress_free(i);
         return status;
     }
-    e->gate.own[e->gate.own_count++] = config->self;
+    e->gate.own[e->gate.own_count++] = config->self; /* a Unix socket's is like no address */
     i->next = e->ingresses;
     e->ingresses = i;
     return EG_OK;
@@ -222,7 +282,8 @@ void eg_engine_drain(struct eg_engine *e)
     eg_pool_clear(e->pool);
     for (struct eg_flow *f = e->flows; f; f = next) {
         next = f->next;
-        if (f->phase == EG_PHASE_HEAD && eg_msg_begun(f->request) == 0)
+        if (f->phase == EG_PHASE_OPENING ||
+            (f->phase == EG_PHASE_HEAD && eg_msg_begun(f->request) == 0 && f->client.in.len == 0))
             eg_flow_kill(f, EG_OK);
     }
     if (eg_timer_set(e->loop, &e->drain_timer, eg_loop_now(e->loop) + patience) != EG_OK)

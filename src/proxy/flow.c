@@ -14,15 +14,19 @@
 
 enum { QUOTA = 64 }; /* steps of one flow in a tick: nobody starves the others */
 
-static enum eg_step accept_step(struct eg_flow *f);
-
 #define TO(name) (1u << EG_PHASE_##name)
 static const struct phase {
     const char *name;
     enum eg_step (*step)(struct eg_flow *f);
     unsigned edges; /* phases that may follow; DEAD always may */
 } phases[EG_PHASE_COUNT] = {
-    [EG_PHASE_ACCEPT] = { "accept", accept_step, TO(HEAD) },
+    [EG_PHASE_ACCEPT] = { "accept", eg_accept_step, TO(OPENING) },
+    [EG_PHASE_OPENING] = { "opening", eg_opening_step, TO(HEAD) | TO(SOCKS_GREETING) | TO(REFUSE) },
+    [EG_PHASE_SOCKS_GREETING] = { "socks-greeting", eg_socks_greeting_step,
+                                  TO(SOCKS_LOGIN) | TO(SOCKS_REQUEST) | TO(REFUSE) },
+    [EG_PHASE_SOCKS_LOGIN] = { "socks-login", eg_socks_login_step, TO(SOCKS_REQUEST) | TO(REFUSE) },
+    [EG_PHASE_SOCKS_REQUEST] = { "socks-request", eg_socks_request_step,
+                                 TO(RESOLVE) | TO(CONNECT) | TO(ANSWER) | TO(REFUSE) },
     [EG_PHASE_HEAD] = { "head", eg_request_step,
                         TO(HEAD) | TO(RESOLVE) | TO(CONNECT) | TO(ANSWER) | TO(EXCHANGE) |
                             TO(REFUSE) },
@@ -79,20 +83,20 @@ void eg_flow_touch(struct eg_flow *f, uint64_t deadline_ms)
     f->deadline = eg_loop_now(f->engine->loop) + deadline_ms;
 }
 
-/* A client that never got through its TLS handshake: nothing can be said to it, but it is recorded. */
-static void not_accepted(struct eg_flow *f, enum eg_status reason)
-{
-    eg_flow_begin(f, EGRESS_VIA_NONE);
-    eg_gate_refused(&f->engine->gate, &f->ticket, reason, "handshake with the client");
-    eg_flow_kill(f, reason);
-}
-
 static void timed_out(struct eg_flow *f, enum eg_status reason)
 {
     switch (f->phase) {
     case EG_PHASE_ACCEPT:
-        not_accepted(f, reason);
+        eg_accept_failed(f, reason, NULL);
         return;
+    case EG_PHASE_OPENING:
+        eg_flow_kill(f, EG_OK); /* it never said a word */
+        return;
+    case EG_PHASE_SOCKS_GREETING:
+    case EG_PHASE_SOCKS_LOGIN:
+    case EG_PHASE_SOCKS_REQUEST:
+        eg_flow_begin(f, EGRESS_VIA_SOCKS);
+        break;
     case EG_PHASE_HEAD:
         if (eg_msg_begun(f->request) == 0 && f->client.in.len == 0) {
             eg_flow_kill(f, EG_OK); /* idle between two requests */
@@ -151,19 +155,6 @@ static void run(struct eg_task *t)
     arm(f, wake_ms);
 }
 
-static enum eg_step accept_step(struct eg_flow *f)
-{
-    enum eg_status status = eg_stream_connect(f->client.stream, NULL);
-    if (status == EG_AGAIN)
-        return EG_STEP_WAIT;
-    if (status != EG_OK) {
-        not_accepted(f, EG_TLS_FAILED);
-        return EG_STEP_WAIT;
-    }
-    eg_flow_move(f, EG_PHASE_HEAD, f->snapshot->limits->head_timeout, EG_HEAD_TIMEOUT);
-    return EG_STEP_MORE;
-}
-
 /* ---- birth and death ---- */
 
 static void free_flow(struct eg_dead *d)
@@ -195,23 +186,6 @@ static void unlink_flow(struct eg_flow *f)
     e->stats.open_flows--;
 }
 
-/* The client's stack: tcp, and TLS where the listener wants it. Takes fd. */
-static enum eg_status client_stack(struct eg_flow *f, int fd)
-{
-    enum eg_status status = eg_stream_tcp(fd, &f->client.stream);
-    if (status != EG_OK) {
-        close(fd);
-        return status;
-    }
-    if (!f->ingress->tls)
-        return EG_OK;
-    struct eg_stream *tls = NULL;
-    status = eg_stream_tls_server(f->client.stream, f->ingress->tls, &tls, NULL);
-    if (status == EG_OK)
-        f->client.stream = tls;
-    return status;
-}
-
 void eg_flow_start(const struct eg_ingress *ingress, int fd)
 {
     struct eg_engine *e = ingress->engine;
@@ -237,7 +211,7 @@ void eg_flow_start(const struct eg_ingress *ingress, int fd)
     f->origin.out.max += limits->head_bytes;
     link_flow(f);
     struct eg_msg_limits heads = { limits->head_bytes, limits->headers, limits->target_bytes };
-    if (client_stack(f, fd) != EG_OK || eg_msg_new(&f->request, EG_MSG_REQUEST, &heads) != EG_OK) {
+    if (eg_accept_stack(f, fd) != EG_OK || eg_msg_new(&f->request, EG_MSG_REQUEST, &heads) != EG_OK) {
         eg_flow_kill(f, EG_NOMEM);
         return;
     }
@@ -246,7 +220,7 @@ void eg_flow_start(const struct eg_ingress *ingress, int fd)
         f->timeout = EG_TLS_TIMEOUT;
         f->deadline = f->born_ms + limits->tls_timeout;
     } else {
-        f->phase = EG_PHASE_HEAD;
+        f->phase = EG_PHASE_OPENING;
         f->timeout = EG_HEAD_TIMEOUT;
         f->deadline = f->born_ms + limits->head_timeout;
     }
@@ -259,6 +233,14 @@ static void count_bytes(struct eg_flow *f)
     f->engine->stats.bytes_up += f->bytes_up;
     f->engine->stats.bytes_down += f->bytes_down;
     f->bytes_up = f->bytes_down = 0;
+}
+
+void eg_flow_renew(struct eg_flow *f)
+{
+    if (f->snapshot == f->engine->current)
+        return;
+    eg_snapshot_unref(f->snapshot);
+    f->snapshot = eg_snapshot_ref(f->engine->current);
 }
 
 void eg_flow_begin(struct eg_flow *f, enum egress_event_via via)

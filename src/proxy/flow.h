@@ -54,11 +54,15 @@ struct eg_side { /* the client's or the origin's end */
 /* ---- phases ---- */
 #define EG_PHASES(X)                                                                               \
     X(ACCEPT, "accept")     /* the client's TLS handshake */                                       \
+    X(OPENING, "opening")   /* the first byte tells which protocol the client speaks */            \
+    X(SOCKS_GREETING, "socks-greeting")                                                            \
+    X(SOCKS_LOGIN, "socks-login")                                                                  \
+    X(SOCKS_REQUEST, "socks-request")                                                              \
     X(HEAD, "head")         /* reading a request head, or idle between two */                      \
     X(RESOLVE, "resolve")   /* asking for addresses */                                             \
     X(CONNECT, "connect")   /* tcp and proxy hops */                                               \
     X(SECURE, "secure")     /* TLS with the origin */                                              \
-    X(ANSWER, "answer")     /* sending 200 to CONNECT */                                           \
+    X(ANSWER, "answer")     /* sending 200, or its like */                                          \
     X(HELLO, "hello")       /* reading and judging the first flight */                             \
     X(RELAY, "relay")       /* bytes both ways */                                                  \
     X(EXCHANGE, "exchange") /* an HTTP request and its response */                                 \
@@ -85,9 +89,13 @@ struct eg_ingress { /* a listener and how clients are met there */
     struct eg_ingress *next;
     struct eg_listener listener;
     int fd; /* owned */
-    struct eg_sockaddr self;
+    struct eg_sockaddr self; /* family 0: a Unix socket */
+    uid_t owner;             /* of a Unix socket: who listens there */
+    unsigned protocols;      /* EG_PROTOCOL_* */
     enum eg_auth auth;
     struct eg_tls_ctx *tls; /* NULL: plain */
+    struct eg_listen_session *sessions; /* owned, with their texts */
+    unsigned session_count;
 };
 
 struct eg_upstream; /* being opened: upstream.c */
@@ -112,6 +120,9 @@ struct eg_flow {
     struct eg_session *session;
     struct eg_msg *request, *response;
     struct eg_ticket ticket;
+    bool socks; /* the client speaks SOCKS (inside of a tunnel of scheme http: HTTP) */
+    uint8_t socks_reply; /* of a refusal, where it is not its reason's; else 0 */
+    const struct eg_listen_session *certified; /* whom its certificate stands for; NULL: nobody */
     bool inner; /* HTTP inside a CONNECT tunnel: every request's Host must be ... */
     struct eg_authority inner_to; /* ... this */
     bool close_after;             /* no further request on this connection */
@@ -166,6 +177,8 @@ void eg_flow_wake(struct eg_flow *f);
 void eg_flow_kill(struct eg_flow *f, enum eg_status reason);
 /* The next request of the same connection may come, or the connection ends. */
 enum eg_step eg_flow_next(struct eg_flow *f);
+/* A new exchange lives on the policy that is current now. */
+void eg_flow_renew(struct eg_flow *f);
 /* Session and ticket of a new exchange. */
 void eg_flow_begin(struct eg_flow *f, enum egress_event_via via);
 
@@ -189,6 +202,33 @@ void eg_side_close(struct eg_loop *l, struct eg_side *s, bool abort);
  * can't be waited for. eg_side_adopt takes both back. */
 struct eg_side_watch *eg_side_release(struct eg_loop *l, struct eg_side *s);
 void eg_side_adopt(struct eg_side *s, struct eg_stream *stream, struct eg_side_watch *w);
+
+/* ---- accept.c: how a client is met ---- */
+/* The client's stack over the accepted descriptor, which it takes. */
+enum eg_status eg_accept_stack(struct eg_flow *f, int fd) EG_MUST_USE;
+enum eg_step eg_accept_step(struct eg_flow *f);
+enum eg_step eg_opening_step(struct eg_flow *f);
+/* A client that never got through its TLS handshake: nothing can be said to it, but it is recorded.
+ * detail may be NULL. Ends the flow. */
+void eg_accept_failed(struct eg_flow *f, enum eg_status reason, const char *detail);
+/* Is the process at the other end of that Unix socket ours, or root's? */
+bool eg_accept_user(const struct eg_ingress *i, int fd);
+/* It is not: closes fd and records it. */
+void eg_accept_stranger(const struct eg_ingress *i, int fd);
+/* The session of a client that showed no token: its certificate's, or none where the listener asks
+ * for none. EG_OK, EG_TOKEN_MISSING, _EXPIRED, _REVOKED. *ret is borrowed; untouched when there is none. */
+enum eg_status eg_client_session(const struct eg_flow *f, struct eg_session **ret) EG_MUST_USE;
+/* It showed a token, which gave this status and session: does that count at this listener? */
+enum eg_status eg_client_token(const struct eg_flow *f, enum eg_status status,
+                               const struct eg_session *token) EG_MUST_USE;
+
+/* ---- socks.c ---- */
+enum eg_step eg_socks_greeting_step(struct eg_flow *f);
+enum eg_step eg_socks_login_step(struct eg_flow *f);
+enum eg_step eg_socks_request_step(struct eg_flow *f);
+/* Queues the reply of success, or the refusal that SOCKS has for this phase. EG_NOMEM. */
+enum eg_status eg_socks_connected(struct eg_flow *f) EG_MUST_USE;
+enum eg_status eg_socks_refused(struct eg_flow *f, enum eg_status reason) EG_MUST_USE;
 
 /* ---- request.c ---- */
 enum eg_step eg_request_step(struct eg_flow *f); /* PHASE_HEAD */

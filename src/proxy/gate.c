@@ -108,11 +108,21 @@ enum eg_status eg_gate_route(struct eg_gate *g, struct eg_ticket *t, unsigned in
     return by_name(g, t);
 }
 
+/* A listener on all addresses is at each of the loopback too; the machine's other ones are the policy's to know. */
 static bool is_own_listener(const struct eg_gate *g, const struct eg_addr *addr, uint16_t port)
 {
-    for (unsigned i = 0; i < g->own_count; i++)
-        if (g->own[i].port == port && eg_addr_eq(&g->own[i].addr, addr))
+    static const struct eg_addr all_v4 = { .family = 4 }, all_v6 = { .family = 6 };
+    static const struct eg_addr loop_v4 = { .family = 4, .b = { 127 } },
+                                loop_v6 = { .family = 6, .b = { [15] = 1 } };
+    bool loopback = eg_addr_in(addr, &loop_v4, 8) || eg_addr_eq(addr, &loop_v6);
+    for (unsigned i = 0; i < g->own_count; i++) {
+        const struct eg_addr *own = &g->own[i].addr;
+        bool all = eg_addr_eq(own, &all_v4) || eg_addr_eq(own, &all_v6);
+        if (g->own[i].port == port &&
+            (eg_addr_eq(own, addr) ||
+             (all && loopback && own->family == addr->family)))
             return true;
+    }
     return false;
 }
 

@@ -61,6 +61,16 @@ static enum eg_status write_in_tunnel(struct eg_flow *f, enum eg_status reason,
     return eg_buf_append(&f->client.out, EG_HELLO_ALERT, EG_HELLO_ALERT_SIZE);
 }
 
+static enum eg_status write_refusal(struct eg_flow *f, enum eg_status reason, bool keep,
+                                    struct eg_slice detail)
+{
+    if (f->phase == EG_PHASE_HELLO)
+        return write_in_tunnel(f, reason, detail);
+    if (f->socks && !f->inner)
+        return eg_socks_refused(f, reason);
+    return write_answer(f, reason, keep, detail);
+}
+
 enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, const char *detail)
 {
     if (f->phase == EG_PHASE_DEAD)
@@ -84,13 +94,14 @@ enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, cons
     bool in_tunnel = f->phase == EG_PHASE_HELLO;
     keep = keep && !in_tunnel && body_is_read(f) && !f->engine->draining &&
            eg_msg_head_get(f->request)->keep_alive;
-    enum eg_status status =
-        in_tunnel ? write_in_tunnel(f, reason, text) : write_answer(f, reason, keep, text);
+    enum eg_status status = write_refusal(f, reason, keep, text);
     if (status != EG_OK) {
         eg_flow_kill(f, status);
         return EG_STEP_WAIT;
     }
-    uint16_t shown = in_tunnel ? 200 : (uint16_t)egress_status_http(reason);
+    uint16_t shown = in_tunnel                  ? f->ticket.event.http_status
+                     : f->socks && !f->inner ? 0
+                                                : (uint16_t)egress_status_http(reason);
     eg_gate_end(&f->engine->gate, &f->ticket, reason, shown, f->bytes_up, f->bytes_down);
     if (in_tunnel)
         f->engine->stats.open_tunnels--;

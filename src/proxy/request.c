@@ -18,21 +18,23 @@ static enum eg_status authenticate(struct eg_flow *f)
     if (f->inner) /* the CONNECT showed it; it may have expired since */
         return f->session ? eg_session_usable(f->session) : EG_OK;
     const struct eg_field *field = eg_head_find(head, EG_SLICE("Proxy-Authorization"), NULL);
-    if (!field)
-        return f->ingress->auth == EG_AUTH_NONE ? EG_OK : EG_TOKEN_MISSING;
-    if (eg_head_find(head, EG_SLICE("Proxy-Authorization"), field))
+    if (field && eg_head_find(head, EG_SLICE("Proxy-Authorization"), field))
         return EG_TOKEN_INVALID;
     enum eg_status status =
-        eg_sessions_by_authorization(f->engine->sessions, field->value, &session);
-    if (session)
-        f->session = eg_session_ref(session);
+        field ? eg_sessions_by_authorization(f->engine->sessions, field->value, &session)
+              : eg_client_session(f, &session);
+    if (field)
+        status = eg_client_token(f, status, session);
+    f->session = eg_session_ref(session);
     return status;
 }
 
-/* Is that authority one of ours, by address or by a name of the loopback? */
+/* Is that authority one of ours, by address or by a name of the loopback? A Unix socket is localhost, with no port to name. */
 static bool is_own_authority(const struct eg_flow *f, const struct eg_authority *a)
 {
     const struct eg_sockaddr *self = &f->ingress->self;
+    if (self->addr.family == 0)
+        return !a->port_given && eg_slice_eq(eg_authority_host(a), EG_SLICE("localhost"));
     if (a->port != self->port)
         return false;
     if (!a->literal)
@@ -110,10 +112,7 @@ static enum eg_step dispatch(struct eg_flow *f)
     struct eg_target target;
     struct eg_err err = { 0 };
     f->mid_request = true;
-    if (f->snapshot != f->engine->current) { /* it changed while the connection was idle */
-        eg_snapshot_unref(f->snapshot);
-        f->snapshot = eg_snapshot_ref(f->engine->current);
-    }
+    eg_flow_renew(f); /* it may have changed while the connection was idle */
     f->close_after = !head->keep_alive;
     enum eg_status status = eg_target_parse(head->target, connect, &target, &err);
     if (status != EG_OK)

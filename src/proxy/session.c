@@ -243,21 +243,45 @@ static const struct entry *lookup(const struct eg_sessions *t, struct eg_slice s
     return known.n == secret.n && sodium_memcmp(known.p, secret.p, known.n) == 0 ? e : NULL;
 }
 
+enum eg_status eg_sessions_by_token(const struct eg_sessions *t, struct eg_slice token,
+                                    struct eg_session **ret)
+{
+    const struct entry *e = token.n == EG_TOKEN_HEX ? lookup(t, token) : NULL;
+    if (!e || e->phantom >= 0)
+        return EG_TOKEN_INVALID;
+    *ret = e->session;
+    return eg_session_usable(e->session);
+}
+
+/* Labels are the operator's, and while one session takes over from another both have it: one that may be used goes first, then
+ * the order of ids, which the table has none of. */
+static bool goes_first(const struct eg_session *a, const struct eg_session *b)
+{
+    bool usable_a = eg_session_usable(a) == EG_OK, usable_b = eg_session_usable(b) == EG_OK;
+    return usable_a != usable_b ? usable_a : strcmp(a->id, b->id) < 0;
+}
+
+struct eg_session *eg_sessions_by_label(const struct eg_sessions *t, struct eg_slice label)
+{
+    struct eg_session *found = NULL;
+    size_t cursor = 0;
+    void *value = NULL;
+    while (eg_table_next(t->ids, &cursor, NULL, &value)) {
+        struct eg_session *s = value;
+        if (eg_slice_eq(eg_slice_str(s->label), label) && (!found || goes_first(s, found)))
+            found = s;
+    }
+    return found;
+}
+
 enum eg_status eg_sessions_by_authorization(const struct eg_sessions *t, struct eg_slice value,
                                             struct eg_session **ret)
 {
     char scratch[512];
     struct eg_slice token;
     enum eg_status status = eg_token_parse(value, scratch, sizeof scratch, NULL, &token);
-    if (status == EG_OK) {
-        const struct entry *e = token.n == EG_TOKEN_HEX ? lookup(t, token) : NULL;
-        if (!e || e->phantom >= 0) {
-            status = EG_TOKEN_INVALID;
-        } else {
-            status = eg_session_usable(e->session);
-            *ret = e->session;
-        }
-    }
+    if (status == EG_OK)
+        status = eg_sessions_by_token(t, token, ret);
     sodium_memzero(scratch, sizeof scratch);
     return status;
 }

@@ -34,6 +34,11 @@ unsigned eg_sessions_count(const struct eg_sessions *s);
  * borrowed. */
 enum eg_status eg_sessions_by_authorization(const struct eg_sessions *s, struct eg_slice value,
                                             struct eg_session **ret) EG_MUST_USE;
+/* The session with that very token, such as a SOCKS client's password; as above. */
+enum eg_status eg_sessions_by_token(const struct eg_sessions *s, struct eg_slice token,
+                                    struct eg_session **ret) EG_MUST_USE;
+/* The session with that label, one that is usable before others; NULL. Borrowed. */
+struct eg_session *eg_sessions_by_label(const struct eg_sessions *s, struct eg_slice label);
 /* The session whose phantom for that service this is. EG_OK, EG_PHANTOM_INVALID, or the
  * session's EG_TOKEN_EXPIRED, _REVOKED. */
 enum eg_status eg_sessions_by_phantom(const struct eg_sessions *s, struct eg_slice phantom,

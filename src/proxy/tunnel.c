@@ -1,4 +1,4 @@
-/* tunnel.c - CONNECT, step by step: judged, resolved, judged, recorded and connected elsewhere;
+/* tunnel.c - CONNECT, HTTP's and SOCKS5's, step by step: judged, resolved, judged, recorded and connected elsewhere;
  * here the answer, the first flight, and what may flow.
  *
  * Under scheme https not a byte reaches the origin before the ClientHello is whole and names the
@@ -12,9 +12,12 @@ static enum eg_step say_connected(struct eg_flow *f)
         return EG_STEP_WAIT;
     f->engine->stats.tunnels++;
     f->engine->stats.open_tunnels++;
-    f->ticket.event.http_status = 200;
-    if (eg_buf_put(&f->client.out, EG_SLICE("HTTP/1.1 200 Connection established\r\n\r\n")) !=
-        EG_OK) {
+    f->ticket.event.http_status = f->socks ? 0 : 200;
+    enum eg_status status =
+        f->socks ? eg_socks_connected(f)
+                 : eg_buf_put(&f->client.out,
+                              EG_SLICE("HTTP/1.1 200 Connection established\r\n\r\n"));
+    if (status != EG_OK) {
         eg_flow_kill(f, EG_NOMEM);
         return EG_STEP_WAIT;
     }
@@ -50,7 +53,7 @@ static enum eg_step serve_inner(struct eg_flow *f)
     f->inner_to = f->ticket.to;
     f->engine->stats.open_tunnels--;
     f->close_after = false;
-    eg_gate_end(&f->engine->gate, &f->ticket, EG_OK, 200, 0, 0);
+    eg_gate_end(&f->engine->gate, &f->ticket, EG_OK, f->ticket.event.http_status, 0, 0);
     f->mid_request = false;
     eg_msg_reset(f->request, EG_SLICE_NONE);
     eg_flow_move(f, EG_PHASE_HEAD, f->snapshot->limits->head_timeout, EG_HEAD_TIMEOUT);

@@ -136,8 +136,8 @@ static void read_hops(struct eg_model *m, const struct eg_source *source,
     unsigned index = 0;
     if (list->count == 0 || list->count > EG_HOPS_MAX) {
         eg_diag_error(m->diags, "bad-value", list->name_at,
-                      list->count ? NULL : "write `upstream: none`",
-                      "a chain has 1 to %d proxies", EG_HOPS_MAX);
+                      list->count ? NULL : "write `upstream: none`", "a chain has 1 to %d proxies",
+                      EG_HOPS_MAX);
         return;
     }
     for (const struct eg_yaml *node = list->first; node; node = node->next, index++) {

@@ -16,8 +16,8 @@ struct scheme {
 };
 
 static const struct scheme schemes[] = {
-    { "http", EG_HOP_HTTP, false, 80 },       { "https", EG_HOP_HTTP, true, 443 },
-    { "socks5", EG_HOP_SOCKS5, false, 1080 }, { "socks5h", EG_HOP_SOCKS5, false, 1080 },
+    { "http", EG_HOP_HTTP, false, 80 },          { "https", EG_HOP_HTTP, true, 443 },
+    { "socks5", EG_HOP_SOCKS5, false, 1080 },    { "socks5h", EG_HOP_SOCKS5, false, 1080 },
     { "socks5+tls", EG_HOP_SOCKS5, true, 1080 }, { "ssh", EG_HOP_SSH, false, 22 },
 };
 enum { SCHEMES = sizeof schemes / sizeof *schemes };
@@ -96,7 +96,8 @@ static bool is_login_name(struct eg_slice user)
 }
 
 /* What the protocol behind the scheme can carry. NULL: all of it. */
-static const char *login_fault(const struct scheme *s, struct eg_slice user, struct eg_slice password)
+static const char *login_fault(const struct scheme *s, struct eg_slice user,
+                               struct eg_slice password)
 {
     if (user.n == 0)
         return "the user name before the @ is empty";

@@ -128,20 +128,98 @@ bool eg_secret_like(struct eg_slice text)
     return false;
 }
 
+/* ---- what stands before the @ of a URL ---- */
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static bool is_open(char c)
+{
+    return c == '"' || c == '\'' || c == '[' || c == '{';
+}
+
+struct userinfo {
+    size_t scheme; /* behind the last "SCHEME://" that begins a word; SIZE_MAX: none yet */
+    size_t key;    /* behind the last "proxy:": a value that may be malformed in any way */
+    size_t run;    /* where the letters of a scheme may begin */
+    size_t word;   /* behind the last blank, and behind what opens a text */
+    bool colon;    /* in the word */
+};
+
+static bool ends_scheme(const struct userinfo *u, const char *text, size_t i)
+{
+    return text[i] == '/' && i >= 2 && memcmp(text + i - 2, ":/", 2) == 0 &&
+           (u->run == 0 || is_blank(text[u->run - 1]) || is_open(text[u->run - 1]));
+}
+
+/* Reads text[i], i < n. In one pass, since a line may be made of @. */
+static void follow(struct userinfo *u, const char *text, size_t i, size_t n)
+{
+    char c = text[i];
+    bool slash = i + 1 < n && text[i + 1] == '/';
+    if (ends_scheme(u, text, i))
+        u->scheme = i + 1;
+    if (i >= 5 && memcmp(text + i - 5, "proxy", 5) == 0 && (is_open(c) || c == ':'))
+        u->key = i + 1;
+    else if (u->key == i && (is_blank(c) || is_open(c) || c == ':'))
+        u->key = i + 1;
+    if (is_blank(c) || (u->word == i && is_open(c))) {
+        u->word = i + 1;
+        u->colon = false;
+    }
+    u->colon |= c == ':';
+    if (!is_word(c) || c == '/')
+        u->run = slash && (c == ':' || c == '/') ? u->run : i + 1;
+}
+
+/* Where the user name of this @ begins; `at` when it is none's. */
+static size_t userinfo_start(const struct userinfo *u, size_t at)
+{
+    size_t start = u->scheme < u->key ? u->scheme : u->key;
+    if (start != SIZE_MAX)
+        return start;
+    return u->colon ? u->word : at;
+}
+
+static void mask_userinfo(char *text, size_t n)
+{
+    struct userinfo u = { SIZE_MAX, SIZE_MAX, 0, 0, false };
+    size_t done = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] != '@') {
+            follow(&u, text, i, n);
+            continue;
+        }
+        size_t start = userinfo_start(&u, i);
+        start = start < done ? done : start; /* masked before */
+        memset(text + start, '*', i - start);
+        done = i;
+        follow(&u, text, i, n);
+    }
+}
+
 void eg_secret_mask(char *text, size_t n)
 {
     struct eg_slice word;
     size_t at = 0;
+    mask_userinfo(text, n);
     while (next_word(eg_slice(text, n), &at, &word))
         if (has_prefix(word) || judge_pieces(word))
             memset(text + (word.p - text), '*', word.n);
+}
+
+static bool has_userinfo(struct eg_slice text)
+{
+    return memmem(text.p, text.n, "://", 3) && eg_slice_index(text, '@') >= 0;
 }
 
 struct eg_quoted eg_quote(struct eg_slice text)
 {
     struct eg_quoted q;
     size_t out = 0;
-    if (eg_secret_like(text)) {
+    if (text.n > 0 && (eg_secret_like(text) || has_userinfo(text))) {
         snprintf(q.text, sizeof q.text, "<hidden>");
         return q;
     }

@@ -152,13 +152,16 @@ static void check_auth(struct eg_model *m, const struct eg_listen_spec *s,
     const struct eg_yaml *tls = eg_yaml_get(node, "tls");
     const struct eg_yaml *sessions = eg_model_child(node, "sessions");
     bool ca = tls && eg_yaml_get(tls, "client_ca");
-    if (s->auth == EG_AUTH_NONE)
+    if (s->auth == EG_AUTH_NONE && !s->require_client)
         eg_diag_warning(m->diags, "open-listener", auth->at, "leave auth out",
                         "whoever reaches this listener may use it");
     if (s->auth == EG_AUTH_CLIENT_CERT && !(ca && s->require_client))
         eg_diag_error(m->diags, "missing-key", auth->at,
                       "add tls: {cert, key, client_ca}, without `require_client: false`",
                       "auth: client_cert needs a client_ca and certificates that are required");
+    else if (s->auth == EG_AUTH_CLIENT_CERT && s->session_count == 0)
+        eg_diag_warning(m->diags, "unreachable-rule", auth->at, "add sessions",
+                        "no certificate stands for a session, so none lets anybody in");
     if (sessions && !ca)
         eg_diag_error(m->diags, "missing-key", sessions->name_at, "add client_ca to tls",
                       "sessions are found by client certificates, and none is asked for");

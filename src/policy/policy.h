@@ -136,7 +136,7 @@ struct eg_hop {
     struct eg_slice user;        /* beside the credential; ssh: the login name. May be empty: then the credential is "user:password" */
     struct eg_slice credential;  /* name; empty: none */
     bool bearer;                 /* Proxy-Authorization: Bearer, not Basic */
-    struct eg_slice ca_pem, cert_pem, key_pem, server_name; /* tls; contents, read at compile time; empty: tls of the policy, the host */
+    struct eg_slice ca_pem, cert_pem, key_pem, server_name; /* tls; contents, read at compile time; empty: the system's CAs, none, the host */
     struct eg_slice text;        /* "socks5://host:1080" for messages: never user or password */
     struct eg_slice rule;        /* "file:line", or what else chose it: "HTTPS_PROXY", "--upstream-proxy" */
 };

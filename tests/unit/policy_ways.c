@@ -192,10 +192,10 @@ Test(policy, errors_of_listeners)
           "2:117 missing-key", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
           "client_ca: ca.pem}, auth: client_cert}]\n",
-          "-", false },
+          "2:94 W unreachable-rule", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
           "client_ca: missing}, auth: client_cert}]\n",
-          "2:79 unreadable-file", false },
+          "2:79 unreadable-file, 2:95 W unreachable-rule", false },
         { "egress: 1\nlisten: [{address: \"0.0.0.0:80\"}]\n", "2:20 open-listener", false },
         { "egress: 1\nlisten: [{address: \"0.0.0.0:80\"}]\n", "2:20 W open-listener", true },
         { "egress: 1\nlisten: [{address: \"0.0.0.0:80\", tls: {cert: c.pem, key: key.pem}}]\n",
@@ -280,74 +280,71 @@ Test(policy, errors_of_listeners)
           "-", true },
         { "egress: 1\nlisten: [{address: \"10.1.2.3:80\", tls: {cert: c.pem, key: key.pem, "
           "client_ca: ca.pem}, auth: none}]\n",
-          "2:94 W open-listener", false },
+          "-", false },
         { "egress: 1\nlisten: [{address: \"0.0.0.0:80\", auth: none}]\n",
           "2:20 W open-listener, 2:40 W open-listener", true },
         { "egress: 1\nlisten: [{address: \"0.0.0.0:80\", auth: client_cert}]\n",
           "2:20 W open-listener, 2:40 missing-key", true },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {}}]\n",
+          "client_ca: ca.pem},  sessions: {}}]\n",
           "-", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:build.example\": build}}]\n",
+          "client_ca: ca.pem},  sessions: {\"san:build.example\": build}}]\n",
           "-", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:10.0.0.1\": a, \"san:::1\": b, "
+          "client_ca: ca.pem},  sessions: {\"san:10.0.0.1\": a, \"san:::1\": b, "
           "\"san:spiffe://x.example/y\": c, \"san:Build.Example.\": d}}]\n",
           "-", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"build.example\": a}}]\n",
-          "2:118 bad-value", false },
+          "client_ca: ca.pem},  sessions: {\"build.example\": a}}]\n",
+          "2:100 bad-value", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"dns:build.example\": a}}]\n",
-          "2:118 bad-value", false },
+          "client_ca: ca.pem},  sessions: {\"dns:build.example\": a}}]\n",
+          "2:100 bad-value", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:\": a}}]\n",
-          "2:118 bad-host", false },
+          "client_ca: ca.pem},  sessions: {\"san:\": a}}]\n",
+          "2:100 bad-host", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:*.example\": a}}]\n",
-          "2:118 bad-host", false },
+          "client_ca: ca.pem},  sessions: {\"san:*.example\": a}}]\n",
+          "2:100 bad-host", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:a..b\": a}}]\n",
-          "2:118 bad-host", false },
+          "client_ca: ca.pem},  sessions: {\"san:a..b\": a}}]\n",
+          "2:100 bad-host", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:[::1]\": a}}]\n",
-          "2:118 bad-host", false },
+          "client_ca: ca.pem},  sessions: {\"san:[::1]\": a}}]\n",
+          "2:100 bad-host", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:a b\": a}}]\n",
-          "2:118 bad-host", false },
+          "client_ca: ca.pem},  sessions: {\"san:a b\": a}}]\n",
+          "2:100 bad-host", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:a.example\": a, "
-          "\"san:A.EXAMPLE\": b}}]\n",
-          "2:138 duplicate-name", false },
+          "client_ca: ca.pem},  sessions: {\"san:a.example\": a, \"san:A.EXAMPLE\": b}}]\n",
+          "2:120 duplicate-name", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:a.example\": a, "
-          "\"san:a.example\": b}}]\n",
-          "2:138 duplicate-key", false },
+          "client_ca: ca.pem},  sessions: {\"san:a.example\": a, \"san:a.example\": b}}]\n",
+          "2:120 duplicate-key", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:::1\": a, \"san:0:0::1\": "
-          "a}}]\n",
-          "2:132 duplicate-name", false },
+          "client_ca: ca.pem},  sessions: {\"san:::1\": a, \"san:0:0::1\": a}}]\n",
+          "2:114 duplicate-name", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:a.example\": \"\"}}]\n",
-          "2:135 bad-name", false },
+          "client_ca: ca.pem},  sessions: {\"san:a.example\": \"\"}}]\n",
+          "2:117 bad-name", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:a.example\": \"a b\"}}]\n",
-          "2:135 bad-name", false },
+          "client_ca: ca.pem},  sessions: {\"san:a.example\": \"a b\"}}]\n",
+          "2:117 bad-name", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:a.example\": "
+          "client_ca: ca.pem},  sessions: {\"san:a.example\": "
           "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}}]\n",
-          "2:135 bad-name", false },
+          "2:117 bad-name", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:a.example\": "
+          "client_ca: ca.pem},  sessions: {\"san:a.example\": "
           "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}}]\n",
           "-", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: {\"san:a.example\": [a]}}]\n",
-          "2:135 bad-type", false },
-        { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
-          "client_ca: ca.pem}, auth: client_cert, sessions: [a]}]\n",
+          "client_ca: ca.pem},  sessions: {\"san:a.example\": [a]}}]\n",
           "2:117 bad-type", false },
+        { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem, "
+          "client_ca: ca.pem},  sessions: [a]}]\n",
+          "2:99 bad-type", false },
         { "egress: 1\nlisten: [{address: \"127.0.0.1:0\", tls: {cert: c.pem, key: key.pem}, "
           "sessions: {\"san:a.example\": a}}]\n",
           "2:69 missing-key", false },

@@ -17,7 +17,7 @@ class Origin:
         self.lock = threading.Lock()
         self.release = threading.Event()  # the second server-sent event waits for it
         self.reset()
-        self.socket = socket.create_server((address, 0), backlog=128)
+        self.socket = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=128)
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -107,11 +107,11 @@ MESSAGE = (b'{"id":"msg_1","type":"message","role":"assistant","model":"m","cont
 class Names:
     """A name server for A records; asked lists every question, so that a test can say that there was none."""
 
-    def __init__(self, table):
+    def __init__(self, table, address=("127.0.0.1", 0)):
         self.table = table
         self.asked = []
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind(address)
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 

@@ -1,4 +1,5 @@
-/* policy_file.c - fuzzes the way from a policy file to decisions. The first byte chooses trust and layer, the rest is the file. Whatever is
+/* policy_file.c - fuzzes the way from a policy file to decisions. The first byte chooses trust, layer and who else names proxies, the rest is
+ * the file, or with the high bit the URL of a proxy. Whatever is
  * in it, compiling ends, its messages can be shown, and what compiles can be opened and asked. */
 #include <sodium.h>
 #include <stdint.h>
@@ -51,15 +52,98 @@ static void ask(const struct eg_policy *p)
     }
 }
 
+static void ask_ways(const struct eg_policy *p, bool allow_remote)
+{
+    struct eg_hop hops[EG_HOPS_MAX];
+    struct eg_authority to;
+    struct eg_slice san, label;
+    static const struct eg_addr loopback = { 6, { [15] = 1 } };
+    for (int c = EG_CHAIN_SECURE; c <= EG_CHAIN_PLAIN; c++)
+        for (unsigned i = 0, n = eg_policy_hops(p, c, hops); i < n; i++)
+            if ((hops[i].kind == EG_HOP_SSH && (i > 0 || hops[i].credential.n)) ||
+                hops[i].text.n == 0 || hops[i].at.port == 0 ||
+                (hops[i].credential.n &&
+                 !eg_policy_credential_host(p, hops[i].credential, eg_authority_host(&hops[i].at))))
+                abort();
+    for (unsigned i = 0; i < eg_policy_listen_count(p); i++) {
+        struct eg_listen_spec l;
+        eg_policy_listen(p, i, &l);
+        bool near = l.unix_path.n || (l.at.addr.family == 4 && l.at.addr.b[0] == 127) ||
+                    eg_addr_eq(&l.at.addr, &loopback);
+        if ((!near && !allow_remote && !l.require_client) || l.protocols == 0 ||
+            (l.require_client && l.client_ca_pem.n == 0) ||
+            (l.cert_pem.n == 0) != (l.key_pem.n == 0))
+            abort(); /* asks for less than it says */
+        for (unsigned k = 0; k < l.session_count; k++)
+            eg_policy_listen_session(p, i, k, &san, &label);
+    }
+    if (eg_authority_parse(EG_SLICE("[::ffff:10.0.0.1]:80"), 0, &to, NULL) != EG_OK)
+        abort();
+    bool mapped = eg_policy_bypassed(p, &to);
+    if (eg_authority_parse(EG_SLICE("10.0.0.1:80"), 0, &to, NULL) != EG_OK ||
+        mapped != eg_policy_bypassed(p, &to))
+        abort();
+}
+
+/* What is taken can be written in its one form and means the same then. */
+static void parse_url(struct eg_slice url)
+{
+    struct eg_hop hop, again;
+    struct eg_slice user, password;
+    struct eg_err err = { 0 };
+    char text[EG_HOP_TEXT], small[EG_HOP_TEXT];
+    char *room = malloc(url.n + 1);
+    if (!room)
+        return;
+    if (eg_proxy_url_parse(url, room, &hop, &user, &password, &err) != EG_OK) {
+        if (err.status != EG_INVALID || !err.text[0])
+            abort();
+        free(room);
+        return;
+    }
+    for (size_t i = 0; i < user.n + password.n; i++)
+        if ((unsigned char)room[i] < ' ' || user.p != room)
+            abort();
+    eg_hop_format(&hop, text, sizeof text);
+    if (eg_proxy_url_parse(eg_slice_str(text), small, &again, &user, &password, NULL) != EG_OK ||
+        again.kind != hop.kind || again.tls != hop.tls || !eg_authority_eq(&again.at, &hop.at) ||
+        user.n + password.n > 0)
+        abort();
+    free(room);
+}
+
+static void choose(uint8_t bits, struct eg_hop *hop, struct eg_upstream_choice *choice)
+{
+    static const struct eg_slice bypass[] = { { ".corp", 5 }, { "10.0.0.0/8", 10 }, { "10.*", 4 } };
+    *hop = (struct eg_hop){ .kind = EG_HOP_HTTP, .credential = EG_SLICE("@1") };
+    if (eg_authority_parse(EG_SLICE("p.example:3128"), 0, &hop->at, NULL) != EG_OK)
+        abort();
+    *choice = (struct eg_upstream_choice){ .from = bits & 8 ? EG_UPSTREAM_OPTION : EG_UPSTREAM_ENV,
+                                           .secure = hop,
+                                           .secure_count = 1,
+                                           .bypass = bypass,
+                                           .bypass_count = 3 };
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct eg_addr own[] = { { 4, { 192, 168, 1, 2 } } };
-    static const struct eg_policy_reader reader = { read_pem, NULL, own, 1, NULL, false };
+    struct eg_hop hop;
+    struct eg_upstream_choice choice;
+    struct eg_policy_reader reader = { .read = read_pem, .own_addresses = own, .own_count = 1 };
     struct eg_diags *diags = NULL;
     struct eg_policy *p = NULL;
     struct eg_buf block, text;
     if (size == 0 || sodium_init() < 0 || eg_diags_new(&diags) != EG_OK)
         return 0;
+    if (data[0] & 0x80) {
+        parse_url(eg_slice(data + 1, size - 1));
+        eg_diags_free(diags);
+        return 0;
+    }
+    choose(data[0], &hop, &choice);
+    reader.upstream = data[0] & 4 ? &choice : NULL;
+    reader.allow_remote = data[0] & 0x40;
     struct eg_policy_file file = { "dir/egress.yaml", eg_slice(data + 1, size - 1),
                                    data[0] & 2 ? EG_LAYER_ORG : EG_LAYER_REPO, !(data[0] & 1) };
     eg_buf_init(&block, 16 << 20);
@@ -75,6 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (eg_policy_open(block.data, block.len, &p, NULL) != EG_OK)
             abort();
         ask(p);
+        ask_ways(p, reader.allow_remote);
         eg_policy_close(p);
     }
     eg_diags_free(diags);

@@ -80,13 +80,14 @@ static void read_env(struct eg_sup_creds *c, struct eg_sup_credential *e)
     if (status == EG_OK && strlen(value) > EG_CREDENTIAL_MAX + 2)
         status =
             eg_err_set(&err, EG_TOO_BIG, "env", 0, "the value of %.100s is too long", e->place);
-    if (status == EG_OK)
+    if (status == EG_OK && value[0])
         status = eg_buf_reserve(&b, strlen(value), &room);
-    if (status == EG_OK) {
+    if (status == EG_OK && value[0]) { /* an empty one has no room */
         memcpy(room, value, strlen(value));
         eg_buf_commit(&b, strlen(value));
-        status = eg_source_check(&b, &err);
     }
+    if (status == EG_OK)
+        status = eg_source_check(&b, &err);
     if (status == EG_OK)
         status = keep(c, e, eg_buf_slice(&b), &err);
     eg_buf_wipe(&b);

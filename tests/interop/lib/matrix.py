@@ -124,7 +124,7 @@ class Site:
     def done(self):
         for started in self.started.values():
             part = started[0] if isinstance(started, tuple) else started
-            if isinstance(part, parts.Part):
+            if hasattr(part, "end"):
                 part.end()
 
 

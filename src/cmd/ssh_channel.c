@@ -1,10 +1,13 @@
 /* ssh_channel.c - one channel of a gateway: a connection to its master's control socket, over which
  * two pipes go to it, and the answer. It starts no process.
  *
- * Invariants: a connection is never closed between the request and its answer, since OpenSSH ends the
- * whole master then ("lacks control channel", mux.c: mux_stdio_confirm): a channel that nobody
- * wants any more waits as an orphan; once opened it lives as long as its connection, which is
- * closed when the owner has closed its ends, when the master closes it, and with the master. */
+ * Invariants: a connection stays until its request was answered, so that the reason on the master's
+ * stderr is claimed by the channel that it is about: one that nobody wants any more waits as an
+ * orphan; an opened channel lives as long as its connection, which is closed when the owner has
+ * closed its ends, when the master closes it, and with the master.
+ *
+ * A limit of OpenSSH (channels.c: force_drain of a stdio-forward): when the far side ends its half,
+ * the other half ends too. Ours may end first, and the far side goes on. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

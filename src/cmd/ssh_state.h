@@ -45,7 +45,7 @@ struct eg_ssh_channel {
     struct eg_ssh_master *master;
     uint32_t owner;
     uint64_t id;
-    bool orphan;   /* cancelled: its answer is awaited, see ssh_channel.c */
+    bool orphan;   /* cancelled: its answer is awaited, nobody is told */
     bool greeting; /* HELLO has not come */
     int sock, in, out, probe; /* in, out: the owner's ends until it has them; probe: see ssh_channel.c */
     struct eg_watch watch;

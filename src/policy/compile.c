@@ -112,6 +112,8 @@ static void wipe_keys(struct eg_model *m)
         wipe(s->s.client_key_pem);
     for (unsigned i = 0; i < m->listen_count; i++)
         wipe(m->listen[i].s.key_pem);
+    if (m->upstream.from != EG_UPSTREAM_POLICY) /* the caller's */
+        return;
     for (unsigned i = 0; i < m->upstream.hop_count[EG_CHAIN_SECURE]; i++)
         wipe(m->upstream.hops[EG_CHAIN_SECURE][i].h.key_pem);
 }

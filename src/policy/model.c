@@ -104,6 +104,7 @@ struct eg_slice eg_model_pem(struct eg_model *m, const struct eg_source *source,
     struct eg_err err = { 0 };
     struct eg_buf text;
     struct eg_slice ret = EG_SLICE_NONE;
+    const char *fault;
     if (!node)
         return ret;
     struct eg_slice path = eg_model_path(m, source, node->text);
@@ -120,10 +121,8 @@ struct eg_slice eg_model_pem(struct eg_model *m, const struct eg_source *source,
         err.status = st;
         eg_diag_error(m->diags, "unreadable-file", node->at, NULL, "the file can't be read: %s",
                       eg_err_format(&err, why, sizeof why));
-    } else if (!memmem(text.data + text.off, text.len, "-----BEGIN ", 11) ||
-               !memmem(text.data + text.off, text.len, label, strlen(label))) {
-        eg_diag_error(m->diags, "bad-pem", node->at, NULL, "the file holds no PEM block of a %s",
-                      strcmp(label, "CERTIFICATE") == 0 ? "certificate" : "private key");
+    } else if ((fault = eg_pem_fault(m, eg_buf_slice(&text), label)) != NULL) {
+        eg_diag_error(m->diags, "bad-pem", node->at, NULL, "%s", fault);
     } else {
         ret = eg_model_copy(m, eg_buf_slice(&text));
     }

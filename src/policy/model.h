@@ -199,6 +199,8 @@ struct eg_slice eg_model_path(struct eg_model *m, const struct eg_source *source
 /* Contents of a file that a key names; what is not PEM of that kind ("CERTIFICATE", "PRIVATE KEY") is an error. */
 struct eg_slice eg_model_pem(struct eg_model *m, const struct eg_source *source,
                              const struct eg_yaml *node, const char *label);
+/* NULL when the text holds a whole PEM block of that kind, else what is wrong with it; static. */
+const char *eg_pem_fault(struct eg_model *m, struct eg_slice text, const char *label);
 /* Host patterns ("name", "*.name"); literals only where `literals`. False: reported. */
 bool eg_model_pattern(struct eg_model *m, const struct eg_yaml *node, bool literals,
                       struct eg_pattern *ret);

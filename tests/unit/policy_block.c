@@ -48,8 +48,9 @@ static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, 
 {
     (void)ctx;
     (void)err;
-    return eg_buf_printf(out, "-----BEGIN %s-----\n%s\n",
-                         strstr(path, "key") ? "PRIVATE KEY" : "CERTIFICATE", path);
+    const char *label = strstr(path, "key") ? "PRIVATE KEY" : "CERTIFICATE";
+    return eg_buf_printf(out, "%s\n-----BEGIN %s-----\nMAA=\n-----END %s-----\n", path, label,
+                         label);
 }
 
 static const struct eg_policy_reader reader = { read_pem, NULL, NULL, 0, NULL, false };
@@ -120,8 +121,9 @@ Test(policy, service_has_all_that_was_written)
     is(s.env_keys[1], "LLM_KEY2");
     is(s.shape_prefix, "sk-");
     cr_assert_eq(s.shape_length, 64);
-    is(s.ca_pem, "-----BEGIN CERTIFICATE-----\nconf/ca.pem\n");
-    is(s.client_key_pem, "-----BEGIN PRIVATE KEY-----\nconf/key.pem\n");
+    is(s.ca_pem, "conf/ca.pem\n-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+    is(s.client_key_pem,
+       "conf/key.pem\n-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
     is(s.server_name, "sni.example.com");
     is(s.rule, "conf/egress.yaml:9");
     eg_policy_close(p);

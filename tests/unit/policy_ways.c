@@ -22,7 +22,8 @@ static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, 
     const char *label = strstr(path, "key")    ? "PRIVATE KEY"
                         : strstr(path, "text") ? "NOTHING"
                                                : "CERTIFICATE";
-    return eg_buf_printf(out, "-----BEGIN %s-----\n%s\n-----END %s-----\n", label, path, label);
+    return eg_buf_printf(out, "%s\n-----BEGIN %s-----\nMAA=\n-----END %s-----\n", path, label,
+                         label);
 }
 
 static void list(const struct eg_diags *d, char *out, size_t cap)
@@ -843,9 +844,10 @@ Test(policy, listeners_have_all_that_was_written)
     eg_policy_listen(p, 2, &l);
     cr_assert(l.protocols == EG_PROTOCOL_HTTP && l.auth == EG_AUTH_CLIENT_CERT &&
               l.require_client && l.session_count == 3);
-    is(l.cert_pem, "-----BEGIN CERTIFICATE-----\ndir/c.pem\n-----END CERTIFICATE-----\n");
-    is(l.key_pem, "-----BEGIN PRIVATE KEY-----\ndir/key.pem\n-----END PRIVATE KEY-----\n");
-    is(l.client_ca_pem, "-----BEGIN CERTIFICATE-----\ndir/ca.pem\n-----END CERTIFICATE-----\n");
+    is(l.cert_pem, "dir/c.pem\n-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+    is(l.key_pem, "dir/key.pem\n-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
+    is(l.client_ca_pem,
+       "dir/ca.pem\n-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
     is_session(p, 2, 0, "build.example", "build");
     is_session(p, 2, 1, "::1", "six");
     is_session(p, 2, 2, "spiffe://X/y", "seven");
@@ -873,9 +875,12 @@ Test(policy, hops_have_all_that_was_written)
     is(h[1].user, "u@x");
     is(h[1].credential, "k");
     is(h[1].text, "https://p.example:443");
-    is(h[1].ca_pem, "-----BEGIN CERTIFICATE-----\ndir/hop-ca.pem\n-----END CERTIFICATE-----\n");
-    is(h[1].cert_pem, "-----BEGIN CERTIFICATE-----\ndir/hop.pem\n-----END CERTIFICATE-----\n");
-    is(h[1].key_pem, "-----BEGIN PRIVATE KEY-----\ndir/hop-key.pem\n-----END PRIVATE KEY-----\n");
+    is(h[1].ca_pem,
+       "dir/hop-ca.pem\n-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+    is(h[1].cert_pem,
+       "dir/hop.pem\n-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+    is(h[1].key_pem,
+       "dir/hop-key.pem\n-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
     is(h[1].server_name, "sni.example");
     cr_assert(h[2].kind == EG_HOP_SOCKS5 && !h[2].tls && h[2].at.literal && h[2].at.port == 1080);
     is(h[2].text, "socks5://[2001:db8::1]:1080");

@@ -1,11 +1,20 @@
-"""What must work: curl, git, the vendors' npm packages, server-sent events, a keyring."""
+"""What must work: curl, git, requests, pip, npm and node by HTTP and SOCKS5, the vendors' npm packages, server-sent events, a keyring."""
 
+import hashlib
+import io
+import json
 import os
 import re
 import socket
 import subprocess
+import tarfile
+import zipfile
 
 from lib.world import BUILD, DEADLINE, PYTHON, Skip, check, end, need, read_line
+
+
+# The same listener and token as http_proxy has, in SOCKS5 with names that the proxy resolves; the shell in the child writes it.
+SOCKS = '"socks5h${http_proxy#http}"'
 
 
 def one_key_and_no_phantom(world, key, phantom):
@@ -34,6 +43,27 @@ def test_curl_http_in_a_tunnel(world):
     check(r.code == 0 and r.out == "hello from the origin\n", r)
 
 
+def test_curl_socks5h(world):
+    for url in ("https://$API/", "http://$PLAIN/"):
+        r = world.run("sh", "-c", f'curl -sS --cacert "$CA" -x {SOCKS} "{url}"')
+        check(r.code == 0 and r.out == "hello from the origin\n", r)
+        decision = [e for e in world.events() if e["event"] == "decision"]
+        check(len(decision) in (1, 2) and {e["host"] for e in decision} == {url[url.index("$") + 1:-1].lower() + ".interop.test"}, decision)
+
+
+def test_curl_socks5h_to_what_no_rule_names(world):
+    r = world.run("sh", "-c", f'curl -sS --cacert "$CA" -x {SOCKS} "https://$UNNAMED/"')
+    check(r.code == 97 and "(2)" in r.err, r)
+    check(world.names.asked == [] and world.api.connections == 0, (world.names.asked, world.api.connections))
+    check("unnamed.interop.test" in r.err and "host_not_allowed" in r.err, f"the summary does not tell: {r}")
+
+
+def test_curl_socks5_with_an_address_of_its_own(world):
+    """Without the h the child resolves, which it can't; an address is not what the rule names."""
+    r = world.run("sh", "-c", f'P={SOCKS}; curl -sS --cacert "$CA" -x "socks5${{P#socks5h}}" --resolve "$API:127.0.0.2" "https://$API/"')
+    check(r.code == 97 and world.api.connections == 0, r)
+
+
 def test_curl_route_with_the_phantom(world):
     r = world.run("sh", "-c", 'echo "$OPENAI_API_KEY"; curl -sS -H "Authorization: Bearer $OPENAI_API_KEY" "$OPENAI_BASE_URL/models"')
     check(r.code == 0 and r.out.endswith("hello from the origin\n"), r)
@@ -56,7 +86,8 @@ def test_upload_of_many_megabytes_through_a_route(world):
     check(len(world.api.received) > 8000000, len(world.api.received))
 
 
-def test_git_clone_over_https(world):
+def clone_over_https(world, options):
+    """A clone inside a run, with those options of git."""
     need("git", "nginx")
     git = {**world.environment(), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b",
            "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
@@ -83,7 +114,7 @@ server {{ listen 127.0.0.2:{world.git_port} ssl; ssl_certificate {world.cert}; s
                              env={"NGINX": f"{listener.fileno()};", **world.environment()}, pass_fds=[listener.fileno()],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        r = world.run("sh", "-c", f'GIT_SSL_CAINFO="$CA" git clone -q "https://git.interop.test:{world.git_port}/repo.git" "$WORK/clone" '
+        r = world.run("sh", "-c", f'GIT_SSL_CAINFO="$CA" git {options} clone -q "https://git.interop.test:{world.git_port}/repo.git" "$WORK/clone" '
                       '&& git -C "$WORK/clone" log --format=%s')
         check(r.code == 0 and r.out == "the commit\n", r)
         with open(folder + "/access.log") as f:
@@ -91,6 +122,15 @@ server {{ listen 127.0.0.2:{world.git_port} ssl; ssl_certificate {world.cert}; s
     finally:
         end(nginx)
         listener.close()
+
+
+def test_git_clone_over_https(world):
+    clone_over_https(world, "")
+
+
+def test_git_clone_over_https_through_socks5(world):
+    clone_over_https(world, f"-c http.proxy={SOCKS}")
+    check([e["via"] for e in world.events() if e["event"] == "decision"][0] == "socks", world.events())
 
 
 unreachable = []  # why the packages could not be had: asked once a run
@@ -181,3 +221,66 @@ def test_secret_of_a_real_keyring(world):
     check("DONE" not in r.out and re.search(r"refused /\S+ ", r.out), f"the child reached the session bus: {r}")
 
 
+# ---- package managers, and libraries that are told of the proxy ----
+
+def test_requests_through_http_and_socks5(world):
+    have = subprocess.run([PYTHON, "-c", "import requests, socks"], capture_output=True, text=True, timeout=DEADLINE)
+    if have.returncode:
+        raise Skip(have.stderr.strip().splitlines()[-1])
+    for proxy in ('""', SOCKS):
+        r = world.run("sh", "-c", f'exec {PYTHON} {world.child}/requested.py "https://$API/" {proxy} "$CA"')
+        check(r.code == 0 and r.out == "200 hello from the origin\n\n", r)
+
+
+def wheel(name):
+    """A package of one module, as pip wants it."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as z:
+        z.writestr(f"{name}.py", "print('hello from the package')\n")
+        z.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        z.writestr(f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: egress\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        z.writestr(f"{name}-1.0.dist-info/RECORD", "")
+    return data.getvalue()
+
+
+def test_pip_install(world):
+    have = subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, text=True, timeout=DEADLINE)
+    if have.returncode:
+        raise Skip(have.stderr.strip().splitlines()[-1])
+    file = "egresstry-1.0-py3-none-any.whl"
+    world.api.files = {"/simple/egresstry/": (b"text/html", f'<a href="/files/{file}">{file}</a>'.encode()),
+                       f"/files/{file}": (b"application/zip", wheel("egresstry"))}
+    r = world.run("sh", "-c", f'export HOME="$WORK" PIP_CERT="$CA" PIP_NO_CACHE_DIR=1; {PYTHON} -m pip install -q --disable-pip-version-check '
+                  f'--no-deps --index-url "https://$API/simple/" --target "$WORK/pip" egresstry && cd "$WORK/pip" && exec {PYTHON} -c "import egresstry"')
+    check(r.code == 0 and r.out.endswith("hello from the package\n"), r)
+    check(b"GET /simple/egresstry/" in world.api.received and f"GET /files/{file}".encode() in world.api.received, world.api.received)
+
+
+def tarball(text):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as t:
+        for name, body in (("package/package.json", '{"name":"egresstry","version":"1.0.0","main":"index.js"}'), ("package/index.js", text)):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(body)
+            t.addfile(entry, io.BytesIO(body.encode()))
+    return data.getvalue()
+
+
+def test_npm_install(world):
+    need("node", "npm")
+    package, at = tarball("console.log('hello from the package')\n"), f"https://api.interop.test:{world.api.port}"
+    about = {"name": "egresstry", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": {
+        "name": "egresstry", "version": "1.0.0", "dist": {"tarball": f"{at}/egresstry/-/egresstry-1.0.0.tgz", "shasum": hashlib.sha1(package).hexdigest()}}}}
+    world.api.files = {"/egresstry": (b"application/json", json.dumps(about).encode()), "/egresstry/-/egresstry-1.0.0.tgz": (b"application/octet-stream", package)}
+    r = world.run("sh", "-c", f'export HOME="$WORK" npm_config_cafile="$CA" npm_config_registry={at}/ npm_config_update_notifier=false; mkdir "$WORK/npm" && '
+                  'cd "$WORK/npm" && npm install --no-audit --no-fund --ignore-scripts --loglevel=error egresstry && exec node -e "require(\'egresstry\')"')
+    check(r.code == 0 and r.out.endswith("hello from the package\n"), r)
+    check(b"GET /egresstry/-/egresstry-1.0.0.tgz" in world.api.received, world.api.received)
+
+
+def test_node_connect_and_fetch(world):
+    """Its http module by CONNECT, and fetch with NODE_USE_ENV_PROXY where it has that."""
+    need("node")
+    r = world.run("sh", "-c", f'NODE_EXTRA_CA_CERTS="$CA" exec node {world.child}/ways.mjs "https://$API/"')
+    check(r.code == 0 and "CONNECT 200 hello from the origin" in r.out, r)
+    check("FETCH 200 hello from the origin" in r.out or "FETCH has no proxy" in r.out, r)

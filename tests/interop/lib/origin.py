@@ -15,6 +15,7 @@ class Origin:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(cert, key)
         self.lock = threading.Lock()
+        self.files = {}  # path -> (type, bytes): what it serves beside what _answer knows
         self.release = threading.Event()  # the second server-sent event waits for it
         self.reset()
         self.socket = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=128)
@@ -84,7 +85,9 @@ class Origin:
                 connection.sendall(b"0\r\n\r\n")
             return
         body, kind = b"hello from the origin\n", b"text/plain"
-        if path.endswith("/chat/completions"):
+        if path in self.files:
+            kind, body = self.files[path]
+        elif path.endswith("/chat/completions"):
             body, kind = CHAT, b"application/json"
         elif path.endswith("/messages"):
             body, kind = MESSAGE, b"application/json"

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "cmd/link.h"
+#include "cmd/ssh_ask.h"
 #include "net/sock.h"
 
 static struct eg_loop *loop;
@@ -111,6 +111,63 @@ Test(cmd_link, message_keeps_every_member)
     cr_assert_str_eq(in.pairs[0].phantom, "sk-1");
     cr_assert_str_eq(in.pairs[1].phantom, "");
     eg_buf_done(&b);
+}
+
+Test(cmd_link, listener_and_channel_keep_every_member)
+{
+    struct eg_buf b;
+    struct eg_link_message in, out = { .kind = EG_LINK_LISTENER,
+                                       .protocols = EG_PROTOCOL_SOCKS,
+                                       .auth = EG_AUTH_CLIENT_CERT,
+                                       .flag = true,
+                                       .a = EG_SLICE("cert"),
+                                       .b = EG_SLICE("key"),
+                                       .c = EG_SLICE("ca"),
+                                       .pair_count = 1,
+                                       .pairs = { { "spiffe://a/b", "build" } } };
+    encode(&out, &b);
+    cr_assert_eq(eg_link_decode(eg_buf_slice(&b), &in), EG_OK);
+    cr_assert(in.at.addr.family == 0 && in.flag && in.protocols == EG_PROTOCOL_SOCKS &&
+              in.auth == EG_AUTH_CLIENT_CERT && eg_slice_eq(in.c, out.c));
+    cr_assert_str_eq(in.pairs[0].service, "spiffe://a/b");
+    eg_buf_done(&b);
+    out = (struct eg_link_message){ .kind = EG_LINK_CHANNEL_ASK,
+                                    .id = UINT64_MAX - 1,
+                                    .a = EG_SLICE("[2001:db8::1]:22"),
+                                    .b = EG_SLICE("jane"),
+                                    .c = EG_SLICE("a.example:443") };
+    encode(&out, &b);
+    cr_assert_eq(eg_link_decode(eg_buf_slice(&b), &in), EG_OK);
+    cr_assert(in.id == UINT64_MAX - 1 && eg_slice_eq(in.a, out.a) && eg_slice_eq(in.c, out.c));
+    eg_buf_done(&b);
+}
+
+Test(cmd_link, longest_ask_for_a_channel_fits_into_what_a_worker_may_send)
+{
+    struct eg_buf b;
+    char text[EG_AUTHORITY_TEXT], user[EG_SSH_USER_MAX];
+    struct eg_authority to = { .host_len = EG_HOST_MAX, .port = 65535 };
+    memset(to.host, 'a', EG_HOST_MAX);
+    memset(user, 'u', sizeof user);
+    eg_authority_format(&to, 0, text, sizeof text);
+    struct eg_link_message out = { .kind = EG_LINK_CHANNEL_ASK,
+                                   .a = eg_slice_str(text),
+                                   .b = eg_slice(user, sizeof user),
+                                   .c = eg_slice_str(text) };
+    encode(&out, &b);
+    cr_assert_leq(b.len, (size_t)EG_LINK_FROM_WORKER_MAX);
+    eg_buf_done(&b);
+}
+
+Test(cmd_link, message_above_the_ceiling_says_so)
+{
+    static char big[EG_LINK_TO_WORKER_MAX];
+    struct eg_err err = { 0 };
+    struct eg_link_message m = { .kind = EG_LINK_LISTENER, .a = eg_slice(big, sizeof big) };
+    memset(big, 'x', sizeof big);
+    open_link(EG_LINK_FROM_WORKER_MAX, 0);
+    cr_assert_eq(eg_link_send(&link_, &m, NULL, 0, &err), EG_TOO_BIG);
+    cr_assert(strstr(err.text, "bytes"), "%s", err.text);
 }
 
 Test(cmd_link, statistics_travel)

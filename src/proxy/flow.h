@@ -195,6 +195,8 @@ enum eg_status eg_side_send(struct eg_side *s, struct eg_slice data,
                             struct eg_err *err) EG_MUST_USE;
 /* Registers for what the intent needs. *now: call again at once. *wake_ms: see eg_pollset. */
 void eg_side_sync(struct eg_loop *l, struct eg_side *s, bool *now, uint64_t *wake_ms);
+/* Half-close, as eg_stream_shut. */
+enum eg_status eg_side_shut(struct eg_loop *l, struct eg_side *s) EG_MUST_USE;
 /* Drops watches, stream and buffers. abort: reset the connection (SO_LINGER 0) so that it can't
  * look whole. */
 void eg_side_close(struct eg_loop *l, struct eg_side *s, bool abort);

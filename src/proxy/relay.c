@@ -162,7 +162,7 @@ static enum eg_status drain(struct direction *d, bool other_done)
     if (status == EG_OK && d->from->eof) {
         /* the other way has ended too: the close that follows says the same on plain TCP */
         bool closing = other_done && eg_stream_raw_fd(d->to->stream) >= 0;
-        status = closing ? EG_OK : eg_stream_shut(d->to->stream, NULL);
+        status = closing ? EG_OK : eg_side_shut(d->to->flow->engine->loop, d->to);
         d->done = status == EG_OK;
     }
     if (status == EG_AGAIN)

@@ -176,6 +176,16 @@ void eg_side_adopt(struct eg_side *s, struct eg_stream *stream, struct eg_side_w
     w->watch.ctx = w;
 }
 
+/* The ssh layer closes one of its two descriptors then, whose number may be another's soon: no watch
+ * may still stand on it. What is still needed is registered anew. */
+enum eg_status eg_side_shut(struct eg_loop *l, struct eg_side *s)
+{
+    bool closes = eg_stream_find(s->stream, "ssh") != NULL;
+    for (unsigned i = 0; closes && i < EG_WATCHES; i++)
+        drop_watch(l, s, i);
+    return eg_stream_shut(s->stream, NULL);
+}
+
 void eg_side_close(struct eg_loop *l, struct eg_side *s, bool abort)
 {
     for (unsigned i = 0; i < EG_WATCHES; i++) {

@@ -6,14 +6,15 @@
 #include "base/slice.h"
 #include "egress/audit.h"
 
-/* audit.destinations. full; host: no path (and no detail that repeats it or a query); none: events of
- * connections without anything that says where they went: no host, address, port, method, path, service,
- * credential, rule, and no detail but that of system events, which say what the proxy itself did. */
+/* audit.destinations. full; host: no path (and no detail that repeats it or a query); none: events
+ * of connections without anything that says where they went: no host, address, port, method, path,
+ * service, credential, rule, and no detail but that of system events, which say what the proxy
+ * itself did. */
 enum eg_destinations { EG_DEST_FULL, EG_DEST_HOST, EG_DEST_NONE };
 
 struct eg_trail {
     struct egress_ring *ring;
-    int file;      /* O_APPEND descriptor; -1: none */
+    int file; /* O_APPEND descriptor; -1: none */
     bool strict;
     uint32_t writer;
     enum eg_destinations destinations;

@@ -38,8 +38,8 @@ static bool tells_path(const struct egress_event *e)
     return strchr(e->detail, '?') || (strlen(e->path) > 1 && strstr(e->detail, e->path));
 }
 
-/* What audit.destinations leaves out. Rules, services and credentials belong to a host as a rule, so their names give it
- * away. A text that was cut is not said to be: its length is a hint too. */
+/* What audit.destinations leaves out. Rules, services and credentials belong to a host as a rule,
+ * so their names give it away. A text that was cut is not said to be: its length is a hint too. */
 static void leave_out(struct egress_event *e, enum eg_destinations keep)
 {
     if (keep == EG_DEST_FULL)

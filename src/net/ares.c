@@ -1,6 +1,7 @@
-/* ares.c - c-ares on the loop: its sockets become watches, its time-outs one timer a channel. It knows questions of one family
- * and nothing of what they are for. c-ares checks id, question and sender of answers and repeats over TCP when they are cut.
- * Invariant: a watch exists for a socket from the moment that c-ares names it until it says that it closes it. */
+/* ares.c - c-ares on the loop: its sockets become watches, its time-outs one timer a channel. It
+ * knows questions of one family and nothing of what they are for. c-ares checks id, question and
+ * sender of answers and repeats over TCP when they are cut. Invariant: a watch exists for a socket
+ * from the moment that c-ares names it until it says that it closes it. */
 #define CARES_NO_DEPRECATED 1 /* 1.34 deprecates what 1.18 needs */
 #include "net/ares.h"
 

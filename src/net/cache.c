@@ -1,8 +1,8 @@
-/* cache.c - answers of name servers by name and family, in a table with a ceiling and in the order in which they came. It
- * asks nobody and judges nothing: whoever takes an address out of it judges it as a new one (policy may have changed, and a
- * name may lie in its second answer).
- * Invariants: every entry is in the table and in the list; an entry is never given out after its time; the table's key is
- * SipHash with a key of its own, so that a peer can't choose names that collide. */
+/* cache.c - answers of name servers by name and family, in a table with a ceiling and in the order
+ * in which they came. It asks nobody and judges nothing: whoever takes an address out of it judges
+ * it as a new one (policy may have changed, and a name may lie in its second answer). Invariants:
+ * every entry is in the table and in the list; an entry is never given out after its time; the
+ * table's key is SipHash with a key of its own, so that a peer can't choose names that collide. */
 #include "net/cache.h"
 
 #include <stdlib.h>

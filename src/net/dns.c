@@ -1,9 +1,9 @@
-/* dns.c - one answer a name: localhost and the hosts file first, then what is kept, then both families over c-ares, merged into
- * one ordered set. It judges nothing.
+/* dns.c - one answer a name: localhost and the hosts file first, then what is kept, then both
+ * families over c-ares, merged into one ordered set. It judges nothing.
  *
  * A lookup is what is asked of the servers, a query is somebody who waits for it; several may.
- * Invariants: done is called at most once, from the loop's tasks only; a lookup lives until c-ares has let go of it and nobody
- * waits; one that is over is joined by nobody. */
+ * Invariants: done is called at most once, from the loop's tasks only; a lookup lives until c-ares
+ * has let go of it and nobody waits; one that is over is joined by nobody. */
 #include "net/dns.h"
 
 #include <stdlib.h>
@@ -49,8 +49,8 @@ struct eg_dns_query {
 struct eg_dns {
     struct eg_loop *loop;
     struct eg_hosts *hosts;
-    struct eg_ares *ares;   /* NULL: there is no server */
-    struct eg_cache *cache; /* NULL: off */
+    struct eg_ares *ares;    /* NULL: there is no server */
+    struct eg_cache *cache;  /* NULL: off */
     struct eg_table *flying; /* the newest lookup of each name that c-ares is at */
     uint32_t timeout_ms, second_family_ms;
     bool closing;
@@ -221,7 +221,8 @@ static void keep(const struct lookup *l, const struct family *f)
                      f->status, f->addrs, f->count);
 }
 
-/* The second family gets little time once there is something to connect to (RFC 8305 section 3), never more than is left. */
+/* The second family gets little time once there is something to connect to (RFC 8305 section 3),
+ * never more than is left. */
 static void hurry(struct lookup *l)
 {
     uint64_t soon = eg_clock_ms() + l->dns->second_family_ms;
@@ -363,7 +364,8 @@ static enum eg_status begin(struct lookup *l, const struct lookup *before)
         return EG_OK;
     }
     bool some = recall(l);
-    /* The other family has had its time already and its answer will be kept: nobody waits for it once more. */
+    /* The other family has had its time already and its answer will be kept: nobody waits for it
+     * once more. */
     if (complete(l) || (some && before && before->over)) {
         finish(l);
         return EG_OK;

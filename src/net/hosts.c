@@ -1,6 +1,7 @@
-/* hosts.c - hosts(5) as a sorted array: one allocation of entries, one of names. Names are made canonical by base/uri as all
- * names are, so that what policy judged is what is looked up. It opens no file. `localhost` and names below it never leave this process,
- * whatever the file says (RFC 6761 section 6.3): they are the loopback addresses, which the policy refuses unless it is told
+/* hosts.c - hosts(5) as a sorted array: one allocation of entries, one of names. Names are made
+ * canonical by base/uri as all names are, so that what policy judged is what is looked up. It opens
+ * no file. `localhost` and names below it never leave this process, whatever the file says (RFC
+ * 6761 section 6.3): they are the loopback addresses, which the policy refuses unless it is told
  * otherwise. */
 #include "net/hosts.h"
 

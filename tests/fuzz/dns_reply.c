@@ -1,9 +1,11 @@
-/* dns_reply.c - fuzzes what a name server says. c-ares parses it; what is ours is to take its addresses, its times to live
- * and its failures, to keep them and to let go of everything. A server in the same loop answers each question with the input.
+/* dns_reply.c - fuzzes what a name server says. c-ares parses it; what is ours is to take its
+ * addresses, its times to live and its failures, to keep them and to let go of everything. A server
+ * in the same loop answers each question with the input.
  *
- * Input: a mode byte (1: flags as given, else a good answer; 2: another id; 4: the question is not repeated), 2 bytes of flags,
- * 6 bytes of counts (answers, authority, additional), then what follows the question.
- * Checked: one call back for each question, an answer that agrees with itself, and that addresses are kept. */
+ * Input: a mode byte (1: flags as given, else a good answer; 2: another id; 4: the question is not
+ * repeated), 2 bytes of flags, 6 bytes of counts (answers, authority, additional), then what
+ * follows the question. Checked: one call back for each question, an answer that agrees with
+ * itself, and that addresses are kept. */
 #include <arpa/inet.h>
 #include <stdint.h>
 #include <stdlib.h>

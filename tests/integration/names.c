@@ -1,5 +1,6 @@
-/* names.c - names to addresses in a whole egressd: what is asked of whom and how often, what each failure is called, and
- * that an answer is judged whenever it is used, be it new, second or kept. */
+/* names.c - names to addresses in a whole egressd: what is asked of whom and how often, what each
+ * failure is called, and that an answer is judged whenever it is used, be it new, second or kept.
+ */
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <netinet/in.h>
@@ -17,7 +18,7 @@
 #define RULES                                                                                      \
     "egress: 1\n"                                                                                  \
     "allow:\n"                                                                                     \
-    "  - {host: \"*.n.test\", scheme: tcp, ports: any}\n"                                            \
+    "  - {host: \"*.n.test\", scheme: tcp, ports: any}\n"                                          \
     "  - {host: web.http.test, scheme: http, ports: [@PLAIN@]}\n"
 #define SERVER "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
 #define LOCAL  "networks: {allow: [127.0.0.1/32, ::1/128]}\n"
@@ -45,7 +46,8 @@ static void send_connect(const struct eg_world *w, struct eg_client *c, const ch
                    port, w->token);
 }
 
-/* CONNECT on a connection of its own: the status; the reason's name in reason (cap 64; "" when there is none). */
+/* CONNECT on a connection of its own: the status; the reason's name in reason (cap 64; "" when
+ * there is none). */
 static int try_port(const struct eg_world *w, const char *name, unsigned port, char *reason)
 {
     static const char field[] = "\r\nX-Egress-Reason: ";
@@ -92,7 +94,8 @@ static void reload(const struct eg_world *w, const char *policy)
 
 Test(names, asked_once_while_their_time_to_live_lasts, .timeout = 60)
 {
-    static const char *const NAMES[] = { "kept.n.test=ttl300,127.0.0.1", "no.n.test=nxdomain", NULL };
+    static const char *const NAMES[] = { "kept.n.test=ttl300,127.0.0.1", "no.n.test=nxdomain",
+                                         NULL };
     struct eg_world w;
     set_up(&w, NAMES, POLICY);
     for (int i = 0; i < 5; i++) {
@@ -123,8 +126,8 @@ Test(names, asked_once_for_all_who_come_at_once, .timeout = 60)
     eg_world_done(&w);
 }
 
-/* The address is the proxy's own listener: whether it is refused depends on the port of the connection, so the kept
- * answer is judged by who uses it. */
+/* The address is the proxy's own listener: whether it is refused depends on the port of the
+ * connection, so the kept answer is judged by who uses it. */
 Test(names, a_kept_answer_is_judged_on_every_use, .timeout = 60)
 {
     static const char *const NAMES[] = { "kept.n.test=ttl300,127.0.0.1", NULL };
@@ -183,10 +186,12 @@ Test(names, that_change_their_address_to_a_private_one_are_refused, .timeout = 6
 
 Test(names, have_a_reason_for_each_failure, .timeout = 60)
 {
-    static const char *const NAMES[] = { "no.n.test=nxdomain", "empty.n.test=",       "broken.n.test=servfail",
-                                         "bad.n.test=garbage", "silent.n.test=hang", NULL };
+    static const char *const NAMES[] = { "no.n.test=nxdomain",     "empty.n.test=",
+                                         "broken.n.test=servfail", "bad.n.test=garbage",
+                                         "silent.n.test=hang",     NULL };
     struct eg_world w;
-    int listener = set_up(&w, NAMES, RULES SERVER LOCAL "limits: {dns_timeout: 700ms, drain_timeout: 200ms}\n");
+    int listener = set_up(
+        &w, NAMES, RULES SERVER LOCAL "limits: {dns_timeout: 700ms, drain_timeout: 200ms}\n");
     expect(&w, "no.n.test", 502, "dns_not_found");
     expect(&w, "absent.n.test", 502, "dns_not_found");
     expect(&w, "empty.n.test", 502, "dns_not_found");
@@ -203,9 +208,11 @@ Test(names, have_a_reason_for_each_failure, .timeout = 60)
 
 Test(names, whose_server_recovers_are_found_at_once, .timeout = 60)
 {
-    static const char *const NAMES[] = { "broken.n.test=servfail,then,servfail,then,servfail,then,servfail,"
-                                         "then,127.0.0.1",
-                                         NULL };
+    static const char *const NAMES[] = {
+        "broken.n.test=servfail,then,servfail,then,servfail,then,servfail,"
+        "then,127.0.0.1",
+        NULL
+    };
     struct eg_world w;
     char reason[64];
     int status, tries = 0;
@@ -281,7 +288,8 @@ Test(names, are_asked_of_the_next_server_when_the_first_is_dead, .timeout = 60)
 
 /* ---- nobody is asked ---- */
 
-/* One request of that kind through the upstream proxy, which the test plays: its head, up to cap. */
+/* One request of that kind through the upstream proxy, which the test plays: its head, up to cap.
+ */
 static void through(const struct eg_world *w, int listener, const char *request, char *head,
                     size_t cap)
 {
@@ -304,7 +312,7 @@ Test(names, are_not_looked_up_here_when_the_upstream_resolves, .timeout = 60)
     int listener = eg_peer_listen(&port);
     snprintf(policy, sizeof policy,
              RULES SERVER LIMITS "services: {api: {upstream: \"https://api.n.test:@ORIGIN@\"}}\n"
-                          "upstream: {proxies: [{proxy: \"http://gate.corp:%u\"}]}\n",
+                                 "upstream: {proxies: [{proxy: \"http://gate.corp:%u\"}]}\n",
              port);
     set_up(&w, NAMES, policy);
     snprintf(request, sizeof request,

@@ -198,8 +198,8 @@ static struct egress_event kept(struct eg_trail *t, struct egress_event e, char 
 Test(audit, sink_destinations_none_keeps_nothing_that_says_where, .init = enter, .fini = leave)
 {
     static const uint8_t kinds[] = { EGRESS_EVENT_DECISION, EGRESS_EVENT_END, EGRESS_EVENT_CANARY };
-    static const char *const words[] = { "secret", "SECRET", "203.0.113.5", "443", "refused (",
-                                         "truncated" };
+    static const char *const words[] = { "secret", "SECRET",    "203.0.113.5",
+                                         "443",    "refused (", "truncated" };
     struct eg_trail t = trail(open_file(), true);
     char json[EGRESS_EVENT_JSON_MAX];
     t.destinations = EG_DEST_NONE;
@@ -413,8 +413,7 @@ Test(audit, sink_torn_line_of_another_process_spoils_nothing, .init = enter, .fi
     if (child == 0) {
         struct rlimit small = { 20, 20 };
         signal(SIGXFSZ, SIG_IGN);
-        _exit(setrlimit(RLIMIT_FSIZE, &small) == 0 &&
-                      eg_trail_write(&t, &e) == EG_AUDIT_UNWRITABLE
+        _exit(setrlimit(RLIMIT_FSIZE, &small) == 0 && eg_trail_write(&t, &e) == EG_AUDIT_UNWRITABLE
                   ? 0
                   : 1);
     }

@@ -1,5 +1,5 @@
-/* cmd_walk.c - the audit as the control socket gives it to one who does not follow: all that was there when it was asked
- * for, also behind a number whose writer was killed or is slow. */
+/* cmd_walk.c - the audit as the control socket gives it to one who does not follow: all that was
+ * there when it was asked for, also behind a number whose writer was killed or is slow. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -48,13 +48,13 @@ static void add(struct setup *s)
 static void ask(struct setup *s, bool follow)
 {
     json_t *request = json_pack("{s:s,s:b}", "op", "audit", "follow", (int)follow);
-    json_t *reply =
-        eg_ctl_dispatch(eg_sup_handlers, &s->supervisor, request, false, &s->answer);
+    json_t *reply = eg_ctl_dispatch(eg_sup_handlers, &s->supervisor, request, false, &s->answer);
     json_decref(request);
     cr_assert(!reply && s->answer.next);
 }
 
-/* The numbers of the events up to the end or to EG_AGAIN, and what was lost, as "1 2 lost1 4 "; the last status. */
+/* The numbers of the events up to the end or to EG_AGAIN, and what was lost, as "1 2 lost1 4 "; the
+ * last status. */
 static enum eg_status walk(struct setup *s, char *out, size_t cap)
 {
     enum eg_status status;

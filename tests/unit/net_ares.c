@@ -1,4 +1,5 @@
-/* c-ares as the resolver uses it: when channels are opened, and what is left when c-ares can't be set up. */
+/* c-ares as the resolver uses it: when channels are opened, and what is left when c-ares can't be
+ * set up. */
 #include <criterion/criterion.h>
 
 #include <string.h>
@@ -152,9 +153,11 @@ Test(net, dns_without_a_usable_server_fails_at_once_and_in_a_task)
     struct question q[3] = { 0 };
     struct eg_dns *dns = NULL;
     struct eg_dns_query *query;
-    struct eg_dns_config config = {
-        .servers = &NOWHERE, .server_count = 1, .timeout_ms = 5000, .channels = 4, .second_family_ms = 50
-    };
+    struct eg_dns_config config = { .servers = &NOWHERE,
+                                    .server_count = 1,
+                                    .timeout_ms = 5000,
+                                    .channels = 4,
+                                    .second_family_ms = 50 };
     cr_assert_eq(eg_loop_new(&s.loop, NULL), EG_OK);
     cr_assert_eq(eg_dns_new(s.loop, &config, &dns, NULL), EG_OK);
     uint64_t from = eg_clock_ms();

@@ -1,5 +1,5 @@
-/* What was answered is kept for a while: bounds of time and number, one question for all who want a name, and nothing kept
- * of a failure. */
+/* What was answered is kept for a while: bounds of time and number, one question for all who want a
+ * name, and nothing kept of a failure. */
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -35,7 +35,7 @@ static bool has(struct eg_cache *c, const char *name, uint64_t now_ms)
 /* Asserts that the entry is there up to ms and not at it. */
 #define LASTS(c, name, ms)                                                                         \
     do {                                                                                           \
-        cr_expect(has(c, name, (ms) - 1), "%s at %d ms", name, (int)(ms) - 1);                     \
+        cr_expect(has(c, name, (ms)-1), "%s at %d ms", name, (int)(ms)-1);                         \
         cr_expect(!has(c, name, (ms)), "%s at %d ms", name, (int)(ms));                            \
     } while (0)
 
@@ -224,8 +224,9 @@ static const struct eg_dns_config plain;
 Test(net, dns_asks_once_while_an_answer_lasts)
 {
     struct setup s;
-    const char *const rules[] = { "a.test=192.0.2.1,2001:db8::1,then,192.0.2.2", "four.test=192.0.2.4",
-                                  "six.test=2001:db8::6", "no.test=nxdomain", NULL };
+    const char *const rules[] = { "a.test=192.0.2.1,2001:db8::1,then,192.0.2.2",
+                                  "four.test=192.0.2.4", "six.test=2001:db8::6", "no.test=nxdomain",
+                                  NULL };
     set_up(&s, plain, rules);
     for (int i = 0; i < 5; i++) {
         cr_assert_eq(look_up(&s, "a.test"), EG_OK);
@@ -285,9 +286,11 @@ Test(net, dns_asks_every_time_when_the_cache_is_off)
 Test(net, dns_keeps_no_failure)
 {
     struct setup s;
-    const char *const rules[] = { "broken.test=servfail,then,192.0.2.1", "bad.test=garbage,then,192.0.2.1",
+    const char *const rules[] = { "broken.test=servfail,then,192.0.2.1",
+                                  "bad.test=garbage,then,192.0.2.1",
                                   "silent.test=hang,then,192.0.2.1", NULL };
-    set_up(&s, (struct eg_dns_config){ .timeout_ms = 80 }, rules); /* c-ares gives up later: 100 ms a try */
+    set_up(&s, (struct eg_dns_config){ .timeout_ms = 80 },
+           rules); /* c-ares gives up later: 100 ms a try */
     cr_assert_eq(look_up(&s, "silent.test"), EG_DNS_TIMEOUT);
     for (int i = 0; i < 10 && look_up(&s, "silent.test") != EG_OK; i++)
         ;

@@ -219,6 +219,8 @@ static enum eg_status load(struct eg_supervisor *s, const struct eg_sup_policy *
         status = eg_policy_open(p->block, p->block_n, &p->policy, err);
     if (status == EG_OK)
         status = eg_sup_upstream_check(s->options.upstream, p->policy, err);
+    if (status == EG_OK && !old)
+        eg_sup_upstream_warn(s->options.upstream, p->policy);
     if (status == EG_OK)
         status = gather(s, p->policy, &p->facts_fd, err);
     if (status != EG_OK) {

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/log.h"
+
 enum { ROOM = 64 * 1024, BYPASS_MAX = 1024, NAME_MAX_BYTES = 16 };
 
 struct eg_sup_upstream {
@@ -309,6 +311,14 @@ enum eg_status eg_sup_upstream_check(const struct eg_sup_upstream *u, const stru
     if (err)
         *err = u->fault;
     return EG_INVALID;
+}
+
+void eg_sup_upstream_warn(const struct eg_sup_upstream *u, const struct eg_policy *p)
+{
+    for (unsigned i = 0; eg_sup_upstream_in_force(u, p) && i < u->login_count; i++)
+        if (u->logins[i].plain)
+            eg_log(EG_LOG_WARN, "%s: the proxy's login crosses the network in clear text",
+                   u->logins[i].plain);
 }
 
 unsigned eg_sup_upstream_login_count(const struct eg_sup_upstream *u)

@@ -31,6 +31,9 @@ bool eg_sup_upstream_in_force(const struct eg_sup_upstream *u, const struct eg_p
 enum eg_status eg_sup_upstream_check(const struct eg_sup_upstream *u, const struct eg_policy *p,
                                  struct eg_err *err) EG_MUST_USE;
 
+/* Warns of logins that would cross a network in clear text. */
+void eg_sup_upstream_warn(const struct eg_sup_upstream *u, const struct eg_policy *p);
+
 struct eg_sup_upstream_login {
     const char *name;      /* of the credential, as the hop names it: "@upstream-1" */
     struct eg_slice value; /* "user:password" */

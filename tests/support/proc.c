@@ -94,8 +94,39 @@ char *eg_world_read(const struct eg_world *w, const char *name, size_t *n)
 
 /* ---- programs ---- */
 
+/* A developer's own proxies are no part of a test: one that wants some names them. */
+static void forget_proxies(void)
+{
+    static const char *const names[] = { "http_proxy", "HTTP_PROXY", "https_proxy",
+                                         "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+                                         "no_proxy", "NO_PROXY", "REQUEST_METHOD" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+}
+
+struct passed {
+    const int *fds;
+    unsigned count;
+};
+
+/* To 3 and what follows; by way of high numbers, so that none is overwritten before its turn. */
+static void pass(const struct passed *p)
+{
+    char text[32];
+    int high[16];
+    cr_assert(p->count <= 16);
+    for (unsigned i = 0; i < p->count; i++)
+        high[i] = fcntl(p->fds[i], F_DUPFD, 100);
+    for (unsigned i = 0; i < p->count; i++)
+        dup2(high[i], 3 + (int)i);
+    snprintf(text, sizeof text, "%d", (int)getpid());
+    setenv("LISTEN_PID", text, 1);
+    snprintf(text, sizeof text, "%u", p->count);
+    setenv("LISTEN_FDS", text, 1);
+}
+
 static void child_exec(const struct eg_world *w, const char *name, const char *const *argv,
-                       const char *const *environment, int out)
+                       const char *const *environment, int out, const struct passed *passed)
 {
     char log[600];
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -105,7 +136,10 @@ static void child_exec(const struct eg_world *w, const char *name, const char *c
     dup2(in, 0);
     dup2(out, 1);
     dup2(err, 2);
-    syscall(SYS_close_range, 3U, ~0U, 0U);
+    forget_proxies();
+    if (passed)
+        pass(passed);
+    syscall(SYS_close_range, 3U + (passed ? passed->count : 0), ~0U, 0U);
     for (; environment && *environment; environment++)
         putenv((char *)*environment);
     execvp(argv[0], (char *const *)argv);
@@ -114,14 +148,14 @@ static void child_exec(const struct eg_world *w, const char *name, const char *c
 }
 
 static pid_t spawn(const struct eg_world *w, const char *name, const char *const *argv,
-                   const char *const *environment, int *out)
+                   const char *const *environment, int *out, const struct passed *passed)
 {
     int fds[2];
     cr_assert(pipe2(fds, O_CLOEXEC) == 0);
     pid_t pid = fork();
     cr_assert(pid >= 0);
     if (pid == 0)
-        child_exec(w, name, argv, environment, fds[1]);
+        child_exec(w, name, argv, environment, fds[1], passed);
     close(fds[1]);
     *out = fds[0];
     return pid;
@@ -145,15 +179,30 @@ static bool read_line(int fd, char *line, size_t cap, uint64_t deadline)
     return true;
 }
 
-void eg_proc_start(struct eg_proc *p, const struct eg_world *w, const char *name,
-                   const char *const *argv, const char *const *environment)
+static void start(struct eg_proc *p, const struct eg_world *w, const char *name,
+                  const char *const *argv, const char *const *environment,
+                  const struct passed *passed)
 {
-    p->pid = spawn(w, name, argv, environment, &p->out);
+    p->pid = spawn(w, name, argv, environment, &p->out, passed);
     if (!read_line(p->out, p->ready, sizeof p->ready, eg_clock_ms() + EG_PROC_DEADLINE_MS)) {
         char log[64];
         snprintf(log, sizeof log, "%s.err", name);
         cr_assert(false, "%s did not become ready: %s", name, eg_world_read(w, log, NULL));
     }
+}
+
+void eg_proc_start(struct eg_proc *p, const struct eg_world *w, const char *name,
+                   const char *const *argv, const char *const *environment)
+{
+    start(p, w, name, argv, environment, NULL);
+}
+
+void eg_proc_start_passed(struct eg_proc *p, const struct eg_world *w, const char *name,
+                          const char *const *argv, const char *const *environment, const int *fds,
+                          unsigned fd_count)
+{
+    const struct passed passed = { fds, fd_count };
+    start(p, w, name, argv, environment, &passed);
 }
 
 /* Waits for the end of pid until the deadline; false: it still runs. */
@@ -192,7 +241,7 @@ int eg_proc_run(const struct eg_world *w, const char *const *argv, const char *c
     uint64_t deadline = eg_clock_ms() + EG_PROC_DEADLINE_MS;
     snprintf(name, sizeof name, "run-%u", serial++);
     snprintf(log, sizeof log, "%s.err", name);
-    pid_t pid = spawn(w, name, argv, environment, &fd);
+    pid_t pid = spawn(w, name, argv, environment, &fd, NULL);
     FILE *copy = fopen(eg_world_path(w, log), "a");
     cr_assert(copy != NULL);
     while (read_line(fd, line, sizeof line, deadline))

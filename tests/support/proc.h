@@ -48,6 +48,9 @@ void eg_world_policy(const struct eg_world *w, const char *policy);
 /* Starts a program; its first stdout line is in p->ready. env may be NULL. */
 void eg_proc_start(struct eg_proc *p, const struct eg_world *w, const char *name,
                    const char *const *argv, const char *const *environment);
+/* The same with listening sockets as systemd passes them: from descriptor 3 on, LISTEN_PID and LISTEN_FDS. The test keeps its own. */
+void eg_proc_start_passed(struct eg_proc *p, const struct eg_world *w, const char *name, const char *const *argv,
+                          const char *const *environment, const int *fds, unsigned fd_count);
 /* Ends it by signal and waits; returns the wait status. */
 int eg_proc_end(struct eg_proc *p, int signal);
 /* Runs to its end within the deadline; output (malloc'd, stdout and stderr together) in *out; returns the exit code or 128 + signal. */

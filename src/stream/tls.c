@@ -173,3 +173,12 @@ enum eg_status eg_stream_tls_save(struct eg_stream *s, unsigned char *out, size_
     return s->ops == &tls_ops ? eg_tls_session_save(((struct tls *)s)->session, out, cap, n)
                               : EG_OK;
 }
+
+bool eg_stream_tls_peer_sans(struct eg_stream *s, bool (*each)(void *ctx, struct eg_slice san),
+                             void *ctx)
+{
+    for (; s; s = s->below)
+        if (s->ops == &tls_ops && eg_tls_peer_sans(((struct tls *)s)->session, each, ctx))
+            return true;
+    return false;
+}

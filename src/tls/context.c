@@ -238,7 +238,8 @@ static enum eg_status server_policy(struct eg_tls_ctx *c, const struct eg_tls_se
     if (config->only_tls12 &&
         wolfSSL_CTX_set_max_proto_version(c->wolf, TLS1_2_VERSION) != WOLFSSL_SUCCESS)
         return eg_err_set(err, EG_INTERNAL, "tls", 0, "TLS 1.3 can't be left out");
-    if (config->tickets) {
+    /* A resumed handshake shows no certificate, so there would be nobody to name. */
+    if (config->tickets && config->client_ca_pem.n == 0) {
         wolfSSL_CTX_set_session_cache_mode(c->wolf, WOLFSSL_SESS_CACHE_SERVER);
     } else {
         wolfSSL_CTX_NoTicketTLSv12(c->wolf);

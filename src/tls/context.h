@@ -15,7 +15,7 @@ struct eg_tls_server_config {
     struct eg_slice cert_pem, key_pem; /* required */
     struct eg_slice client_ca_pem;     /* empty: no client certificate is asked for */
     bool require_client;
-    bool tickets;    /* clients may resume (off where we intercept, and by default: a ticket key is one more secret) */
+    bool tickets;    /* clients may resume (off where we intercept, where client certificates are asked for, and by default: a ticket key is one more secret) */
     bool only_tls12; /* for tests and peers that know no TLS 1.3 */
 };
 

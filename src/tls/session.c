@@ -25,6 +25,8 @@ struct eg_tls {
     bool established;         /* and all of ours is out */
     bool sent_notify;
     bool cut;              /* the transport ended */
+    bool begun;            /* the peer's first byte was seen */
+    bool plain;            /* and it was none of TLS */
     enum eg_status ended;  /* what every further read returns; EG_OK while open */
     enum eg_status io;     /* how the transport failed to read; EG_OK */
     enum eg_status broken; /* and to send */
@@ -50,6 +52,18 @@ static int recv_failed(struct eg_tls *s, enum eg_status r)
     return r == EG_EOF ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_GENERAL;
 }
 
+/* A peer that speaks something else is told by its first byte: SOCKS5 sends three and waits, wolfSSL waits for five. */
+static bool speaks_tls(struct eg_tls *s, unsigned char first)
+{
+    enum { ALERT = 0x15, HANDSHAKE = 0x16 };
+    if (!s->begun && first != HANDSHAKE && first != ALERT) {
+        s->plain = true;
+        s->io = EG_TLS_FAILED;
+    }
+    s->begun = true;
+    return !s->plain;
+}
+
 static int cb_recv(WOLFSSL *ssl, char *p, int n, void *ctx)
 {
     struct eg_tls *s = ctx;
@@ -61,6 +75,8 @@ static int cb_recv(WOLFSSL *ssl, char *p, int n, void *ctx)
                                              direct ? (size_t)n : sizeof s->ahead, &done);
         if (r != EG_OK)
             return recv_failed(s, r);
+        if (!speaks_tls(s, (unsigned char)(direct ? p : s->ahead)[0]))
+            return WOLFSSL_CBIO_ERR_GENERAL;
         if (direct)
             return (int)done;
         s->ahead_off = 0;
@@ -186,9 +202,12 @@ static enum eg_status outcome(struct eg_tls *s, int ret, struct eg_err *err)
             s->want = code == WOLFSSL_ERROR_WANT_READ ? TLS_IN : TLS_OUT;
         return EG_AGAIN;
     }
+    if (s->plain)
+        return eg_err_set(err, EG_TLS_FAILED, "tls", 0, "the %s does not speak TLS",
+                          s->ctx->server ? "client" : "peer");
     if (s->io != EG_OK)
         return s->io; /* err is the transport's to fill */
-    return eg_tls_verify_error(s->ssl, code, err);
+    return eg_tls_verify_error(s->ssl, s->ctx->server, code, err);
 }
 
 /* After wolfSSL took or made bytes: EG_AGAIN while some are not out. */
@@ -331,9 +350,11 @@ const char *eg_tls_version(const struct eg_tls *s)
     return s->established ? wolfSSL_get_version(s->ssl) : "";
 }
 
-const char *eg_tls_suite(const struct eg_tls *s)
+bool eg_tls_peer_sans(const struct eg_tls *s, bool (*each)(void *ctx, struct eg_slice san),
+                      void *ctx)
 {
-    return s->established ? wolfSSL_get_cipher_name(s->ssl) : "";
+    /* Without asks_client nothing that a client showed was verified. */
+    return s->established && s->ctx->asks_client && eg_tls_verify_sans(s->ssl, each, ctx);
 }
 
 /* ---- resumption ---- */

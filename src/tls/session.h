@@ -40,8 +40,11 @@ enum eg_status eg_tls_session_save(struct eg_tls *s, unsigned char *out, size_t 
 /* Before the handshake. A session that can't be used is not an error: a full handshake follows. */
 void eg_tls_session_load(struct eg_tls *s, const unsigned char *p, size_t n);
 bool eg_tls_resumed(const struct eg_tls *s);
-/* "TLSv1.3", "TLSv1.2"; and the suite's name. Static storage; "" before the handshake is complete. */
+/* "TLSv1.3", "TLSv1.2". Static storage; "" before the handshake is complete. */
 const char *eg_tls_version(const struct eg_tls *s);
-const char *eg_tls_suite(const struct eg_tls *s);
+/* Gives the DNS names (in lower case), addresses (canonical text) and URIs of the certificate that a server verified of its client to each(), until
+ * that returns true. No common name; a name with a byte that is not visible ASCII is left out. False: each() took none, there was no certificate,
+ * or s is a client. */
+bool eg_tls_peer_sans(const struct eg_tls *s, bool (*each)(void *ctx, struct eg_slice san), void *ctx);
 
 #endif

@@ -6,7 +6,8 @@
 
 #include "tls/wolf.h"
 
-enum { SAN_DNS = 2, SAN_IP_ADDRESS = 7 }; /* tags of GeneralName, RFC 5280 section 4.2.1.6 */
+enum { SAN_DNS = 2, SAN_URI = 6, SAN_IP_ADDRESS = 7 }; /* tags of GeneralName, RFC 5280 section 4.2.1.6 */
+enum { SAN_MAX = 2048 };
 
 enum eg_status eg_tls_verify_name(WOLFSSL *ssl, const struct eg_authority *name, struct eg_err *err)
 {
@@ -141,15 +142,17 @@ static const char *alert_name(int code)
     }
 }
 
-enum eg_status eg_tls_verify_error(WOLFSSL *ssl, int code, struct eg_err *err)
+/* What a code says of the certificate that the peer showed; EG_OK: nothing. *why reads on from "the certificate". */
+static enum eg_status certificate_error(int code, const char **why)
 {
     switch (code) {
     case ASN_NO_SIGNER_E:
     case ASN_SELF_SIGNED_E:
-        return eg_err_set(err, EG_TLS_UNTRUSTED, "tls", 0, "no trusted CA signed the certificate");
+        *why = "is not signed by a trusted CA";
+        return EG_TLS_UNTRUSTED;
     case ASN_SIG_CONFIRM_E:
-        return eg_err_set(err, EG_TLS_UNTRUSTED, "tls", 0,
-                          "a signature in the certificate chain is wrong");
+        *why = "has a wrong signature in its chain";
+        return EG_TLS_UNTRUSTED;
     case ASN_PATHLEN_INV_E:
     case ASN_PATHLEN_SIZE_E:
     case KEYUSAGE_E:
@@ -158,23 +161,81 @@ enum eg_status eg_tls_verify_error(WOLFSSL *ssl, int code, struct eg_err *err)
     case KEYUSE_SIGNATURE_E:
     case ASN_CRIT_EXT_E:
     case VERIFY_CERT_ERROR:
-        return eg_err_set(err, EG_TLS_UNTRUSTED, "tls", 0,
-                          "the certificate chain is not valid for this use (%d)", code);
+        *why = "or its chain is not valid for this use";
+        return EG_TLS_UNTRUSTED;
     case DOMAIN_NAME_MISMATCH:
     case IPADDR_MISMATCH:
-        return eg_err_set(err, EG_TLS_NAME, "tls", 0, "the certificate is for another name");
+        *why = "is for another name";
+        return EG_TLS_NAME;
     case ASN_AFTER_DATE_E:
-        return eg_err_set(err, EG_TLS_EXPIRED, "tls", 0, "the certificate has expired");
+        *why = "has expired";
+        return EG_TLS_EXPIRED;
     case ASN_BEFORE_DATE_E:
-        return eg_err_set(err, EG_TLS_EXPIRED, "tls", 0, "the certificate is not valid yet");
-    case NO_PEER_CERT:
-        return eg_err_set(err, EG_TLS_FAILED, "tls", 0, "the peer showed no certificate");
+        *why = "is not valid yet";
+        return EG_TLS_EXPIRED;
     default:
-        break;
+        return EG_OK;
     }
+}
+
+enum eg_status eg_tls_verify_error(WOLFSSL *ssl, bool server, int code, struct eg_err *err)
+{
+    const char *why;
+    enum eg_status r = certificate_error(code, &why);
+    if (r != EG_OK)
+        return eg_err_set(err, r, "tls", 0, "the %scertificate %s", server ? "client's " : "", why);
+    if (code == NO_PEER_CERT)
+        return eg_err_set(err, EG_TLS_FAILED, "tls", 0, "the %s showed no certificate",
+                          server ? "client" : "peer");
     WOLFSSL_ALERT_HISTORY alerts;
     if (wolfSSL_get_alert_history(ssl, &alerts) == WOLFSSL_SUCCESS && alerts.last_rx.code > 0)
         return eg_err_set(err, EG_TLS_FAILED, "tls", 0, "the peer sent the TLS alert %s (%d)",
                           alert_name(alerts.last_rx.code), alerts.last_rx.code);
     return eg_err_set(err, EG_TLS_FAILED, "tls", 0, "TLS failed (%d)", code);
+}
+
+/* The text of one subject alternative name in cap bytes; 0: it has none that could be told. */
+static size_t san_text(const WOLFSSL_GENERAL_NAME *g, char *out, size_t cap)
+{
+    WOLFSSL_ASN1_STRING *name = g->type == SAN_DNS          ? g->d.dNSName
+                                : g->type == SAN_URI        ? g->d.uniformResourceIdentifier
+                                : g->type == SAN_IP_ADDRESS ? g->d.iPAddress
+                                                            : NULL;
+    if (!name)
+        return 0;
+    const unsigned char *p = wolfSSL_ASN1_STRING_get0_data(name);
+    size_t n = (size_t)wolfSSL_ASN1_STRING_length(name);
+    if (g->type == SAN_IP_ADDRESS) {
+        struct eg_addr addr = { .family = n == 4 ? 4 : 6 };
+        if (!p || (n != 4 && n != 16))
+            return 0;
+        memcpy(addr.b, p, n);
+        return strlen(eg_addr_format(&addr, out, cap));
+    }
+    if (!p || n > cap)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] <= 0x20 || p[i] >= 0x7f) /* a NUL in a name has fooled others before */
+            return 0;
+        out[i] = g->type == SAN_DNS ? eg_lower((char)p[i]) : (char)p[i];
+    }
+    return n;
+}
+
+bool eg_tls_verify_sans(WOLFSSL *ssl, bool (*each)(void *ctx, struct eg_slice san), void *ctx)
+{
+    WOLFSSL_X509 *cert = wolfSSL_get_peer_certificate(ssl);
+    if (!cert)
+        return false;
+    bool taken = false;
+    char text[SAN_MAX];
+    WOLFSSL_STACK *names = wolfSSL_X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    for (int i = 0; names && !taken && i < wolfSSL_sk_GENERAL_NAME_num(names); i++) {
+        const WOLFSSL_GENERAL_NAME *g = wolfSSL_sk_GENERAL_NAME_value(names, i);
+        size_t n = g ? san_text(g, text, sizeof text) : 0;
+        taken = n > 0 && each(ctx, eg_slice(text, n));
+    }
+    wolfSSL_sk_GENERAL_NAME_pop_free(names, wolfSSL_GENERAL_NAME_free);
+    wolfSSL_X509_free(cert);
+    return taken;
 }

@@ -30,7 +30,10 @@ enum eg_status eg_tls_verify_name(WOLFSSL *ssl, const struct eg_authority *name,
 /* After the handshake: what was negotiated is what we offered (CVE-2024-5814), and a client saw a certificate
  * (or resumed) that is for its name. */
 enum eg_status eg_tls_verify_done(WOLFSSL *ssl, const struct eg_authority *name, struct eg_err *err) EG_MUST_USE;
-/* A wolfSSL error code (negative) as our status, with a sentence. Uses the peer's alert where that says more. */
-enum eg_status eg_tls_verify_error(WOLFSSL *ssl, int code, struct eg_err *err) EG_MUST_USE;
+/* A wolfSSL error code (negative) as our status, with a sentence. Uses the peer's alert where that says more. server: the
+ * certificate that is spoken of is a client's. */
+enum eg_status eg_tls_verify_error(WOLFSSL *ssl, bool server, int code, struct eg_err *err) EG_MUST_USE;
+/* As eg_tls_peer_sans, of whatever certificate the peer showed: the caller knows that it was verified. */
+bool eg_tls_verify_sans(WOLFSSL *ssl, bool (*each)(void *ctx, struct eg_slice san), void *ctx);
 
 #endif

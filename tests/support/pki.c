@@ -168,6 +168,8 @@ static void der_names(struct der *d, const struct pki_request *q)
         struct eg_slice name = eg_slice_str(q->names[n]);
         if (!q->address_as_dns && eg_addr_parse(name, &addr))
             der_put(d, 0x87, addr.b, addr.family == 4 ? 4 : 16);
+        else if (strstr(q->names[n], "://"))
+            der_put(d, 0x86, name.p, name.n);
         else
             der_put(d, 0x82, name.p, name.n);
     }

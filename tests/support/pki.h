@@ -15,7 +15,7 @@ struct pki_leaf {
 };
 
 struct pki_request {
-    const char *const *names; /* DNS names (may be patterns) and address literals, NULL-terminated; NULL: no SAN at all */
+    const char *const *names; /* DNS names (may be patterns), address literals and URIs (with "://"), NULL-terminated; NULL: no SAN at all */
     const char *common_name;  /* NULL: "test" */
     bool client;              /* extended key usage clientAuth instead of serverAuth */
     bool address_as_dns;      /* write address literals as dNSName, which no verifier may take */

@@ -7,6 +7,7 @@
  * so its own cost is the same for each. bulk shares its bytes among --concurrency tunnels. FILE of --login holds user:password. It does no TLS. */
 #include <endian.h>
 #include <getopt.h>
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include "bench/way.h"
@@ -18,7 +19,7 @@ static struct {
     const char *path;
     uint64_t count, bytes;
     uint64_t ends; /* on bench_now's clock; no new work after it */
-    unsigned concurrency, size;
+    unsigned concurrency, size, busy, slow;
 } option = { .path = "/", .ends = UINT64_MAX, .count = 1000, .bytes = 1 << 28, .concurrency = 1, .size = 64 };
 
 /* ---- samples ---- */
@@ -126,16 +127,45 @@ static void run_echo(void)
     close(fd);
 }
 
-/* Holds count tunnels, each used once, until stdin ends. */
+/* Connections that have begun to speak and never go on. */
+static void open_slow(void)
+{
+    for (unsigned i = 0; i < option.slow; i++)
+        bench_send(bench_connect(option.way.port ? option.way.port : option.way.target),
+                   option.way.kind == BENCH_SOCKS ? "\5" : "CONNECT 127", option.way.kind == BENCH_SOCKS ? 1 : 11);
+}
+
+/* Every busy tunnel has a round trip in each BEAT_MS: a share of them at each turn, so that they don't come all at once. false: stdin has ended. */
+static bool beat(const int *busy, char *text)
+{
+    enum { BEAT_MS = 250, TURNS = 25 };
+    struct pollfd in = { .fd = 0, .events = POLLIN };
+    for (unsigned turn = 0; turn < TURNS; turn++) {
+        for (unsigned i = turn; i < option.busy; i += TURNS)
+            ping(busy[i], text);
+        if (poll(&in, 1, BEAT_MS / TURNS) > 0)
+            return read(0, text, 1) > 0;
+    }
+    return true;
+}
+
+/* Holds count tunnels, each used once, beside busy ones and slow handshakes, until stdin ends. */
 static void run_idle(void)
 {
     char text[4096] = { 0 };
+    int *busy = calloc(option.busy + 1, sizeof *busy);
+    if (!busy)
+        bench_die("no memory");
     for (uint64_t i = 0; i < option.count; i++)
         ping(bench_way_open(&option.way), text);
+    for (unsigned i = 0; i < option.busy; i++)
+        busy[i] = bench_way_open(&option.way);
+    open_slow();
     printf("{\"open\":%llu}\n", (unsigned long long)option.count);
     fflush(stdout);
-    while (read(0, text, sizeof text) > 0)
+    while (beat(busy, text))
         ;
+    free(busy);
 }
 
 /* ---- many at once ---- */
@@ -284,6 +314,7 @@ static void parse(int argc, char **argv)
         { "path", 1, NULL, 'p' },        { "count", 1, NULL, 'n' },  { "bytes", 1, NULL, 'b' },
         { "concurrency", 1, NULL, 'c' }, { "size", 1, NULL, 's' },   { "deadline", 1, NULL, 'd' },
         { "ms", 1, NULL, 'm' },          { "socks", 0, NULL, 'k' },  { "login", 1, NULL, 'l' },
+        { "busy", 1, NULL, 'u' },        { "slow", 1, NULL, 'w' },
         { NULL, 0, NULL, 0 }
     };
     unsigned deadline = 60;
@@ -294,6 +325,8 @@ static void parse(int argc, char **argv)
             if (option.way.kind == BENCH_STRAIGHT)
                 option.way.kind = BENCH_CONNECT;
             break;
+        case 'u': option.busy = (unsigned)bench_number(optarg, 65535); break;
+        case 'w': option.slow = (unsigned)bench_number(optarg, 65535); break;
         case 'k': option.way.kind = BENCH_SOCKS; break;
         case 'l': bench_way_read_login(&option.way, optarg); break;
         case 't': option.way.target = (uint16_t)bench_number(optarg, 65535); break;

@@ -105,13 +105,13 @@ class Program:
             for task in os.listdir(f'/proc/{pid}/task'):
                 os.sched_setaffinity(int(task), cpus)
 
-    def pipes(self):
-        """How many descriptors of pipes it holds."""
+    def descriptors(self, kind=''):
+        """How many it holds; of pipes with kind 'pipe:'."""
         count = 0
         for pid in self.pids():
             for fd in os.listdir(f'/proc/{pid}/fd'):
                 try:
-                    count += os.readlink(f'/proc/{pid}/fd/{fd}').startswith('pipe:')
+                    count += os.readlink(f'/proc/{pid}/fd/{fd}').startswith(kind)
                 except OSError:
                     pass
         return count
@@ -146,7 +146,7 @@ class Lab:
         os.chmod(self.dir, 0o755)
         self.programs = []
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = 16384 if limit[1] == resource.RLIM_INFINITY else min(16384, limit[1])
+        wanted = 32768 if limit[1] == resource.RLIM_INFINITY else min(32768, limit[1])
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(wanted, limit[0]), limit[1]))
 
     def path(self, name):

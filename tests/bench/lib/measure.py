@@ -1,15 +1,17 @@
 # measure.py - the rows: tunnels through every party, routes beside nginx, memory, start.
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
+import time
 
 from lib import reverse
 from lib.lab import ENVIRONMENT, Missing
 from lib.peers import everyone
 from lib.rows import MIB, Turns
 
-NAMES = ('bulk', 'bulk4', 'tunnels', 'messages', 'byte', 'calls', 'requests', 'memory', 'startup')
+NAMES = ('bulk', 'bulk4', 'tunnels', 'messages', 'byte', 'calls', 'requests', 'memory', 'crowd', 'startup')
 
 
 class Bench(Turns):
@@ -158,6 +160,55 @@ class Bench(Turns):
             if 'origin' not in self.missing:
                 self.interleave(f'requests, {c} at once', tuple(parties), measure)
 
+    @contextlib.contextmanager
+    def holding(self, peer, *more):
+        """While it lasts, `load idle` holds its tunnels through that peer."""
+        words = [self.lab.tool('load'), 'idle', *map(str, (*peer.via(self.echo), *more))]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=ENVIRONMENT) as holder:
+            try:
+                if not holder.stdout.readline():
+                    raise RuntimeError(holder.stderr.read().strip()[-300:])
+                yield
+            finally:
+                holder.stdin.close()
+
+    def crowd(self):
+        """Fresh tunnels alone, and beside 5,000 idle ones, 1,000 that have four round trips a second each, and 200 handshakes that never go on."""
+        held = ('--count', 5000, '--busy', 1000, '--slow', 200)
+        quiet = self.row('crowd_quiet', 'fresh tunnel alone, p99', 'us')
+        beside = self.row('crowd_beside', 'beside the crowd, p99', 'us')
+        left = self.row('crowd_left', 'descriptors left', '')
+
+        def fresh(party):
+            count = 500 if self.quick else 1500
+            return self.take(party, 'tunnels', self.echo, '--count', count, ms=2000)[0]['p99_us']
+
+        def measure(party):
+            peer = self.peers[party]
+            peer.connections = 8192
+            try:
+                self.again(peer)
+                fresh(party)
+                before = peer.program.descriptors()
+                quiet.add(party, fresh(party))
+                with self.holding(peer, *held):
+                    beside.add(party, fresh(party))
+                end = time.monotonic() + 5
+                while peer.program.descriptors() > before and time.monotonic() < end:
+                    time.sleep(0.02)
+                left.add(party, peer.program.descriptors() - before)
+            finally:
+                peer.connections = 4096
+        self.interleave('crowd', ('relay', 'egressd'), measure, min(self.rounds, 3))
+
+    def again(self, peer):
+        """A fresh process, so that it holds nothing that earlier rows left behind."""
+        peer.end()
+        peer.begin()
+        if 'egressd socks' not in self.missing:
+            self.peers['egressd socks'].share()
+
     def memory(self):
         held = 1000
         names = {'rss': 'RSS, no tunnel', 'pss': 'PSS, no tunnel', 'held': f'PSS, {held:,} idle tunnels'}
@@ -167,22 +218,12 @@ class Bench(Turns):
 
         def measure(party):
             peer = self.peers[party]
-            peer.end()  # a fresh process, so that idle memory is not what earlier rows left behind
-            peer.begin()
-            if 'egressd socks' not in self.missing:
-                self.peers['egressd socks'].share()
+            self.again(peer)
             rss, before = peer.program.memory()
-            piped = peer.program.pipes()
-            words = [self.lab.tool('load'), 'idle', *map(str, peer.via(self.echo)), '--count', str(held)]
-            with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                  text=True, env=ENVIRONMENT) as holder:
-                try:
-                    if not holder.stdout.readline():
-                        raise RuntimeError(holder.stderr.read().strip()[-300:])
-                    after = peer.program.memory()[1]
-                    pipes.add(party, peer.program.pipes() - piped)
-                finally:
-                    holder.stdin.close()
+            piped = peer.program.descriptors('pipe:')
+            with self.holding(peer, '--count', held):
+                after = peer.program.memory()[1]
+                pipes.add(party, peer.program.descriptors('pipe:') - piped)
             rows['rss'].add(party, rss / MIB)
             rows['pss'].add(party, before / MIB)
             rows['held'].add(party, after / MIB)

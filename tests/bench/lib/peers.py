@@ -67,7 +67,7 @@ class Egressd(Peer):
 
     def __init__(self, lab, source, echo):
         super().__init__(lab, source, echo)
-        self.routes = True
+        self.routes, self.connections = True, 4096
 
     def make(self):
         program = os.path.join(self.lab.build, 'egressd')
@@ -79,7 +79,7 @@ allow:
   - {{address: 127.0.0.1, scheme: tcp, ports: [{self.source}, {self.echo}]}}
 {services(self.lab) if self.routes else ''}networks: {{allow: [127.0.0.0/8, "::1/128"]}}
 upstream: none
-limits: {{connections: 4096}}
+limits: {{connections: {self.connections}}}
 ''')
         return None, [program, '--policy', self.lab.path('egress.yaml'), '--listen', '127.0.0.1:0', '--workers', '1',
                       '--control', self.lab.path('control.sock'), '--token-file', self.lab.path('token')]

@@ -57,6 +57,13 @@ def median(bench, key):
     return bench.rows[key].median('egressd') if key in bench.rows else None
 
 
+def crowded(bench):
+    """p99 of a fresh tunnel beside the crowd, to its quiet value of the same round."""
+    a, b = (bench.rows.get(k) for k in ('crowd_beside', 'crowd_quiet'))
+    found = [x / y for x, y in zip(a.values('egressd'), b.values('egressd'))] if a and b else []
+    return statistics.median(found) if found else None
+
+
 def to_best(bench, key, kinds):
     """The ratio to the fastest peer of those kinds, which is the least of the ratios, and who that is."""
     found = [(v, p.name) for p in bench.peers.values() if p.kind in kinds and not p.name.startswith('egressd')
@@ -97,6 +104,8 @@ def of_issue_3(bench):
         ('system calls of a round trip', ratio(bench, 'calls', 'relay'), '<=', 1, "x the relay's"),
         ('resident memory of an idle tunnel', median(bench, 'memory_each'), '<=', 2, 'KiB'),
         ('pipe ends held by idle tunnels', median(bench, 'pipes'), '<=', 0, ''),
+        ('p99 of a fresh tunnel beside the crowd', crowded(bench), '<=', 2, 'x its quiet value'),
+        ('descriptors left by the crowd', median(bench, 'crowd_left'), '<=', 0, ''),
         ('first tunnel from exec, a policy of tunnels', median(bench, 'tunnel_alone'), '<=', 3, 'ms'),
     ]
 
@@ -125,6 +134,7 @@ def report(bench):
     compare(bench, 'Tunnels opened, used once and closed, 16 at once', ('tunnels16', 'tunnels16_cpu'))
     compare(bench, 'Round trip of one byte, all on one core', ('byte50', 'calls'))
     compare(bench, 'Idle tunnels', ('memory_each', 'pipes'))
+    compare(bench, 'Beside 5,000 idle tunnels, 1,000 busy ones and 200 slow handshakes', ('crowd_quiet', 'crowd_beside', 'crowd_left'))
     compare(bench, 'From exec to the first bytes through a tunnel', ('tunnel_alone',))
     for peer in bench.peers.values():
         if peer.note and peer.name not in bench.missing:

@@ -12,8 +12,7 @@
 
 static const struct eg_cmd_option list[] = {
     { 'p', "policy", "FILE", "the policy; read anew on SIGHUP" },
-    { 'l', "listen", "ADDR:PORT",
-      "listen there, in place of what the policy says" },
+    { 'l', "listen", "ADDR:PORT", "listen there, in place of what the policy says" },
     { 0, "allow-remote", NULL, "let listeners stand on other than loopback addresses" },
     { 0, "upstream-proxy", "URL", "go out through this proxy; repeated: a chain in that order" },
     { 0, "control", "PATH", "the control socket (default: $XDG_RUNTIME_DIR/egress/default.sock)" },

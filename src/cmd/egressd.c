@@ -59,8 +59,7 @@ static int take(struct settings *s, const struct eg_cmd_given *g, unsigned n)
         return eg_cmd_usage(o, "--policy FILE is required");
     s->policy = (struct eg_policy_source){ v, EG_LAYER_COMMAND, true };
     s->options.allow_remote = given_flag(g, n, "allow-remote");
-    if ((v = value(g, n, "listen")) &&
-        !eg_daemon_listen(v, s->options.allow_remote, &s->listen))
+    if ((v = value(g, n, "listen")) && !eg_daemon_listen(v, s->options.allow_remote, &s->listen))
         return eg_cmd_usage(
             o, "--listen takes a loopback address (another one with --allow-remote) and a port: "
                "127.0.0.1:3128 or [::1]:0");

@@ -17,9 +17,9 @@
 
 enum { BOTH = EG_PROTOCOL_HTTP | EG_PROTOCOL_SOCKS, BACKLOG = 1024 };
 
-static const struct eg_listen_spec standard = {
-    .at = { { .family = 4, .b = { 127, 0, 0, 1 } }, 0 }, .protocols = BOTH, .auth = EG_AUTH_TOKEN
-};
+static const struct eg_listen_spec standard = { .at = { { .family = 4, .b = { 127, 0, 0, 1 } }, 0 },
+                                                .protocols = BOTH,
+                                                .auth = EG_AUTH_TOKEN };
 
 static char *copy(struct eg_slice text, bool *whole)
 {
@@ -321,8 +321,8 @@ unsigned eg_supervisor_listeners(const struct eg_supervisor *s, struct eg_superv
 {
     for (unsigned i = 0; i < s->listener_count && i < cap; i++) {
         const struct eg_sup_listener *l = &s->listeners[i];
-        out[i] = (struct eg_supervisor_listener){ l->at, l->unix_path, l->protocols,
-                                                  l->cert != NULL };
+        out[i] =
+            (struct eg_supervisor_listener){ l->at, l->unix_path, l->protocols, l->cert != NULL };
     }
     return s->listener_count;
 }

@@ -77,8 +77,8 @@ static bool is_near(const struct eg_hop *hop)
 }
 
 /* The two become a credential of the hop. */
-static enum eg_status keep_login(struct eg_sup_upstream *u, struct eg_hop *hop, struct eg_slice user,
-                                 struct eg_slice password, struct eg_err *err)
+static enum eg_status keep_login(struct eg_sup_upstream *u, struct eg_hop *hop,
+                                 struct eg_slice user, struct eg_slice password, struct eg_err *err)
 {
     unsigned i = u->login_count;
     char *p = room_for(u, user.n + password.n + 1);
@@ -92,7 +92,7 @@ static enum eg_status keep_login(struct eg_sup_upstream *u, struct eg_hop *hop, 
         memcpy(p + user.n + 1, password.p, password.n);
     snprintf(u->names[i], NAME_MAX_BYTES, "@upstream-%u", i + 1);
     u->logins[i] = (struct eg_sup_upstream_login){ .name = u->names[i],
-                                               .value = eg_slice(p, user.n + 1 + password.n) };
+                                                   .value = eg_slice(p, user.n + 1 + password.n) };
     hop->credential = eg_slice_str(u->names[i]);
     u->login_count++;
     return EG_OK;
@@ -123,8 +123,7 @@ static enum eg_status read_url(struct eg_sup_upstream *u, const char *url, struc
 static enum eg_status add(struct eg_sup_upstream *u, enum eg_chain chain, const char *url,
                           const char *why, struct eg_err *err)
 {
-    unsigned *count =
-        chain == EG_CHAIN_SECURE ? &u->choice.secure_count : &u->choice.plain_count;
+    unsigned *count = chain == EG_CHAIN_SECURE ? &u->choice.secure_count : &u->choice.plain_count;
     struct eg_hop *hop = &u->hops[chain][*count];
     unsigned before = u->login_count;
     enum eg_status status = read_url(u, url, hop, err);
@@ -148,8 +147,8 @@ static void repeat(struct eg_sup_upstream *u)
 
 /* ---- the option ---- */
 
-enum eg_status eg_sup_upstream_option(const char *const *urls, unsigned count, struct eg_sup_upstream **ret,
-                                  struct eg_err *err)
+enum eg_status eg_sup_upstream_option(const char *const *urls, unsigned count,
+                                      struct eg_sup_upstream **ret, struct eg_err *err)
 {
     if (count > EG_HOPS_MAX)
         return eg_err_set(err, EG_INVALID, NULL, 0, "a chain has at most %d proxies", EG_HOPS_MAX);
@@ -227,7 +226,8 @@ static void fault(struct eg_sup_upstream *u, const char *variable, const char *w
 
 /* A value that is no proxy stands for one all the same: what may not be known must not be direct.
  * No connection comes to it, since eg_sup_upstream_check fails first. */
-static void choose(struct eg_sup_upstream *u, enum eg_chain chain, const char *value, const char *name)
+static void choose(struct eg_sup_upstream *u, enum eg_chain chain, const char *value,
+                   const char *name)
 {
     struct eg_err why = { 0 };
     if (add(u, chain, value, name, &why) == EG_OK)
@@ -304,7 +304,7 @@ bool eg_sup_upstream_in_force(const struct eg_sup_upstream *u, const struct eg_p
 }
 
 enum eg_status eg_sup_upstream_check(const struct eg_sup_upstream *u, const struct eg_policy *p,
-                                 struct eg_err *err)
+                                     struct eg_err *err)
 {
     if (!eg_sup_upstream_in_force(u, p) || u->fault.status == EG_OK)
         return EG_OK;
@@ -326,7 +326,8 @@ unsigned eg_sup_upstream_login_count(const struct eg_sup_upstream *u)
     return u ? u->login_count : 0;
 }
 
-const struct eg_sup_upstream_login *eg_sup_upstream_login(const struct eg_sup_upstream *u, unsigned i)
+const struct eg_sup_upstream_login *eg_sup_upstream_login(const struct eg_sup_upstream *u,
+                                                          unsigned i)
 {
     return &u->logins[i];
 }

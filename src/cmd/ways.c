@@ -45,10 +45,9 @@ static json_t *chain_json(const struct eg_policy *p, enum eg_chain chain)
     unsigned n = eg_policy_hops(p, chain, hops);
     json_t *list = json_array();
     for (unsigned i = 0; list && i < n; i++)
-        json_array_append_new(list,
-                              json_pack("{s:s%,s:s%,s:b}", "proxy", hops[i].text.p,
-                                        hops[i].text.n, "why", hops[i].rule.p, hops[i].rule.n,
-                                        "credential", (int)(hops[i].credential.n > 0)));
+        json_array_append_new(list, json_pack("{s:s%,s:s%,s:b}", "proxy", hops[i].text.p,
+                                              hops[i].text.n, "why", hops[i].rule.p, hops[i].rule.n,
+                                              "credential", (int)(hops[i].credential.n > 0)));
     return list;
 }
 
@@ -63,8 +62,8 @@ json_t *eg_sup_upstream_json(const struct eg_supervisor *s)
     json_t *bypass = json_array();
     for (unsigned i = 0; bypass && i < eg_policy_bypass_count(p); i++) {
         char text[EG_AUTHORITY_TEXT];
-        json_array_append_new(
-            bypass, json_string(eg_policy_bypass_format(p, i, text, sizeof text)));
+        json_array_append_new(bypass,
+                              json_string(eg_policy_bypass_format(p, i, text, sizeof text)));
     }
     return json_pack("{s:s,s:s,s:o,s:o,s:o}", "chosen_by", names[set->upstream_from], "resolve",
                      set->proxy_resolve_local ? "local" : "remote", "chain",

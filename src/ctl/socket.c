@@ -83,8 +83,7 @@ static enum eg_status remove_stale(const struct eg_unix_place *place, const stru
         return eg_err_set(err, EG_EXISTS, place->layer, 0, "another egressd answers at %.100s",
                           at->sun_path);
     if (unlink(at->sun_path) < 0 && errno != ENOENT)
-        return eg_err_set(err, EG_IO, place->layer, errno, "%.100s can't be removed",
-                          at->sun_path);
+        return eg_err_set(err, EG_IO, place->layer, errno, "%.100s can't be removed", at->sun_path);
     return EG_OK;
 }
 

@@ -232,8 +232,8 @@ int eg_proc_end(struct eg_proc *p, int signal)
     return status;
 }
 
-int eg_proc_run(const struct eg_world *w, const char *const *argv, const char *const *environment,
-                char **out)
+static int run(const struct eg_world *w, const char *const *argv, const char *const *environment,
+               const struct passed *passed, char **out)
 {
     static unsigned serial;
     char name[64], log[80], line[4096];
@@ -241,7 +241,7 @@ int eg_proc_run(const struct eg_world *w, const char *const *argv, const char *c
     uint64_t deadline = eg_clock_ms() + EG_PROC_DEADLINE_MS;
     snprintf(name, sizeof name, "run-%u", serial++);
     snprintf(log, sizeof log, "%s.err", name);
-    pid_t pid = spawn(w, name, argv, environment, &fd, NULL);
+    pid_t pid = spawn(w, name, argv, environment, &fd, passed);
     FILE *copy = fopen(eg_world_path(w, log), "a");
     cr_assert(copy != NULL);
     while (read_line(fd, line, sizeof line, deadline))
@@ -255,6 +255,20 @@ int eg_proc_run(const struct eg_world *w, const char *const *argv, const char *c
     if (out)
         *out = eg_world_read(w, log, NULL);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int eg_proc_run(const struct eg_world *w, const char *const *argv, const char *const *environment,
+                char **out)
+{
+    return run(w, argv, environment, NULL, out);
+}
+
+int eg_proc_run_passed(const struct eg_world *w, const char *const *argv,
+                       const char *const *environment, const int *fds, unsigned fd_count,
+                       char **out)
+{
+    const struct passed passed = { fds, fd_count };
+    return run(w, argv, environment, &passed, out);
 }
 
 long eg_proc_number(const struct eg_proc *p, const char *key)

@@ -56,6 +56,9 @@ int eg_proc_end(struct eg_proc *p, int signal);
 /* Runs to its end within the deadline; output (malloc'd, stdout and stderr together) in *out; returns the exit code or 128 + signal. */
 int eg_proc_run(const struct eg_world *w, const char *const *argv, const char *const *environment,
                 char **out);
+/* The same with sockets passed as by eg_proc_start_passed. */
+int eg_proc_run_passed(const struct eg_world *w, const char *const *argv, const char *const *environment,
+                       const int *fds, unsigned fd_count, char **out);
 /* The integer behind "key": in the ready line. */
 long eg_proc_number(const struct eg_proc *p, const char *key);
 unsigned eg_proc_fds(pid_t pid);

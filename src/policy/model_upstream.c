@@ -119,7 +119,6 @@ static bool read_hop(struct eg_model *m, const struct eg_source *source,
     if (!proxy || !read_url(m, proxy, &hop->h))
         return false;
     hop->at = proxy->at;
-    hop->at.hide = eg_slice_index(proxy->text, '@') >= 0;
     hop->h.rule = eg_model_rule_text(m, proxy->at);
     if (hop->h.kind == EG_HOP_SSH && index > 0)
         bad_url(m, proxy, "bad-chain", "put it first, or use ProxyJump in ssh's own configuration",

@@ -36,7 +36,7 @@ struct eg_upstream_choice {
 
 /* One proxy URL: scheme http, https, socks5, socks5h, socks5+tls, ssh, or a bare host:port (http). One slash at its end is harmless; path, query and
  * fragment are errors. *user and *password are the percent-decoded userinfo, in room (>= url.n bytes, which the caller wipes); empty when there is none.
- * ret->text, user and credential are not set. Errors never repeat a byte of the userinfo. EG_INVALID. */
+ * ret->text, user and credential are not set. At most 8192 bytes. Errors never repeat a byte of the userinfo. EG_INVALID. */
 enum eg_status eg_proxy_url_parse(struct eg_slice url, char *room, struct eg_hop *ret, struct eg_slice *user, struct eg_slice *password,
                                   struct eg_err *err) EG_MUST_USE;
 

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+enum { URL_MAX = 8192 };
 enum { LOGIN_MAX = 255 }; /* RFC 1929: one octet counts the name, one the password */
 
 struct scheme {
@@ -173,6 +174,9 @@ enum eg_status eg_proxy_url_parse(struct eg_slice url, char *room, struct eg_hop
     struct eg_slice name = EG_SLICE_NONE, secret = EG_SLICE_NONE;
     if (url.n == 0)
         return bad(err, "the proxy's URL is empty");
+    if (url.n > URL_MAX)
+        return eg_err_set(err, EG_INVALID, "policy", 0, "the proxy's URL is longer than %d bytes",
+                          URL_MAX);
     if (!is_visible(url))
         return bad(err, "the proxy's URL has a blank, a control byte or one that is not ASCII");
     enum eg_status st = parse(url, room, &hop, &name, &secret, err);

@@ -75,7 +75,7 @@ Test(policy, hostile_userinfo)
            "unknown-key");
     expect("egress: 1\nx: '", "@", 4000, "'\n", "unknown-key");
     expect("egress: 1\nx: '", "a://", 4000, "@'\n", "unknown-key");
-    expect("egress: 1\nupstream: [{proxy: 'http://", "proxy:", 700000, "@x:1'}]\n", "bad-url");
+    expect("egress: 1\nupstream: [{proxy: 'http://", "proxy:", 600000, "@x:1'}]\n", "bad-url");
     expect("egress: 1\nupstream: [{proxy: 'http://", "%40", 1000000, "@x:1'}]\n", "bad-url");
 }
 

@@ -107,3 +107,23 @@ Test(policy, proxy_urls_with_long_logins)
         }
     }
 }
+
+Test(policy, proxy_urls_have_a_ceiling)
+{
+    static const char head[] = "http://u:", tail[] = "@h:1";
+    for (size_t n = 8192; n <= 8193; n++) {
+        struct eg_hop hop;
+        struct eg_slice user, password;
+        struct eg_err err = { 0 };
+        char *url = malloc(n), *room = malloc(n);
+        cr_assert(url && room);
+        memset(url, 'p', n);
+        memcpy(url, head, sizeof head - 1);
+        memcpy(url + n - (sizeof tail - 1), tail, sizeof tail - 1);
+        enum eg_status st =
+            eg_proxy_url_parse(eg_slice(url, n), room, &hop, &user, &password, &err);
+        cr_assert_eq(st, n == 8192 ? EG_OK : EG_INVALID, "%zu: %s", n, err.text);
+        free(url);
+        free(room);
+    }
+}

@@ -59,7 +59,8 @@ enum eg_status eg_ssh_program(char *const *environment, char *out, size_t cap, s
 
 static enum eg_status try_folder(struct eg_sup_ssh *s, const char *in)
 {
-    if (*in != '/' || strlen(in) > FOLDER_MAX - sizeof "/ssh-XXXXXX")
+    /* OpenSSH would expand % and $ */
+    if (*in != '/' || strpbrk(in, "%$") || strlen(in) > FOLDER_MAX - sizeof "/ssh-XXXXXX")
         return EG_TOO_BIG;
     snprintf(s->folder, sizeof s->folder, "%.*s/ssh-XXXXXX", FOLDER_MAX, in);
     if (mkdtemp(s->folder))

@@ -18,6 +18,7 @@
 #include "cmd/ssh_state.h"
 
 enum { LOOK_MIN_MS = 2, LOOK_MAX_MS = 250, END_MS = 2000, STALE_MS = 2000, ARGUMENTS = 48 };
+enum { HEAR_MAX = 32 }; /* reads at once: more than a pipe holds */
 
 static const char *const options[] = {
     "-M", "-N", "-T", "-a", "-x",
@@ -25,6 +26,7 @@ static const char *const options[] = {
     "-oControlPersist=no",
     "-oExitOnForwardFailure=no",
     "-oClearAllForwardings=yes",
+    "-oForkAfterAuthentication=no",
     "-oPermitLocalCommand=no",
     "-oTunnel=no",
     "-oServerAliveInterval=15",
@@ -95,8 +97,11 @@ void eg_ssh_master_hear(struct eg_ssh_master *m)
 {
     uint64_t now = eg_loop_now(m->ssh->config.loop);
     char bytes[4096];
-    ssize_t n;
-    while (m->err >= 0 && (n = read(m->err, bytes, sizeof bytes)) != 0) {
+    ssize_t n = -1;
+    for (int i = 0; i < HEAR_MAX && m->err >= 0; i++) {
+        n = read(m->err, bytes, sizeof bytes);
+        if (n == 0)
+            break;
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -106,7 +111,7 @@ void eg_ssh_master_hear(struct eg_ssh_master *m)
         m->heard_ms = now;
         eg_ssh_said_add(&m->said, bytes, (size_t)n);
     }
-    if (m->err >= 0) { /* it closed it: the rest is told when it is reaped */
+    if (m->err >= 0 && n == 0) { /* it closed it: the rest is told when it is reaped */
         eg_watch_drop(m->ssh->config.loop, &m->err_watch);
         close(m->err);
         m->err = -1;

@@ -42,8 +42,8 @@ static enum eg_status write_field(void *ctx, const unsigned char *p, size_t n)
     struct eg_slice secret = eg_slice(p, n);
     if (!field_text(secret))
         return EG_INVALID;
-    const struct eg_slice parts[] = { f->name,  EG_SLICE(": "), f->before,
-                                      secret, f->after,       EG_SLICE("\r\n") };
+    const struct eg_slice parts[] = { f->name, EG_SLICE(": "), f->before,
+                                      secret,  f->after,       EG_SLICE("\r\n") };
     size_t total = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         total += parts[i].n;

@@ -6,7 +6,11 @@
 
 #include "tls/wolf.h"
 
-enum { SAN_DNS = 2, SAN_URI = 6, SAN_IP_ADDRESS = 7 }; /* tags of GeneralName, RFC 5280 section 4.2.1.6 */
+enum {
+    SAN_DNS = 2,
+    SAN_URI = 6,
+    SAN_IP_ADDRESS = 7
+}; /* tags of GeneralName, RFC 5280 section 4.2.1.6 */
 enum { SAN_MAX = 2048 };
 
 enum eg_status eg_tls_verify_name(WOLFSSL *ssl, const struct eg_authority *name, struct eg_err *err)

@@ -57,8 +57,8 @@ static void check(const struct outcome *o, const uint8_t *p, size_t n)
 {
     must(o->status == EG_OK || o->status == EG_UPSTREAM_PROXY_AUTH ||
          o->status == EG_UPSTREAM_PROXY_REFUSED || o->status == EG_UPSTREAM_PROXY_FAILED);
-    must(o->status == EG_OK || (o->err.status == o->status && o->err.text[0] &&
-                                strcmp(o->err.layer, "socks5") == 0));
+    must(o->status == EG_OK ||
+         (o->err.status == o->status && o->err.text[0] && strcmp(o->err.layer, "socks5") == 0));
     must(o->rest <= n && memcmp(o->tunnel, p + n - o->rest, o->rest) == 0);
     if (o->status == EG_OK)
         must(n >= 2 + 7 && n - o->rest <= 2 + 2 + 262);

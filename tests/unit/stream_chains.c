@@ -117,19 +117,22 @@ struct line {
     size_t say_n;
 };
 
-#define LINE(want, say) { "" want, sizeof(want) - 1, "" say, sizeof(say) - 1 }
-#define REPLY "\x05\x00\x00\x01\x7f\x00\x00\x01\x04\x38"
-#define TO_HOP "\x05\x01\x00\x03\x10hop.example.test\x04\x38"
-#define TO_ORIGIN "\x05\x01\x00\x03\x13origin.example.test\x01\xbb"
-#define ASK_HOP "CONNECT hop.example.test:1080 HTTP/1.1\r\nHost: hop.example.test:1080\r\n"
-#define ASK_ORIGIN                                                                                 \
-    "CONNECT origin.example.test:443 HTTP/1.1\r\nHost: origin.example.test:443\r\n"
-#define AUTH "Proxy-Authorization: Basic dTpw\r\n\r\n"
-#define OK_HTTP "HTTP/1.1 200 OK\r\nVia: x\r\n\r\n"
+#define LINE(want, say)                                                                            \
+    {                                                                                              \
+        "" want, sizeof(want) - 1, "" say, sizeof(say) - 1                                         \
+    }
+#define REPLY      "\x05\x00\x00\x01\x7f\x00\x00\x01\x04\x38"
+#define TO_HOP     "\x05\x01\x00\x03\x10hop.example.test\x04\x38"
+#define TO_ORIGIN  "\x05\x01\x00\x03\x13origin.example.test\x01\xbb"
+#define ASK_HOP    "CONNECT hop.example.test:1080 HTTP/1.1\r\nHost: hop.example.test:1080\r\n"
+#define ASK_ORIGIN "CONNECT origin.example.test:443 HTTP/1.1\r\nHost: origin.example.test:443\r\n"
+#define AUTH       "Proxy-Authorization: Basic dTpw\r\n\r\n"
+#define OK_HTTP    "HTTP/1.1 200 OK\r\nVia: x\r\n\r\n"
 
 static unsigned script(enum hop h, bool last, struct line out[3])
 {
-    static const struct line http[2] = { LINE(ASK_HOP AUTH, OK_HTTP), LINE(ASK_ORIGIN AUTH, OK_HTTP) };
+    static const struct line http[2] = { LINE(ASK_HOP AUTH, OK_HTTP),
+                                         LINE(ASK_ORIGIN AUTH, OK_HTTP) };
     static const struct line greet = LINE("\x05\x01\x00", "\x05\x00");
     static const struct line greet_login = LINE("\x05\x02\x00\x02", "\x05\x02");
     static const struct line login = LINE("\x01\x01u\x01p", "\x01\x00");

@@ -28,11 +28,11 @@ struct row {
 
 #define NAME16 "abcdefghijklmnop"
 #define NAME255                                                                                    \
-    NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16      \
+    NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16 NAME16     \
         NAME16 NAME16 "abcdefghijklmno"
-#define V4 "\x05\x00\x00\x01\x7f\x00\x00\x01\x04\x38"
-#define V6 "\x05\x00\x00\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x01\xbb"
-#define ANON "\x05\x00"
+#define V4    "\x05\x00\x00\x01\x7f\x00\x00\x01\x04\x38"
+#define V6    "\x05\x00\x00\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x01\xbb"
+#define ANON  "\x05\x00"
 #define LOGIN "\x05\x02\x01\x00"
 
 static const struct row anonymous[] = {
@@ -258,15 +258,16 @@ static void told(const char *to, const struct eg_secret *login, const char *answ
     cr_assert_eq(eg_stream_connect(a, NULL), EG_OK);
     while (eg_stream_recv(b, got + total, sizeof got - total, &n, NULL) == EG_OK)
         total += n;
-    cr_expect(total == want_n && memcmp(got, want, want_n) == 0, "%s: %zu bytes, not %zu", to, total,
-              want_n);
+    cr_expect(total == want_n && memcmp(got, want, want_n) == 0, "%s: %zu bytes, not %zu", to,
+              total, want_n);
     eg_stream_free(a);
     eg_stream_free(b);
 }
 
 SOCKS(socks5_sends_names_as_names_and_addresses_as_addresses)
 {
-    static const char name[] = "\x05\x01\x00\x05\x01\x00\x03\x10" "api.example.test\x01\xbb";
+    static const char name[] = "\x05\x01\x00\x05\x01\x00\x03\x10"
+                               "api.example.test\x01\xbb";
     static const char v4[] = "\x05\x01\x00\x05\x01\x00\x01\xc0\x00\x02\x01\x20\xfb";
     static const char v6[] =
         "\x05\x01\x00\x05\x01\x00\x04\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x00\x50";

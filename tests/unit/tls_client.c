@@ -132,10 +132,9 @@ static void check_row(const struct row *row, bool only_tls12, size_t i)
     char byte = 0;
     size_t done = 0;
     begin(&w);
-    serve(&w, &(struct eg_tls_server_config){
-                  .client_ca_pem = eg_slice_str(pki_ca_pem(w.clients)),
-                  .require_client = row->require,
-                  .only_tls12 = only_tls12 });
+    serve(&w, &(struct eg_tls_server_config){ .client_ca_pem = eg_slice_str(pki_ca_pem(w.clients)),
+                                              .require_client = row->require,
+                                              .only_tls12 = only_tls12 });
     come_as(&w, row->who);
     struct duo_result r = meet(&w, "proxy.example.test", EG_SLICE_NONE);
     cr_expect_eq(r.b, row->expected, "row %zu: %s %s", i, egress_status_name(r.b), r.b_err.text);
@@ -173,8 +172,8 @@ Test(tls, a_hop_with_a_certificate_still_checks_the_name_of_its_proxy)
 {
     struct world w;
     begin(&w);
-    serve(&w, &(struct eg_tls_server_config){
-                  .client_ca_pem = eg_slice_str(pki_ca_pem(w.clients)), .require_client = true });
+    serve(&w, &(struct eg_tls_server_config){ .client_ca_pem = eg_slice_str(pki_ca_pem(w.clients)),
+                                              .require_client = true });
     come_as(&w, OURS);
     struct duo_result r = meet(&w, "other.example.test", EG_SLICE_NONE);
     cr_assert_eq(r.a, EG_TLS_NAME, "%s %s", egress_status_name(r.a), r.a_err.text);
@@ -187,8 +186,8 @@ Test(tls, the_ca_of_clients_does_not_vouch_for_the_server)
     struct world w;
     struct eg_err err = { 0 };
     begin(&w);
-    serve(&w, &(struct eg_tls_server_config){
-                  .client_ca_pem = eg_slice_str(pki_ca_pem(w.clients)) });
+    serve(&w,
+          &(struct eg_tls_server_config){ .client_ca_pem = eg_slice_str(pki_ca_pem(w.clients)) });
     struct eg_tls_client_config config = { .ca_pem = { eg_slice_str(pki_ca_pem(w.clients)) } };
     cr_assert_eq(eg_tls_client_ctx(&config, &w.client, &err), EG_OK, "%s", err.text);
     cr_assert_eq(meet(&w, "proxy.example.test", EG_SLICE_NONE).a, EG_TLS_UNTRUSTED);
@@ -203,11 +202,11 @@ Test(tls, who_shows_a_certificate_is_not_resumed)
         unsigned char ticket[8192];
         size_t n = 0;
         begin(&w);
-        serve(&w, &(struct eg_tls_server_config){
-                      .client_ca_pem = eg_slice_str(pki_ca_pem(w.clients)),
-                      .require_client = true,
-                      .tickets = true,
-                      .only_tls12 = tls12 });
+        serve(&w,
+              &(struct eg_tls_server_config){ .client_ca_pem = eg_slice_str(pki_ca_pem(w.clients)),
+                                              .require_client = true,
+                                              .tickets = true,
+                                              .only_tls12 = tls12 });
         come_as(&w, OURS);
         cr_assert_eq(meet(&w, "proxy.example.test", EG_SLICE_NONE).b, EG_OK);
         cr_assert_eq(duo_copy_both(w.a, w.b, 3000, 3), EG_OK);
@@ -240,8 +239,8 @@ static bool names_of(const char *const *sans, const char *common_name, struct na
 {
     struct world w;
     begin(&w);
-    serve(&w, &(struct eg_tls_server_config){
-                  .client_ca_pem = eg_slice_str(pki_ca_pem(w.clients)), .require_client = true });
+    serve(&w, &(struct eg_tls_server_config){ .client_ca_pem = eg_slice_str(pki_ca_pem(w.clients)),
+                                              .require_client = true });
     come(&w, w.clients,
          &(struct pki_request){ .names = sans, .common_name = common_name, .client = true });
     struct duo_result r = meet(&w, "proxy.example.test", EG_SLICE_NONE);
@@ -254,12 +253,9 @@ static bool names_of(const char *const *sans, const char *common_name, struct na
 
 Test(tls, sans_are_told_as_text)
 {
-    static const char *const sans[] = { "Build.Example.TEST",
-                                        "192.0.2.1",
-                                        "2001:db8::1",
-                                        "spiffe://example.test/agent/One",
-                                        "*.example.test",
-                                        NULL };
+    static const char *const sans[] = { "Build.Example.TEST", "192.0.2.1",
+                                        "2001:db8::1",        "spiffe://example.test/agent/One",
+                                        "*.example.test",     NULL };
     static const char *const want[] = { "<build.example.test>", "<192.0.2.1>", "<2001:db8::1>",
                                         "<spiffe://example.test/agent/One>", "<*.example.test>" };
     struct names n = { .count = 0 };
@@ -286,8 +282,10 @@ Test(tls, a_common_name_is_nobodys_name)
 
 Test(tls, names_with_bytes_that_can_not_be_shown_are_left_out)
 {
-    static const char *const sans[] = { "a b.example.test", "a\x01" "b.test", "caf\xc3\xa9.test",
-                                        "good.test", NULL };
+    static const char *const sans[] = { "a b.example.test",
+                                        "a\x01"
+                                        "b.test",
+                                        "caf\xc3\xa9.test", "good.test", NULL };
     struct names n = { .count = 0 };
     cr_assert_not(names_of(sans, NULL, &n));
     cr_assert_str_eq(n.all, "<good.test>");
@@ -319,7 +317,9 @@ Test(tls, a_server_says_that_its_client_speaks_no_tls)
         size_t n;
     } said[] = { { "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27 },
                  { "CONNECT a.test:443 HTTP/1.1\r\n\r\n", 31 },
-                 { "\x05\x01\x00\x05\x01\x00\x03\x01" "a\x01\xbb", 11 },
+                 { "\x05\x01\x00\x05\x01\x00\x03\x01"
+                   "a\x01\xbb",
+                   11 },
                  { "\x05\x01\x02", 3 }, /* less than the head of a record */
                  { "SSH-2.0-OpenSSH_9.2\r\n", 21 } };
     for (size_t i = 0; i < sizeof said / sizeof *said; i++) {

@@ -182,11 +182,14 @@ REMOTE = ("http_squid", "socks5_dante", "socks5h_microsocks", "ssh", "https_egre
 
 
 def names_by(site, name, resolve):
-    """Two runs of every way in to a name: who was asked for it. A fresh proxy would not know the answer: only our own questions are counted."""
+    """Every way in to a name: what egressd asked its own name server."""
     egressd = started(site, OUT[name](site), resolve=resolve)
     try:
         site.reset()
         for way, outcome in every_way(site, egressd, "name"):
+            if (name, resolve, way) == ("https_egressd_mutual_tls", "local", "absolute"):
+                check(outcome.status == 421, f"{name}, {way}: {outcome!r}")  # the address in the line, the name in Host: refused there as ambiguous
+                continue
             check(outcome.status == 200 and outcome.body == HELLO, f"{name}, {way}: {outcome!r}")
         return list(site.local.asked)
     finally:

@@ -95,7 +95,6 @@ def test_curl_https_proxy(site):
 def test_curl_proxy_cert(site):
     """The client's certificate is the session: no login."""
     s, path = stand(site), site.certificates.path
-    site.peer()  # a skip, where certificates don't stand for sessions
     each_url(site, f"https://{s.mutual}", "proxy-cert", "--proxy-cert", path("client.pem"), "--proxy-key", path("client.key"))
     for name in ("stranger", "expired"):
         r = curl(site, f"https://{s.mutual}", urls(site)[0], "--proxy-cert", path(name + ".pem"), "--proxy-key", path(name + ".key"))

@@ -2,6 +2,7 @@
  * test plays: what can't be started, what is bounded, answers that are hostile or end too soon. */
 #include <criterion/criterion.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,6 +176,29 @@ Test(cmd_ssh, pause_doubles_and_the_same_reason_is_told_once)
     cr_assert_str_eq(why, "ssh ended with status 3");
     ssh->masters->backoff_ms = EG_SSH_BACKOFF_MAX_MS - 1;
     TURN_UNTIL(ssh->masters->backoff_ms == EG_SSH_BACKOFF_MAX_MS);
+}
+
+Test(cmd_ssh, session_that_does_not_come_is_given_up)
+{
+    begin("exec /bin/sleep 100");
+    cr_assert_eq(ask(1), EG_OK);
+    TURN_UNTIL(eg_loop_now(loop) > 0);
+    ssh->masters->since_ms -= EG_SSH_CONNECT_MS;
+    TURN_UNTIL(downs == 1);
+    cr_assert_str_eq(why, "no session in 60 s");
+    cr_assert(answers == 1 && last == EG_SSH_DOWN);
+}
+
+Test(cmd_ssh, long_session_is_followed_by_the_least_pause)
+{
+    int listener = play();
+    ssh->masters->backoff_ms = EG_SSH_BACKOFF_MAX_MS;
+    ssh->masters->since_ms -= EG_SSH_STABLE_MS;
+    cr_assert(kill(ssh->masters->pid, SIGTERM) == 0);
+    TURN_UNTIL(downs == 1);
+    cr_assert_str_eq(why, "ssh was ended by signal 15");
+    cr_assert_eq(ssh->masters->backoff_ms, EG_SSH_BACKOFF_MS);
+    close(listener);
 }
 
 Test(cmd_ssh, process_gets_what_openssh_needs_and_no_secret)

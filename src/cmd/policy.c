@@ -151,9 +151,8 @@ static bool hop_wants_ca(const struct eg_policy *p, enum eg_chain chain)
  * of the start of a small policy. */
 static bool wants_system_ca(const struct eg_policy *p)
 {
-    if (eg_policy_settings(p)->ca_system &&
-        (hop_wants_ca(p, EG_CHAIN_SECURE) || hop_wants_ca(p, EG_CHAIN_PLAIN)))
-        return true;
+    if (hop_wants_ca(p, EG_CHAIN_SECURE) || hop_wants_ca(p, EG_CHAIN_PLAIN))
+        return true; /* whatever tls.system says: that is about origins */
     for (unsigned i = 0; i < eg_policy_service_count(p); i++) {
         struct eg_service service;
         eg_policy_service(p, i, &service);

@@ -261,6 +261,25 @@ Test(hops, stand_one_behind_the_other, .timeout = 120)
     eg_world_done(&w);
 }
 
+/* Without a CA of its own a hop is verified by the system's certificates, whatever origins are
+ * verified with. */
+Test(hops, without_a_ca_trust_what_the_system_trusts, .timeout = 120)
+{
+    struct eg_world w;
+    struct upstream u;
+    char text[1024];
+    new_world(&w);
+    start_upstream(&u, &w);
+    cr_assert(setenv("SSL_CERT_FILE", eg_world_path(&w, "hop-ca.pem"), 1) == 0);
+    snprintf(text, sizeof text,
+             "{proxy: \"https://proxy.test:%u\", tls: {client_cert: \"@DIR@/client.pem\", "
+             "client_key: \"@DIR@/client-key.pem\"}}",
+             u.port[1]);
+    carries(&w, text, u.world.token);
+    eg_world_done(&u.world);
+    eg_world_done(&w);
+}
+
 /* ---- what fails, and who is named ---- */
 
 static void saw_nothing(const struct eg_world *w)

@@ -55,11 +55,11 @@ void eg_accept_stranger(const struct eg_ingress *i, int fd)
 
 void eg_accept_failed(struct eg_flow *f, enum eg_status reason, const char *detail)
 {
-    char text[sizeof f->ticket.event.detail];
+    char text[sizeof f->ticket->event.detail];
     snprintf(text, sizeof text, "handshake with the client%s%s", detail ? ": " : "",
              detail ? detail : "");
     eg_flow_begin(f, EGRESS_VIA_NONE);
-    eg_gate_refused(&f->engine->gate, &f->ticket, reason, text);
+    eg_gate_refused(&f->engine->gate, f->ticket, reason, text);
     eg_flow_kill(f, reason);
 }
 

@@ -116,7 +116,7 @@ static void judge_again(struct eg_engine *e)
     struct eg_flow *next;
     for (struct eg_flow *f = e->flows; f; f = next) {
         next = f->next;
-        if (f->ticket.open && !eg_upstream_still_allowed(f))
+        if (eg_flow_ticket(f)->open && !eg_upstream_still_allowed(f))
             eg_flow_kill(f, EG_POLICY_CUT);
     }
 }

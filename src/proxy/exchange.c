@@ -181,7 +181,7 @@ static enum eg_step origin_failed(struct eg_flow *f, enum eg_status status,
         may_repeat(f)) {
         eg_side_close(f->engine->loop, &f->origin, false);
         f->exchange->retried = true;
-        eg_gate_end(&f->engine->gate, &f->ticket, EG_ORIGIN_GONE, 0, 0, 0);
+        eg_gate_end(&f->engine->gate, f->ticket, EG_ORIGIN_GONE, 0, 0, 0);
         return eg_upstream_open(f);
     }
     if (egress_status_http(status) == 0)
@@ -209,7 +209,7 @@ static enum eg_step finish(struct eg_flow *f)
     if (!x->request_done || x->until_close)
         f->close_after = true;
     put_origin_away(f);
-    eg_gate_end(&f->engine->gate, &f->ticket, EG_OK, f->ticket.event.http_status, f->bytes_up,
+    eg_gate_end(&f->engine->gate, f->ticket, EG_OK, f->ticket->event.http_status, f->bytes_up,
                 f->bytes_down);
     if (!f->close_after)
         return eg_flow_next(f);

@@ -160,6 +160,9 @@ static void run(struct eg_task *t)
 static void free_flow(struct eg_dead *d)
 {
     struct eg_flow *f = (struct eg_flow *)((char *)d - offsetof(struct eg_flow, dead));
+    free(f->ticket);
+    free(f->rest);
+    free(f->inner_to);
     free(f);
 }
 
@@ -191,10 +194,13 @@ void eg_flow_start(const struct eg_ingress *ingress, int fd)
     struct eg_engine *e = ingress->engine;
     const struct eg_limits *limits = e->current->limits;
     struct eg_flow *f = e->stats.open_flows < 2 * limits->connections ? calloc(1, sizeof *f) : NULL;
-    if (!f) {
+    struct eg_ticket *ticket = f ? calloc(1, sizeof *ticket) : NULL;
+    if (!ticket) {
+        free(f);
         close(fd);
         return;
     }
+    f->ticket = ticket;
     f->engine = e;
     f->ingress = ingress;
     f->task.run = run;
@@ -245,7 +251,7 @@ void eg_flow_renew(struct eg_flow *f)
 
 void eg_flow_begin(struct eg_flow *f, enum egress_event_via via)
 {
-    eg_gate_begin(&f->engine->gate, &f->ticket, f->snapshot, f->session, via);
+    eg_gate_begin(&f->engine->gate, f->ticket, f->snapshot, f->session, via);
     count_bytes(f);
     f->peer = (struct eg_sockaddr){ 0 };
 }
@@ -289,7 +295,8 @@ void eg_flow_kill(struct eg_flow *f, enum eg_status reason)
     bool cut = reason != EG_OK && (f->phase == EG_PHASE_EXCHANGE || f->phase == EG_PHASE_RELAY);
     if (f->phase == EG_PHASE_RELAY || f->phase == EG_PHASE_HELLO || f->phase == EG_PHASE_ANSWER)
         f->engine->stats.open_tunnels--;
-    eg_gate_end(&f->engine->gate, &f->ticket, reason, f->ticket.event.http_status, f->bytes_up,
+    struct eg_ticket *ticket = eg_flow_ticket(f);
+    eg_gate_end(&f->engine->gate, ticket, reason, ticket->event.http_status, f->bytes_up,
                 f->bytes_down);
     count_bytes(f);
     f->phase = EG_PHASE_DEAD;

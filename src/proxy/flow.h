@@ -119,12 +119,13 @@ struct eg_flow {
     struct eg_snapshot *snapshot; /* of the current exchange or tunnel */
     struct eg_session *session;
     struct eg_msg *request, *response;
-    struct eg_ticket ticket;
+    struct eg_ticket *ticket; /* owned; NULL while it rests: eg_flow_ticket has it then */
+    struct eg_rest *rest;     /* owned */
     bool socks; /* the client speaks SOCKS (inside of a tunnel of scheme http: HTTP) */
     uint8_t socks_reply; /* of a refusal, where it is not its reason's; else 0 */
     const struct eg_listen_session *certified; /* whom its certificate stands for; NULL: nobody */
     bool inner; /* HTTP inside a CONNECT tunnel: every request's Host must be ... */
-    struct eg_authority inner_to; /* ... this */
+    struct eg_authority *inner_to; /* ... this; owned, NULL unless inner */
     bool close_after;             /* no further request on this connection */
     bool mid_request;             /* a request head was read and its answer is not out */
     struct eg_upstream *up;
@@ -160,6 +161,7 @@ struct eg_engine {
     } pipes[32];
     unsigned pipe_count;
     char *scratch; /* EG_SCRATCH bytes */
+    struct eg_ticket woken; /* of a flow at rest: rest.c */
 };
 
 /* ---- flow.c ---- */
@@ -179,6 +181,13 @@ void eg_flow_kill(struct eg_flow *f, enum eg_status reason);
 enum eg_step eg_flow_next(struct eg_flow *f);
 /* A new exchange lives on the policy that is current now. */
 void eg_flow_renew(struct eg_flow *f);
+/* ---- rest.c ---- */
+/* A tunnel relays from here on, maybe for days: lets go of what only a new exchange needs, and of the
+ * room in its ticket that holds nothing. */
+void eg_flow_rest(struct eg_flow *f);
+/* The ticket, of a flow at rest too: then a copy that is good until the next call. */
+struct eg_ticket *eg_flow_ticket(struct eg_flow *f);
+
 /* Session and ticket of a new exchange. */
 void eg_flow_begin(struct eg_flow *f, enum egress_event_via via);
 
@@ -249,7 +258,7 @@ enum eg_step eg_connect_step(struct eg_flow *f);
 enum eg_step eg_secure_step(struct eg_flow *f);
 void eg_upstream_drop(struct eg_flow *f);
 /* Would the engine's current policy allow what this flow has open or is about to connect to? */
-bool eg_upstream_still_allowed(const struct eg_flow *f);
+bool eg_upstream_still_allowed(struct eg_flow *f);
 /* Does a plain-http request to there go to the upstream proxy in absolute-form? */
 bool eg_upstream_absolute(const struct eg_flow *f);
 /* The deadline of the way out passed: which hop it was, and *reason may become a closer one. Into

@@ -71,7 +71,7 @@ enum eg_status eg_exchange_query(struct eg_flow *f, const struct eg_target *targ
 
 enum eg_step eg_exchange_open(struct eg_flow *f)
 {
-    f->exchange->body_max = f->ticket.verdict.max_request_body;
+    f->exchange->body_max = f->ticket->verdict.max_request_body;
     const struct eg_head *head = eg_msg_head_get(f->request);
     if (f->exchange->body_max != 0 && head->framing == EG_BODY_LENGTH &&
         head->length > f->exchange->body_max)
@@ -79,8 +79,8 @@ enum eg_step eg_exchange_open(struct eg_flow *f)
     if (!eg_pool_take(f))
         return eg_upstream_open(f);
     enum eg_status status = f->peer.addr.family
-                                ? eg_gate_pooled(&f->engine->gate, &f->ticket, &f->peer)
-                                : eg_gate_remote(&f->engine->gate, &f->ticket);
+                                ? eg_gate_pooled(&f->engine->gate, f->ticket, &f->peer)
+                                : eg_gate_remote(&f->engine->gate, f->ticket);
     return status == EG_OK ? eg_exchange_begin(f, true) : eg_refuse(f, status, true, NULL);
 }
 
@@ -97,7 +97,7 @@ enum eg_step eg_forward_start(struct eg_flow *f, const struct eg_target *target)
     if (status != EG_OK)
         return eg_refuse(f, status, true, err.text[0] ? err.text : NULL);
     const struct eg_head *head = eg_msg_head_get(f->request);
-    status = eg_gate_http(&f->engine->gate, &f->ticket, &target->authority, head->method,
+    status = eg_gate_http(&f->engine->gate, f->ticket, &target->authority, head->method,
                           eg_buf_slice(&f->exchange->path), flags);
     if (status == EG_OK)
         status = eg_exchange_query(f, target);
@@ -132,7 +132,7 @@ static enum eg_status write_host(struct eg_flow *f, uint16_t default_port)
     char text[EG_AUTHORITY_TEXT];
     return eg_write_field(
         &f->origin.out, EG_SLICE("Host"),
-        eg_slice_str(eg_authority_format(&f->ticket.to, default_port, text, sizeof text)));
+        eg_slice_str(eg_authority_format(&f->ticket->to, default_port, text, sizeof text)));
 }
 
 /* A method that usually has a body says so when it has none (RFC 9110 section 8.6). */
@@ -162,7 +162,7 @@ static enum eg_status request_line(struct eg_flow *f)
     eg_buf_init(&absolute, path.n + EG_AUTHORITY_TEXT + 16);
     enum eg_status status =
         eg_buf_printf(&absolute, "http://%s",
-                      eg_authority_format(&f->ticket.to, 80, authority, sizeof authority));
+                      eg_authority_format(&f->ticket->to, 80, authority, sizeof authority));
     if (status == EG_OK)
         status = eg_buf_put(&absolute, path);
     if (status == EG_OK)

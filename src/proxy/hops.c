@@ -41,7 +41,7 @@ struct eg_way *eg_hops_way(const struct eg_flow *f)
     bool plain = f->want == EG_WANT_FORWARD ||
                  (f->want == EG_WANT_ROUTE && f->exchange && !eg_exchange_service(f)->tls);
     struct eg_way *way = &f->snapshot->ways[plain ? EG_CHAIN_PLAIN : EG_CHAIN_SECURE];
-    if (way->count == 0 || eg_policy_bypassed(f->snapshot->policy, &f->ticket.to))
+    if (way->count == 0 || eg_policy_bypassed(f->snapshot->policy, &f->ticket->to))
         return NULL;
     return way;
 }
@@ -91,7 +91,7 @@ static enum eg_status unavailable(const struct eg_way *way, unsigned i, enum eg_
 static enum eg_status borrow(struct eg_flow *f, const struct eg_hop *hop,
                              const struct eg_secret **ret, struct eg_err *err)
 {
-    return eg_gate_proxy_credential(&f->engine->gate, &f->ticket, hop->credential,
+    return eg_gate_proxy_credential(&f->engine->gate, f->ticket, hop->credential,
                                     eg_authority_host(&hop->at), ret, err);
 }
 

@@ -150,7 +150,7 @@ static bool key_of(const struct eg_flow *f, char key[KEY_MAX], struct eg_slice *
     int n = snprintf(
         key, KEY_MAX, "%s|%c%d|%s|%.*s|%.*s", f->session ? f->session->id : "", way_of(f),
         s && s->tls,
-        eg_authority_format(&f->ticket.to, 0, authority, sizeof authority), s ? (int)s->name.n : 0,
+        eg_authority_format(&f->ticket->to, 0, authority, sizeof authority), s ? (int)s->name.n : 0,
         s ? s->name.p : "", s ? (int)s->credential.n : 0, s ? s->credential.p : "");
     if (n <= 0 || n >= KEY_MAX)
         return false;

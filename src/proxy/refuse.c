@@ -16,13 +16,13 @@ static bool body_is_read(const struct eg_flow *f)
  * malformed. */
 static struct eg_slice subject_of(const struct eg_flow *f, char *text, size_t cap)
 {
-    const struct egress_event *e = &f->ticket.event;
+    const struct egress_event *e = &f->ticket->event;
     char authority[EG_AUTHORITY_TEXT];
     if (e->via == EGRESS_VIA_ROUTE)
         snprintf(text, cap, "%s /%s%s", e->method, e->service, e->path);
-    else if (f->ticket.to.host_len > 0)
+    else if (f->ticket->to.host_len > 0)
         snprintf(text, cap, "%s",
-                 eg_authority_format(&f->ticket.to, 0, authority, sizeof authority));
+                 eg_authority_format(&f->ticket->to, 0, authority, sizeof authority));
     else
         return EG_SLICE_NONE;
     return eg_slice_str(text);
@@ -36,9 +36,9 @@ static enum eg_status write_answer(struct eg_flow *f, enum eg_status reason, boo
     struct eg_refusal r = {
         .status = reason,
         .subject = subject_of(f, subject, sizeof subject),
-        .rule = f->ticket.verdict.rule,
+        .rule = f->ticket->verdict.rule,
         .detail = detail,
-        .event = f->ticket.decision_seq,
+        .event = f->ticket->decision_seq,
         .shape = eg_refusal_shape_of(head),
         .keep_alive = keep,
         .head_only = head && eg_slice_eq(head->method, EG_SLICE("HEAD")),
@@ -75,16 +75,16 @@ enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, cons
 {
     if (f->phase == EG_PHASE_DEAD)
         return EG_STEP_WAIT;
-    char own[sizeof f->ticket.event.detail], advice[512];
+    char own[sizeof f->ticket->event.detail], advice[512];
     struct eg_slice text = EG_SLICE_NONE;
     if (detail)
         text = eg_slice_str(detail);
-    else if (f->ticket.verdict.status == reason)
-        text = eg_slice_str(eg_policy_advise(f->snapshot->policy, &f->ticket.verdict, &f->ticket.to,
+    else if (f->ticket->verdict.status == reason)
+        text = eg_slice_str(eg_policy_advise(f->snapshot->policy, &f->ticket->verdict, &f->ticket->to,
                                              advice, sizeof advice));
-    if (f->ticket.event.reason != (uint16_t)reason) { /* not recorded by the gate itself */
+    if (f->ticket->event.reason != (uint16_t)reason) { /* not recorded by the gate itself */
         snprintf(own, sizeof own, "%.*s", (int)text.n, text.n ? text.p : "");
-        eg_gate_refused(&f->engine->gate, &f->ticket, reason, own);
+        eg_gate_refused(&f->engine->gate, f->ticket, reason, own);
     }
     f->engine->stats.refused++;
     if (eg_exchange_answered(f)) { /* half an answer is out: it must not look whole */
@@ -99,10 +99,10 @@ enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, cons
         eg_flow_kill(f, status);
         return EG_STEP_WAIT;
     }
-    uint16_t shown = in_tunnel                  ? f->ticket.event.http_status
+    uint16_t shown = in_tunnel                  ? f->ticket->event.http_status
                      : f->socks && !f->inner ? 0
                                                 : (uint16_t)egress_status_http(reason);
-    eg_gate_end(&f->engine->gate, &f->ticket, reason, shown, f->bytes_up, f->bytes_down);
+    eg_gate_end(&f->engine->gate, f->ticket, reason, shown, f->bytes_up, f->bytes_down);
     if (in_tunnel)
         f->engine->stats.open_tunnels--;
     f->close_after = !keep;

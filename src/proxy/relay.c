@@ -86,8 +86,7 @@ enum eg_step eg_relay_start(struct eg_flow *f)
     eg_flow_move(f, EG_PHASE_RELAY, f->snapshot->limits->idle_timeout, EG_IDLE_TIMEOUT);
     if (f->phase == EG_PHASE_DEAD)
         return EG_STEP_WAIT;
-    eg_msg_free(f->request); /* a tunnel at rest holds no parser */
-    f->request = NULL;
+    eg_flow_rest(f);
     f->bytes_up += f->client.in.len;
     enum eg_status status = eg_side_send(&f->origin, eg_buf_slice(&f->client.in), NULL);
     eg_buf_done(&f->client.in);

@@ -79,16 +79,16 @@ static enum eg_step start_inner(struct eg_flow *f, struct eg_target *target)
     const struct eg_head *head = eg_msg_head_get(f->request);
     struct eg_authority host;
     if (target->form == EG_TARGET_ABSOLUTE) {
-        if (!eg_authority_eq(&target->authority, &f->inner_to))
+        if (!eg_authority_eq(&target->authority, f->inner_to))
             return refuse_request(f, EGRESS_VIA_FORWARD, EG_MISDIRECTED,
                                   "the target is not the host of this tunnel");
     } else if (!head->host.p || eg_authority_parse(head->host, 80, &host, NULL) != EG_OK ||
-               !eg_slice_eq(eg_authority_host(&host), eg_authority_host(&f->inner_to)) ||
-               (host.port_given && host.port != f->inner_to.port)) {
+               !eg_slice_eq(eg_authority_host(&host), eg_authority_host(f->inner_to)) ||
+               (host.port_given && host.port != f->inner_to->port)) {
         return refuse_request(f, EGRESS_VIA_FORWARD, EG_MISDIRECTED,
                               "the Host field is not the host of this tunnel");
     }
-    target->authority = f->inner_to;
+    target->authority = *f->inner_to;
     return start_forward(f, target);
 }
 
@@ -159,7 +159,7 @@ enum eg_step eg_request_step(struct eg_flow *f)
 {
     size_t used = 0, n = 0;
     bool more = true;
-    if (f->ticket.event.id == 0 && f->engine->stats.open_flows > f->snapshot->limits->connections)
+    if (f->ticket->event.id == 0 && f->engine->stats.open_flows > f->snapshot->limits->connections)
         return refuse_unread(f, EG_TOO_MANY_CONNECTIONS, NULL);
     if (f->client.in.len > 0) { /* pipelined, or what followed a body */
         struct eg_slice in = eg_buf_slice(&f->client.in);

@@ -74,7 +74,7 @@ static enum eg_status write_head(struct eg_flow *f, const struct eg_head *head)
     struct eg_buf *out = &f->client.out;
     x->head_read = x->answered = true;
     x->origin_keep = head->keep_alive && head->framing != EG_BODY_UNTIL_CLOSE;
-    f->ticket.event.http_status = head->status;
+    f->ticket->event.http_status = head->status;
     enum eg_status status = eg_write_status_line(out, head->status, head->reason);
     if (status == EG_OK)
         status = write_fields(out, head);

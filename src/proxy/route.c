@@ -148,7 +148,7 @@ static enum eg_status judge(struct eg_flow *f, struct eg_slice rest, const struc
     rest = undouble(rest, &x->service);
     if (rest.n == 0)
         rest = EG_SLICE("/");
-    enum eg_status status = eg_gate_route(&f->engine->gate, &f->ticket, x->service_index,
+    enum eg_status status = eg_gate_route(&f->engine->gate, f->ticket, x->service_index,
                                           &x->service, head->method, rest, flags);
     if (status != EG_OK)
         return status;
@@ -220,7 +220,7 @@ static enum eg_status write_credential(struct eg_flow *f, struct eg_err *err)
     const struct eg_secret *secret = NULL;
     enum eg_status status = EG_OK;
     if (service->credential.n > 0) {
-        status = eg_gate_credential(&f->engine->gate, &f->ticket, service, &secret, err);
+        status = eg_gate_credential(&f->engine->gate, f->ticket, service, &secret, err);
         f->origin.secret_out = true;
     }
     for (unsigned i = 0; i < service->write_count && status == EG_OK; i++) {

@@ -4,6 +4,8 @@
  * Under scheme https not a byte reaches the origin before the ClientHello is whole and names the
  * host that was judged. Bytes are read, never peeked. Under scheme http nothing is connected for
  * the tunnel: the requests inside are judged one by one, by the code that serves absolute-form. */
+#include <stdlib.h>
+
 #include "proxy/flow.h"
 
 static enum eg_step say_connected(struct eg_flow *f)
@@ -12,7 +14,7 @@ static enum eg_step say_connected(struct eg_flow *f)
         return EG_STEP_WAIT;
     f->engine->stats.tunnels++;
     f->engine->stats.open_tunnels++;
-    f->ticket.event.http_status = f->socks ? 0 : 200;
+    f->ticket->event.http_status = f->socks ? 0 : 200;
     enum eg_status status =
         f->socks ? eg_socks_connected(f)
                  : eg_buf_put(&f->client.out,
@@ -27,12 +29,12 @@ static enum eg_step say_connected(struct eg_flow *f)
 enum eg_step eg_tunnel_start(struct eg_flow *f, const struct eg_authority *to)
 {
     f->want = EG_WANT_TUNNEL;
-    enum eg_status status = eg_gate_tunnel(&f->engine->gate, &f->ticket, to);
+    enum eg_status status = eg_gate_tunnel(&f->engine->gate, f->ticket, to);
     if (status != EG_OK)
         return eg_refuse(f, status, true, NULL);
-    if (f->ticket.verdict.scheme != EG_SCHEME_HTTP)
+    if (f->ticket->verdict.scheme != EG_SCHEME_HTTP)
         return eg_upstream_open(f);
-    status = eg_gate_inner(&f->engine->gate, &f->ticket);
+    status = eg_gate_inner(&f->engine->gate, f->ticket);
     if (status != EG_OK)
         return eg_refuse(f, status, true, NULL);
     eg_flow_move(f, EG_PHASE_ANSWER, f->snapshot->limits->head_timeout, EG_IDLE_TIMEOUT);
@@ -49,11 +51,16 @@ enum eg_step eg_tunnel_connected(struct eg_flow *f)
 /* From here on the connection carries requests for that one authority. */
 static enum eg_step serve_inner(struct eg_flow *f)
 {
+    f->inner_to = malloc(sizeof *f->inner_to);
+    if (!f->inner_to) {
+        eg_flow_kill(f, EG_NOMEM);
+        return EG_STEP_WAIT;
+    }
     f->inner = true;
-    f->inner_to = f->ticket.to;
+    *f->inner_to = f->ticket->to;
     f->engine->stats.open_tunnels--;
     f->close_after = false;
-    eg_gate_end(&f->engine->gate, &f->ticket, EG_OK, f->ticket.event.http_status, 0, 0);
+    eg_gate_end(&f->engine->gate, f->ticket, EG_OK, f->ticket->event.http_status, 0, 0);
     f->mid_request = false;
     eg_msg_reset(f->request, EG_SLICE_NONE);
     eg_flow_move(f, EG_PHASE_HEAD, f->snapshot->limits->head_timeout, EG_HEAD_TIMEOUT);
@@ -71,9 +78,9 @@ enum eg_step eg_answer_step(struct eg_flow *f)
         eg_flow_kill(f, EG_CLIENT_GONE);
         return EG_STEP_WAIT;
     }
-    if (f->ticket.verdict.scheme == EG_SCHEME_HTTP)
+    if (f->ticket->verdict.scheme == EG_SCHEME_HTTP)
         return serve_inner(f);
-    if (f->ticket.verdict.scheme == EG_SCHEME_TCP)
+    if (f->ticket->verdict.scheme == EG_SCHEME_TCP)
         return eg_relay_start(f);
     eg_flow_move(f, EG_PHASE_HELLO, f->snapshot->limits->head_timeout, EG_HEAD_TIMEOUT);
     return EG_STEP_MORE;
@@ -107,6 +114,6 @@ enum eg_step eg_hello_step(struct eg_flow *f)
             return EG_STEP_WAIT;
         }
     }
-    enum eg_status status = eg_gate_hello(&f->engine->gate, &f->ticket, &hello);
+    enum eg_status status = eg_gate_hello(&f->engine->gate, f->ticket, &hello);
     return status == EG_OK ? eg_relay_start(f) : eg_refuse(f, status, false, NULL);
 }

@@ -154,9 +154,9 @@ static unsigned plan(const struct eg_flow *f, const struct eg_way *way,
 /* What the last hop is asked for: the name that was judged, or the address (resolve: local). */
 static void set_ask(struct eg_flow *f)
 {
-    f->up->ask = f->ticket.to;
+    f->up->ask = f->ticket->to;
     if (f->up->count > 0)
-        eg_authority_from_addr(&f->up->addrs[0].addr, f->ticket.to.port, &f->up->ask);
+        eg_authority_from_addr(&f->up->addrs[0].addr, f->ticket->to.port, &f->up->ask);
 }
 
 static enum eg_step open_channel(struct eg_flow *f, const struct eg_way *way,
@@ -193,15 +193,16 @@ static enum eg_step to_first_hop(struct eg_flow *f, const struct eg_way *way)
     return connect_to(f);
 }
 
-bool eg_upstream_still_allowed(const struct eg_flow *f)
+bool eg_upstream_still_allowed(struct eg_flow *f)
 {
+    const struct eg_ticket *ticket = eg_flow_ticket(f);
     const struct eg_gate *g = &f->engine->gate;
     const struct eg_snapshot *now = f->engine->current;
     const struct eg_sockaddr *peer = f->peer.addr.family ? &f->peer : NULL;
     if (!f->up || f->up->count == 0 || eg_hops_way(f))
-        return eg_gate_still_allowed(g, &f->ticket, now, peer);
+        return eg_gate_still_allowed(g, ticket, now, peer);
     for (unsigned i = 0; i < f->up->count; i++)
-        if (!eg_gate_still_allowed(g, &f->ticket, now, &f->up->addrs[i]))
+        if (!eg_gate_still_allowed(g, ticket, now, &f->up->addrs[i]))
             return false;
     return true;
 }
@@ -220,7 +221,7 @@ static enum eg_step gated(struct eg_flow *f, enum eg_status status)
 
 static enum eg_step judge(struct eg_flow *f, const struct eg_addr *addrs, unsigned count)
 {
-    return gated(f, eg_gate_addresses(&f->engine->gate, &f->ticket, addrs, count, f->up->addrs,
+    return gated(f, eg_gate_addresses(&f->engine->gate, f->ticket, addrs, count, f->up->addrs,
                                       &f->up->count));
 }
 
@@ -230,11 +231,11 @@ enum eg_step eg_upstream_open(struct eg_flow *f)
     f->up = calloc(1, sizeof *f->up);
     if (!f->up)
         return eg_refuse(f, EG_NOMEM, true, NULL);
-    if (f->ticket.to.literal)
-        return judge(f, &f->ticket.to.addr, 1);
+    if (f->ticket->to.literal)
+        return judge(f, &f->ticket->to.addr, 1);
     if (!f->snapshot->settings->proxy_resolve_local && eg_hops_way(f))
-        return gated(f, eg_gate_remote(&f->engine->gate, &f->ticket));
-    return ask(f, &f->ticket.to);
+        return gated(f, eg_gate_remote(&f->engine->gate, f->ticket));
+    return ask(f, &f->ticket->to);
 }
 
 enum eg_step eg_resolve_step(struct eg_flow *f)

@@ -20,17 +20,23 @@ struct attempt {
     unsigned which; /* index in addrs */
 };
 
-struct dial {
-    struct eg_stream stream;
+struct race { /* what an idle connection does not need */
     struct attempt racing[RACE_MAX];
     unsigned racing_count;
     unsigned next;       /* the first address that was not tried */
     uint64_t started_ms; /* when the latest attempt began */
     struct eg_err worst; /* the most informative failure so far */
     unsigned worst_which;
-    struct attempt winner; /* fd -1 until connected */
     unsigned count;
     struct eg_sockaddr addrs[];
+};
+
+struct dial {
+    struct eg_stream stream;
+    struct race *race; /* NULL once connected */
+    int fd;            /* -1 until connected */
+    uint32_t tag;
+    struct eg_sockaddr peer;
 };
 
 /* A refusal proves that somebody is there; "unreachable" often says only that we have no IPv6. */
@@ -50,7 +56,7 @@ static int informative(enum eg_status status)
     }
 }
 
-static void note_failure(struct dial *d, unsigned which, const struct eg_err *err)
+static void note_failure(struct race *d, unsigned which, const struct eg_err *err)
 {
     if (d->worst.status != EG_OK && informative(d->worst.status) >= informative(err->status))
         return;
@@ -58,7 +64,7 @@ static void note_failure(struct dial *d, unsigned which, const struct eg_err *er
     d->worst_which = which;
 }
 
-static void start_next(struct dial *d)
+static void start_next(struct race *d)
 {
     unsigned which = d->next++;
     struct eg_err err = { 0 };
@@ -71,14 +77,14 @@ static void start_next(struct dial *d)
     d->racing[d->racing_count++] = (struct attempt){ fd, eg_stream_fd_tag(), which };
 }
 
-static bool may_start(const struct dial *d, uint64_t now)
+static bool may_start(const struct race *d, uint64_t now)
 {
     if (d->next == d->count || d->racing_count == RACE_MAX)
         return false;
     return d->racing_count == 0 || now >= d->started_ms + STAGGER_MS;
 }
 
-static void close_racers(struct dial *d)
+static void close_racers(struct race *d)
 {
     for (unsigned i = 0; i < d->racing_count; i++)
         close(d->racing[i].fd);
@@ -87,13 +93,13 @@ static void close_racers(struct dial *d)
 
 /* Looks at all attempts under way: true when one has connected. A failure frees its place, and the next address need not
  * wait for its turn (RFC 8305 section 5). */
-static bool poll_racers(struct dial *d)
+static bool poll_racers(struct race *d, struct attempt *winner)
 {
     for (unsigned i = 0; i < d->racing_count;) {
         struct eg_err err = { 0 };
         enum eg_status r = eg_sock_connected(d->racing[i].fd, &err);
         if (r == EG_OK) {
-            d->winner = d->racing[i];
+            *winner = d->racing[i];
             d->racing[i] = d->racing[--d->racing_count];
             close_racers(d);
             return true;
@@ -111,7 +117,7 @@ static bool poll_racers(struct dial *d)
     return false;
 }
 
-static enum eg_status all_failed(const struct dial *d, struct eg_err *err)
+static enum eg_status all_failed(const struct race *d, struct eg_err *err)
 {
     struct eg_authority at;
     char text[EG_AUTHORITY_TEXT];
@@ -126,29 +132,37 @@ static enum eg_status all_failed(const struct dial *d, struct eg_err *err)
 static enum eg_status dial_connect(struct eg_stream *s, struct eg_err *err)
 {
     struct dial *d = (struct dial *)s;
+    struct race *r = d->race;
+    struct attempt winner;
     for (;;) {
-        if (poll_racers(d))
-            return EG_OK;
-        if (!may_start(d, eg_clock_ms()))
+        if (poll_racers(r, &winner))
             break;
-        start_next(d);
+        if (!may_start(r, eg_clock_ms()))
+            return r->racing_count ? EG_AGAIN : all_failed(r, err);
+        start_next(r);
     }
-    return d->racing_count ? EG_AGAIN : all_failed(d, err);
+    d->fd = winner.fd;
+    d->tag = winner.tag;
+    d->peer = r->addrs[winner.which];
+    d->race = NULL;
+    free(r);
+    return EG_OK;
 }
 
 static void dial_want(const struct eg_stream *s, unsigned intent, struct eg_pollset *set)
 {
     const struct dial *d = (const struct dial *)s;
-    if (s->connected) {
-        eg_stream_poll_add(set, d->winner.fd, d->winner.tag, intent);
+    const struct race *r = d->race;
+    if (!r) {
+        eg_stream_poll_add(set, d->fd, d->tag, intent);
         return;
     }
-    if (d->racing_count == 0)
+    if (r->racing_count == 0)
         set->now = true; /* not begun */
-    for (unsigned i = 0; i < d->racing_count; i++)
-        eg_stream_poll_add(set, d->racing[i].fd, d->racing[i].tag, EG_OUT);
-    if (d->next < d->count && d->racing_count < RACE_MAX) {
-        uint64_t due = d->started_ms + STAGGER_MS;
+    for (unsigned i = 0; i < r->racing_count; i++)
+        eg_stream_poll_add(set, r->racing[i].fd, r->racing[i].tag, EG_OUT);
+    if (r->next < r->count && r->racing_count < RACE_MAX) {
+        uint64_t due = r->started_ms + STAGGER_MS;
         if (set->wake_ms == 0 || due < set->wake_ms)
             set->wake_ms = due;
     }
@@ -157,31 +171,33 @@ static void dial_want(const struct eg_stream *s, unsigned intent, struct eg_poll
 static enum eg_status dial_recv(struct eg_stream *s, char *p, size_t n, size_t *done,
                                 struct eg_err *err)
 {
-    return eg_stream_fd_recv(((struct dial *)s)->winner.fd, p, n, done, err);
+    return eg_stream_fd_recv(((struct dial *)s)->fd, p, n, done, err);
 }
 
 static enum eg_status dial_send(struct eg_stream *s, const char *p, size_t n, size_t *done,
                                 struct eg_err *err)
 {
-    return eg_stream_fd_send(((struct dial *)s)->winner.fd, p, n, done, err);
+    return eg_stream_fd_send(((struct dial *)s)->fd, p, n, done, err);
 }
 
 static enum eg_status dial_shut(struct eg_stream *s, struct eg_err *err)
 {
-    return eg_stream_fd_shut(((struct dial *)s)->winner.fd, err);
+    return eg_stream_fd_shut(((struct dial *)s)->fd, err);
 }
 
 static void dial_destroy(struct eg_stream *s)
 {
     struct dial *d = (struct dial *)s;
-    close_racers(d);
-    if (d->winner.fd >= 0)
-        close(d->winner.fd);
+    if (d->race)
+        close_racers(d->race);
+    free(d->race);
+    if (d->fd >= 0)
+        close(d->fd);
 }
 
 static int dial_raw_fd(const struct eg_stream *s)
 {
-    return ((const struct dial *)s)->winner.fd;
+    return ((const struct dial *)s)->fd;
 }
 
 static const struct eg_stream_ops dial_ops = {
@@ -200,13 +216,18 @@ enum eg_status eg_stream_dial(const struct eg_sockaddr *addrs, unsigned count,
 {
     if (count == 0 || count > ADDRS_MAX)
         return EG_INVALID;
-    struct dial *d = calloc(1, sizeof *d + count * sizeof *addrs);
-    if (!d)
+    struct dial *d = calloc(1, sizeof *d);
+    struct race *r = calloc(1, sizeof *r + count * sizeof *addrs);
+    if (!d || !r) {
+        free(d);
+        free(r);
         return EG_NOMEM;
+    }
     d->stream.ops = &dial_ops;
-    d->winner.fd = -1;
-    d->count = count;
-    memcpy(d->addrs, addrs, count * sizeof *addrs);
+    d->race = r;
+    d->fd = -1;
+    r->count = count;
+    memcpy(r->addrs, addrs, count * sizeof *addrs);
     *ret = &d->stream;
     return EG_OK;
 }
@@ -215,7 +236,6 @@ bool eg_stream_dial_peer(const struct eg_stream *s, struct eg_sockaddr *ret)
 {
     if (s->ops != &dial_ops || !s->connected)
         return false;
-    const struct dial *d = (const struct dial *)s;
-    *ret = d->addrs[d->winner.which];
+    *ret = ((const struct dial *)s)->peer;
     return true;
 }

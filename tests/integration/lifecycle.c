@@ -71,7 +71,7 @@ Test(lifecycle, ready_line_token_file_and_socket, .timeout = 60)
     setup_with(&w, NULL);
     snprintf(want, sizeof want,
              "{\"event\":\"ready\",\"listeners\":[{\"address\":\"127.0.0.1\",\"port\":%u,"
-             "\"protocols\":[\"http\"]}],\"control\":\"%s\"}",
+             "\"protocols\":[\"http\",\"socks5\"],\"tls\":false}],\"control\":\"%s\"}",
              w.proxy_port, w.control);
     cr_assert(strcmp(w.egressd.ready, want) == 0, "%s", w.egressd.ready);
     cr_assert(lstat(eg_world_path(&w, "token"), &st) == 0 && S_ISREG(st.st_mode) &&

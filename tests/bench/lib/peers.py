@@ -80,6 +80,7 @@ allow:
 {services(self.lab) if self.routes else ''}networks: {{allow: [127.0.0.0/8, "::1/128"]}}
 upstream: none
 limits: {{connections: {self.connections}}}
+audit: {{capacity: 1024}}
 ''')
         return None, [program, '--policy', self.lab.path('egress.yaml'), '--listen', '127.0.0.1:0', '--workers', '1',
                       '--control', self.lab.path('control.sock'), '--token-file', self.lab.path('token')]

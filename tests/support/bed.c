@@ -95,9 +95,11 @@ uint16_t eg_bed_listen(struct eg_bed *b, struct eg_listen_config *config)
 
 static socklen_t unix_name(unsigned number, struct sockaddr_un *ret)
 {
+    static pid_t owner; /* a child that the test forks asks for the test's listener */
+    owner = owner ? owner : getpid();
     memset(ret, 0, sizeof *ret);
     ret->sun_family = AF_UNIX;
-    int n = snprintf(ret->sun_path + 1, sizeof ret->sun_path - 1, "egress-test-%d-%u", getpid(),
+    int n = snprintf(ret->sun_path + 1, sizeof ret->sun_path - 1, "egress-test-%d-%u", (int)owner,
                      number);
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 }

@@ -11,8 +11,6 @@
 #include "proxy/flow.h"
 #include "proxy/socks.h"
 
-#pragma weak eg_stream_tls_peer_sans
-
 /* The client's stack: tcp (or a Unix socket), and TLS where the listener wants it. Takes fd. */
 enum eg_status eg_accept_stack(struct eg_flow *f, int fd)
 {
@@ -91,7 +89,7 @@ enum eg_step eg_accept_step(struct eg_flow *f)
         eg_accept_failed(f, reason_of(status), err.text[0] ? err.text : NULL);
         return EG_STEP_WAIT;
     }
-    if (f->ingress->session_count > 0 && eg_stream_tls_peer_sans)
+    if (f->ingress->session_count > 0)
         (void)eg_stream_tls_peer_sans(f->client.stream, name_session, f);
     eg_flow_move(f, EG_PHASE_OPENING, f->snapshot->limits->head_timeout, EG_HEAD_TIMEOUT);
     return EG_STEP_MORE;

@@ -274,6 +274,9 @@ def test_npm_install(world):
     world.api.files = {"/egresstry": (b"application/json", json.dumps(about).encode()), "/egresstry/-/egresstry-1.0.0.tgz": (b"application/octet-stream", package)}
     r = world.run("sh", "-c", f'export HOME="$WORK" npm_config_cafile="$CA" npm_config_registry={at}/ npm_config_update_notifier=false; mkdir "$WORK/npm" && '
                   'cd "$WORK/npm" && npm install --no-audit --no-fund --ignore-scripts --loglevel=error egresstry && exec node -e "require(\'egresstry\')"')
+    version = subprocess.run(["npm", "--version"], capture_output=True, text=True, timeout=DEADLINE).stdout.strip()
+    if "E407" in r.err and version == "9.2.0":  # seen with Debian 13's package, whose proxy agent is newer than what this npm was written for
+        raise Skip("Debian's npm 9.2.0 drops the user and password of a proxy URL")
     check(r.code == 0 and r.out.endswith("hello from the package\n"), r)
     check(b"GET /egresstry/-/egresstry-1.0.0.tgz" in world.api.received, world.api.received)
 

@@ -127,7 +127,7 @@ void eg_hosts_free(struct eg_hosts *h)
     free(h);
 }
 
-static bool is_localhost(struct eg_slice host)
+bool eg_hosts_localhost(struct eg_slice host)
 {
     static const struct eg_slice name = { "localhost", 9 };
     if (host.n < name.n || memcmp(host.p + host.n - name.n, name.p, name.n) != 0)
@@ -142,7 +142,7 @@ unsigned eg_hosts_find(const struct eg_hosts *h, struct eg_slice name,
                                                { .family = 4, .b = { 127, 0, 0, 1 } } };
     size_t low = 0;
     size_t high = h->count;
-    if (is_localhost(name)) {
+    if (eg_hosts_localhost(name)) {
         add(ctx, &loopback[0]);
         add(ctx, &loopback[1]);
         return 2;

@@ -17,5 +17,7 @@ void eg_hosts_free(struct eg_hosts *h);
  * there were. localhost and what is below it: ::1 and 127.0.0.1, always. */
 unsigned eg_hosts_find(const struct eg_hosts *h, struct eg_slice name,
                        void (*add)(void *ctx, const struct eg_addr *addr), void *ctx);
+/* Is it localhost or below it (RFC 6761 section 6.3)? Of canonical names. */
+bool eg_hosts_localhost(struct eg_slice host);
 
 #endif

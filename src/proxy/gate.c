@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "net/hosts.h"
 
 static void set_text(struct eg_ticket *t, char *member, size_t size, struct eg_slice text)
 {
@@ -108,22 +109,43 @@ enum eg_status eg_gate_route(struct eg_gate *g, struct eg_ticket *t, unsigned in
     return by_name(g, t);
 }
 
-/* A listener on all addresses is at each of the loopback too; the machine's other ones are the policy's to know. */
+static const struct eg_addr all_v4 = { .family = 4 }, all_v6 = { .family = 6 },
+                            loop_v4 = { .family = 4, .b = { 127, 0, 0, 1 } },
+                            loop_v6 = { .family = 6, .b = { [15] = 1 } };
+
+/* Who is reached there in truth: ::ffff:a.b.c.d is the IPv4 address, and to connect to nobody's
+ * address is to connect to this machine. */
+static struct eg_addr reached_at(const struct eg_addr *addr)
+{
+    static const struct eg_addr mapped = { .family = 6, .b = { [10] = 0xff, [11] = 0xff } };
+    struct eg_addr a = *addr;
+    if (eg_addr_in(addr, &mapped, 96)) {
+        a = (struct eg_addr){ .family = 4 };
+        memcpy(a.b, addr->b + 12, 4);
+    }
+    return eg_addr_eq(&a, &all_v4) ? loop_v4 : eg_addr_eq(&a, &all_v6) ? loop_v6 : a;
+}
+
+/* A listener on all addresses is at each of the loopback too, that on :: often at IPv4's as well;
+ * the machine's other ones are the policy's to know. */
 static bool is_own_listener(const struct eg_gate *g, const struct eg_addr *addr, uint16_t port)
 {
-    static const struct eg_addr all_v4 = { .family = 4 }, all_v6 = { .family = 6 };
-    static const struct eg_addr loop_v4 = { .family = 4, .b = { 127 } },
-                                loop_v6 = { .family = 6, .b = { [15] = 1 } };
-    bool loopback = eg_addr_in(addr, &loop_v4, 8) || eg_addr_eq(addr, &loop_v6);
+    const struct eg_addr to = reached_at(addr);
+    bool on_v4 = eg_addr_in(&to, &loop_v4, 8), loopback = on_v4 || eg_addr_eq(&to, &loop_v6);
     for (unsigned i = 0; i < g->own_count; i++) {
         const struct eg_addr *own = &g->own[i].addr;
-        bool all = eg_addr_eq(own, &all_v4) || eg_addr_eq(own, &all_v6);
-        if (g->own[i].port == port &&
-            (eg_addr_eq(own, addr) ||
-             (all && loopback && own->family == addr->family)))
+        bool all = eg_addr_eq(own, &all_v6) || (on_v4 && eg_addr_eq(own, &all_v4));
+        if (g->own[i].port == port && (eg_addr_eq(own, &to) || (all && loopback)))
             return true;
     }
     return false;
+}
+
+static enum eg_status refuse_own(struct eg_ticket *t)
+{
+    t->verdict.status = EG_ADDRESS_DENIED;
+    t->verdict.detail = EG_SLICE("this is the proxy itself: set NO_PROXY=127.0.0.1,localhost,::1");
+    return EG_ADDRESS_DENIED;
 }
 
 /* One address by the policy and by point 4; the ticket's verdict becomes the refusal where it is
@@ -132,12 +154,8 @@ static enum eg_status judge_address(const struct eg_gate *g, struct eg_ticket *t
                                     const struct eg_addr *addr)
 {
     struct eg_verdict verdict;
-    if (is_own_listener(g, addr, t->to.port)) {
-        t->verdict.status = EG_ADDRESS_DENIED;
-        t->verdict.detail =
-            EG_SLICE("this is the proxy itself: set NO_PROXY=127.0.0.1,localhost,::1");
-        return EG_ADDRESS_DENIED;
-    }
+    if (is_own_listener(g, addr, t->to.port))
+        return refuse_own(t);
     eg_policy_judge_address(t->snapshot->policy, &t->verdict, addr, t->to.port, &verdict);
     if (verdict.status == EG_OK)
         return EG_OK;
@@ -185,10 +203,22 @@ enum eg_status eg_gate_pooled(struct eg_gate *g, struct eg_ticket *t,
     return eg_gate_addresses(g, t, &peer->addr, 1, &out, &count);
 }
 
+/* An upstream may stand on this very machine, where localhost is us (point 4). */
+static bool is_own_name(const struct eg_gate *g, const struct eg_authority *to)
+{
+    return eg_hosts_localhost(eg_authority_host(to)) &&
+           (is_own_listener(g, &loop_v4, to->port) || is_own_listener(g, &loop_v6, to->port));
+}
+
 enum eg_status eg_gate_remote(struct eg_gate *g, struct eg_ticket *t)
 {
     if (t->to.literal)
         return EG_INTERNAL;
+    if (is_own_name(g, &t->to)) {
+        (void)refuse_own(t);
+        SET(t, detail, t->verdict.detail);
+        return record(g, t, EG_ADDRESS_DENIED, EGRESS_STAGE_ADDRESS);
+    }
     return record(g, t, EG_OK, EGRESS_STAGE_REQUEST);
 }
 

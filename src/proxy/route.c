@@ -94,6 +94,22 @@ static enum eg_status check_beside(struct eg_flow *f)
     return EG_OK;
 }
 
+/* Where certificates stand for sessions, another session's phantom is not this client's to show. */
+static enum eg_status check_certified(struct eg_flow *f)
+{
+    struct eg_session *own = NULL;
+    if (f->ingress->auth != EG_AUTH_CLIENT_CERT)
+        return EG_OK;
+    enum eg_status status = eg_client_session(f, &own);
+    if (status != EG_OK)
+        return status;
+    if (f->session && f->session != own)
+        return EG_PHANTOM_INVALID;
+    if (!f->session)
+        f->session = eg_session_ref(own);
+    return EG_OK;
+}
+
 static enum eg_status authenticate(struct eg_flow *f, const struct eg_service *service)
 {
     struct eg_session *session = NULL;
@@ -104,7 +120,9 @@ static enum eg_status authenticate(struct eg_flow *f, const struct eg_service *s
             return status;
         f->session = eg_session_ref(session);
     }
-    status = check_beside(f);
+    status = check_certified(f);
+    if (status == EG_OK)
+        status = check_beside(f);
     if (status == EG_OK)
         status = eg_exchange_canary(f, service);
     return status;

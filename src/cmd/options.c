@@ -92,7 +92,9 @@ int eg_cmd_parse(const struct eg_cmd_options *o, int argc, char **argv, struct e
             return eg_cmd_usage(o, "%s needs a value", at);
         if (c == '?')
             return optopt > 0 && optopt < 256 ? eg_cmd_usage(o, "there is no option -%c", optopt)
-                                              : eg_cmd_usage(o, "there is no option %s", at);
+                                              /* what is behind a = may be a login */
+                                              : eg_cmd_usage(o, "there is no option %.*s",
+                                                             (int)strcspn(at, "="), at);
         if (*count == cap)
             return eg_cmd_usage(o, "too many options");
         given[(*count)++] = (struct eg_cmd_given){ index_of(o, c), optarg ? optarg : "" };

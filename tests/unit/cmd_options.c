@@ -49,6 +49,21 @@ Test(cmd_options, usage_errors_are_2, .init = cr_redirect_stderr)
                      bad[i][1]);
 }
 
+/* A misspelt --upstream-proxy may hold a password. */
+Test(cmd_options, value_of_an_unknown_option_is_not_repeated, .init = cr_redirect_stderr)
+{
+    static const char *const argv[] = { "egressd", "--upstreamproxy=http://jane:secret@h:1" };
+    struct eg_cmd_given g[8];
+    unsigned n;
+    int at;
+    cr_assert_eq(parse(&eg_egressd_options, 2, argv, g, &n, &at), EG_EXIT_USAGE);
+    fflush(stderr);
+    char text[1024] = { 0 };
+    cr_assert(fread(text, 1, sizeof text - 1, cr_get_redirected_stderr()) > 0);
+    cr_assert(strstr(text, "no option --upstreamproxy\n"), "%s", text);
+    cr_assert(!strstr(text, "secret") && !strstr(text, "jane"), "%s", text);
+}
+
 Test(cmd_options, what_follows_the_first_operand_is_left_alone)
 {
     static const struct eg_cmd_option list[] = { { 'a', "all", NULL, "x" },

@@ -139,6 +139,8 @@ static enum eg_status add(struct eg_supervisor *s, const struct eg_listen_spec *
     l->fd = fd;
     if (status == EG_OK && fd >= 0)
         status = describe(l, fd, err);
+    if (from->unix_path.n > 0 && !l->unix_path && l->auth == EG_AUTH_NONE)
+        l->auth = EG_AUTH_TOKEN; /* a port was passed in the place of a file: as in base_of */
     if (status == EG_OK)
         status = check_remote(s, l, err);
     return status == EG_OK && fd < 0 ? open_one(l, err) : status;

@@ -343,6 +343,40 @@ Test(environment, passed_sockets_take_the_place_of_the_policys_listeners)
     eg_world_done(&w);
 }
 
+/* `auth: none` was said of a file that keeps others out: a port keeps nobody out. */
+Test(environment, passed_port_in_the_place_of_a_unix_socket_asks_for_the_token)
+{
+    struct eg_world w;
+    struct eg_client c;
+    uint16_t port, other;
+    char policy[2048];
+    int fd, peer = new_world(&w, &port);
+    const char *argv[] = { EG_BUILD_DIR "/egressd",
+                           "--policy",
+                           eg_world_path(&w, "egress.yaml"),
+                           "--control",
+                           w.control,
+                           "--token-file",
+                           eg_world_path(&w, "token"),
+                           NULL };
+    fd = eg_peer_listen(&other);
+    snprintf(policy, sizeof policy,
+             "%slisten:\n  - {address: \"unix:@DIR@/own/in.sock\", auth: none}\n", POLICY);
+    eg_world_policy(&w, policy);
+    eg_proc_start_passed(&w.egressd, &w, "egressd", argv, NULL, &fd, 1);
+    read_token(&w);
+    w.proxy_port = other;
+    eg_client_open(&c, other);
+    eg_client_text(&c, "CONNECT near.test:%u HTTP/1.1\r\n\r\n", w.plain_port);
+    cr_assert_eq(answer(&c), 407);
+    eg_client_close(&c);
+    goes_direct(&w, peer, "near.test");
+    cr_assert_eq(eg_proc_end(&w.egressd, SIGTERM), 0);
+    close(fd);
+    close(peer);
+    eg_world_done(&w);
+}
+
 Test(environment, passed_sockets_that_do_not_fit_are_a_clear_error)
 {
     struct eg_world w;

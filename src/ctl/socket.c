@@ -5,6 +5,7 @@
  * and listen nobody else can open it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include "ctl/server.h"
+
+enum { LOCK_TRIES = 100, LOCK_PAUSE_MS = 10 };
 
 static enum eg_status folder_of(const struct eg_unix_place *at, char *out, size_t cap,
                                 struct eg_err *err)
@@ -108,15 +111,16 @@ static enum eg_status bind_there(const struct eg_unix_place *place, const struct
 }
 
 /* Two that start at once must not take each other's new socket for a stale one. -1: no lock, in a
- * folder that others could lock too. */
+ * folder that others write to. Whoever may read the folder may hold the lock for good: nobody waits
+ * longer for it than the start of another takes. */
 static int lock_folder(const char *folder)
 {
     struct stat st;
     if (stat(folder, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 022))
         return -1;
     int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock >= 0)
-        (void)flock(lock, LOCK_EX);
+    for (int i = 0; lock >= 0 && i < LOCK_TRIES && flock(lock, LOCK_EX | LOCK_NB) < 0; i++)
+        (void)poll(NULL, 0, LOCK_PAUSE_MS);
     return lock;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -157,6 +158,19 @@ Test(cmd_listen, stale_socket_is_taken_over_and_a_live_one_is_not, .init = begin
     close(fd); /* as kill -9 leaves it */
     cr_assert_eq(eg_unix_listen(&place, &fd, &second, NULL), EG_OK);
     close(fd);
+}
+
+/* Reading a folder is enough to lock it. */
+Test(cmd_listen, lock_that_is_never_let_go_delays_a_start_only, .init = begin, .fini = end)
+{
+    struct stat made;
+    int fd, lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cr_assert(lock >= 0 && flock(lock, LOCK_EX) == 0);
+    alarm(30); /* else it waits for ever */
+    cr_assert_eq(eg_unix_listen(&place, &fd, &made, NULL), EG_OK);
+    eg_unix_remove(path, &made);
+    close(fd);
+    close(lock);
 }
 
 Test(cmd_listen, what_somebody_put_in_its_place_is_not_removed, .init = begin, .fini = end)

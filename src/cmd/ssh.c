@@ -71,7 +71,8 @@ static enum eg_status try_folder(struct eg_sup_ssh *s, const char *in)
 
 enum eg_status eg_ssh_folder(struct eg_sup_ssh *s, struct eg_err *err)
 {
-    if (s->folder[0] || try_folder(s, s->base) == EG_OK || try_folder(s, "/tmp") == EG_OK)
+    if (s->folder[0] || try_folder(s, s->base) == EG_OK ||
+        (!s->config.only_there && try_folder(s, "/tmp") == EG_OK))
         return EG_OK;
     return eg_err_set(err, EG_IO, "ssh", errno, "no folder for the control sockets could be made");
 }
@@ -229,13 +230,15 @@ bool eg_sup_ssh_reaped(struct eg_sup_ssh *s, pid_t pid, int wait_status)
     return false;
 }
 
-/* SIGTERM lets ssh end a ProxyCommand too; what has not ended then is killed. */
+/* SIGTERM lets ssh end a ProxyCommand too; what has not ended then is killed, it and what it started:
+ * until it is reaped its id is no other's. */
 static void wait_for(pid_t pid)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd p = { .fd = fd, .events = POLLIN };
     if (fd < 0 || poll(&p, 1, LAST_MS) != 1)
         (void)kill(pid, SIGKILL);
+    (void)kill(-pid, SIGKILL);
     if (fd >= 0)
         close(fd);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {

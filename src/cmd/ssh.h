@@ -31,6 +31,7 @@ struct eg_sup_ssh_config {
     struct eg_loop *loop;     /* borrowed */
     char *const *environment; /* borrowed; what OpenSSH needs is taken from it */
     const char *folder;       /* copied; our private folder is made in it; NULL: where temporary files are */
+    bool only_there;          /* in no other place: a sandboxed child reaches that of temporary files */
     /* Once for each open that was EG_OK, unless it was cancelled. EG_OK: in is to be read from, out
      * to be written to; both are borrowed. detail is never NULL. */
     void (*answer)(void *ctx, uint32_t owner, uint64_t id, enum eg_status status,

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@
 #include "cmd/ssh_state.h"
 #include "net/sock.h"
 
+enum { FD_SPARE = 256 };
 enum { GREETING_MAX = 32, RETRY_MS = 5 }; /* the control socket's queue is 64 long */
 
 static void list_add(struct eg_ssh_list *l, struct eg_ssh_channel *c)
@@ -135,11 +137,9 @@ static bool take(struct eg_ssh_channel *c, enum eg_ssh_mux_kind kind)
     return false;
 }
 
-static void channel_ready(struct eg_watch *w, unsigned events)
+static void hear(struct eg_ssh_channel *c)
 {
-    struct eg_ssh_channel *c = w->ctx;
     enum eg_ssh_mux_kind kind;
-    (void)events;
     for (;;) {
         char bytes[512]; /* an answer is short; EG_SSH_MUX_MAX bounds what is kept */
         ssize_t n = recv(c->sock, bytes, sizeof bytes, MSG_DONTWAIT);
@@ -158,6 +158,15 @@ static void channel_ready(struct eg_watch *w, unsigned events)
             return;
         }
     }
+}
+
+static void channel_ready(struct eg_watch *w, unsigned events)
+{
+    struct eg_ssh_channel *c = w->ctx;
+    struct eg_ssh_master *m = c->master;
+    (void)events;
+    hear(c);
+    eg_ssh_channels_start(m); /* its end may be another's turn */
 }
 
 /* ---- asking ---- */
@@ -214,6 +223,17 @@ static enum eg_status open_pipes(struct eg_ssh_channel *c, int far[2])
     return EG_OK;
 }
 
+/* Descriptors are given lowest first. The last of them are for the rest of the supervisor: workers
+ * that ask for many channels must not keep anybody from the control socket, nor a reload. */
+static bool is_spare(int fd)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return true;
+    rlim_t spare = files.rlim_cur / 4 < FD_SPARE ? files.rlim_cur / 4 : FD_SPARE;
+    return (rlim_t)fd >= files.rlim_cur - spare;
+}
+
 static enum eg_status start(struct eg_ssh_channel *c)
 {
     struct eg_ssh_master *m = c->master;
@@ -221,6 +241,8 @@ static enum eg_status start(struct eg_ssh_channel *c)
     enum eg_status status = reach(c);
     if (status != EG_OK)
         return status;
+    if (is_spare(c->sock))
+        return EG_TOO_MANY_CONNECTIONS;
     status = open_pipes(c, far);
     if (status == EG_OK)
         status = request(c, far);
@@ -253,7 +275,9 @@ void eg_ssh_channels_start(struct eg_ssh_master *m)
         if (status == EG_AGAIN &&
             eg_timer_set(loop, &m->retry, eg_loop_now(loop) + RETRY_MS) == EG_OK)
             return;
-        if (status != EG_OK)
+        if (status == EG_TOO_MANY_CONNECTIONS)
+            fail(c, status, "too many ssh channels");
+        else if (status != EG_OK)
             fail(c, EG_SSH_DOWN, "the ssh client takes no channel");
     }
 }

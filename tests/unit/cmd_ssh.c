@@ -1,11 +1,14 @@
 /* cmd_ssh.c - masters and channels of ssh gateways, with an `ssh` that is a script and a master that the
  * test plays: what can't be started, what is bounded, answers that are hostile or end too soon. */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -228,6 +231,23 @@ Test(cmd_ssh, process_gets_what_openssh_needs_and_no_secret)
     cr_assert(!strstr(text, "\n4\n"), "descriptors: %s", text);
 }
 
+Test(cmd_ssh, end_leaves_nothing_that_ssh_has_started)
+{
+    int status = 0;
+    char line[EG_SSH_LINE_MAX + 1] = "";
+    cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    begin("trap '' TERM; /bin/sleep 100 & echo begun >&2; wait");
+    pid_t pid = ssh->masters->pid;
+    TURN_UNTIL(ssh->masters->said.last[0]);
+    snprintf(line, sizeof line, "%s", ssh->masters->said.last);
+    cr_assert_str_eq(line, "begun");
+    eg_sup_ssh_free(ssh);
+    ssh = NULL;
+    alarm(10); /* else it is waited for */
+    cr_assert(waitpid(-pid, &status, 0) > 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    alarm(0);
+}
+
 Test(cmd_ssh, pending_channels_are_bounded_and_unique)
 {
     begin("exec /bin/sleep 100");
@@ -246,6 +266,67 @@ Test(cmd_ssh, pending_channels_are_bounded_and_unique)
     for (unsigned i = 0; i < 3; i++)
         cr_assert_eq(ask(i), EG_OK);
     cr_assert_eq(ask(3), EG_TOO_MANY_CONNECTIONS);
+}
+
+/* The rest of the supervisor needs some: control, reloads. */
+Test(cmd_ssh, channels_leave_descriptors_for_others)
+{
+    struct rlimit files = { 64, 64 };
+    int listener = play(), taken[64], n = 0;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+    for (; n < 64 && last != EG_TOO_MANY_CONNECTIONS; n++)
+        cr_assert_eq(ask((uint64_t)n), EG_OK);
+    cr_assert_eq(last, EG_TOO_MANY_CONNECTIONS);
+    cr_assert_eq(answers, 1);
+    cr_assert_str_eq(last_detail, "too many ssh channels");
+    for (n = 0; n < 8; n++)
+        cr_assert((taken[n] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0, "%d", n);
+    while (n > 0)
+        close(taken[--n]);
+    eg_sup_ssh_drop(ssh, 1);
+    close(listener);
+}
+
+/* 32 at once are taken by the master: those that wait then get their turn when these end badly. */
+Test(cmd_ssh, channels_that_end_before_the_greeting_make_room)
+{
+    int listener = play();
+    for (uint64_t i = 0; i < 33; i++)
+        cr_assert_eq(ask(i), EG_OK);
+    cr_assert(ssh->masters->greeting == 32 && ssh->masters->waiting.first);
+    for (int i = 0; i < 32; i++)
+        close(take(listener));
+    TURN_UNTIL(answers == 32);
+    cr_assert_null(ssh->masters->waiting.first);
+    int fd = take(listener);
+    cr_assert(send(fd, BYTES("\0\0\0\10\0\0\0\1\0\0\0\4\0\0\0\14\200\0\0\6\0\0\0\1\0\0\0\2"), 0) > 0);
+    TURN_UNTIL(answers == 33);
+    cr_assert_eq(last, EG_OK);
+    close(fd);
+    close(listener);
+}
+
+/* Of temporary files: a child of `run` has the user id of the sockets' owner and reaches them. */
+Test(cmd_ssh, sockets_stand_in_no_place_that_a_child_reaches)
+{
+    char longer[160];
+    struct eg_err err = { 0 };
+    snprintf(longer, sizeof longer, "%.63s/%064d", dir, 0);
+    begin("exec /bin/sleep 100");
+    eg_sup_ssh_free(ssh);
+    cr_assert_eq(mkdir(longer, 0700), 0);
+    struct eg_sup_ssh_config config = {
+        .loop = loop, .environment = environment, .folder = longer, .answer = on_answer
+    };
+    cr_assert_eq(eg_sup_ssh_new(&config, &ssh, NULL), EG_OK);
+    cr_assert_eq(eg_ssh_folder(ssh, NULL), EG_OK);
+    cr_assert(strncmp(ssh->folder, "/tmp/ssh-", 9) == 0, "%s", ssh->folder);
+    eg_sup_ssh_free(ssh);
+    config.only_there = true;
+    cr_assert_eq(eg_sup_ssh_new(&config, &ssh, NULL), EG_OK);
+    cr_assert_eq(eg_ssh_folder(ssh, &err), EG_IO);
+    cr_assert_eq(ssh->folder[0], 0);
+    cr_assert_eq(rmdir(longer), 0);
 }
 
 Test(cmd_ssh, gateway_that_is_not_on_the_list_is_refused)

@@ -1,5 +1,6 @@
-/* relay.c - the floor of the benchmark: a bare relay of one hop. relay PORT... listens once for each target port and prints
- * {"port":N,"ports":[N,...]} in that order; whoever connects is joined to the target.
+/* relay.c - the floor of the benchmark: a bare relay of one hop. relay [connect] PORT... listens once for each target port and prints
+ * {"port":N,"ports":[N,...]} in that order; whoever connects is joined to the target; with `connect`,
+ * after a head that it does not look at, which it answers with 200: the floor of what a CONNECT costs.
  *
  * It parses nothing, checks nothing and has no deadlines: what it costs is what the kernel costs. Edge-triggered, so that a connection
  * is registered once: small data by recv and send, and by splice through a pipe once a read fills its buffer, until the pipe runs dry. It ends with its parent. */
@@ -24,8 +25,10 @@ struct end {
     int fd;
     struct end *other;
     struct flow to; /* towards this end */
+    uint16_t asking; /* a head is awaited before this port is connected to */
 };
 
+static bool heads;
 static int epoll_fd, spare[SPARE][2];
 static unsigned spares;
 static struct {
@@ -143,9 +146,18 @@ static void drop(struct end *e)
     e->fd = -1;
 }
 
-static void join(int fd, uint16_t port)
+/* The pair's other end. */
+static bool reach(struct end *e, uint16_t port)
 {
     const struct sockaddr_in at = bench_loopback(port);
+    const int on = 1;
+    e->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    (void)setsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return e->fd >= 0 && (connect(e->fd, (const struct sockaddr *)&at, sizeof at) == 0 || errno == EINPROGRESS);
+}
+
+static void join(int fd, uint16_t port)
+{
     const int on = 1;
     struct end *pair = calloc(2, sizeof *pair);
     if (!pair)
@@ -155,16 +167,28 @@ static void join(int fd, uint16_t port)
         pair[i].to.pipe[0] = pair[i].to.pipe[1] = -1;
     }
     pair[0].fd = fd;
-    pair[1].fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    for (unsigned i = 0; i < 2; i++)
-        (void)setsockopt(pair[i].fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (pair[1].fd < 0 ||
-        (connect(pair[1].fd, (const struct sockaddr *)&at, sizeof at) != 0 && errno != EINPROGRESS) ||
-        !watch(&pair[0]) || !watch(&pair[1])) {
+    pair[1].fd = -1;
+    pair[0].asking = heads ? port : 0;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (!(heads || reach(&pair[1], port)) || !watch(&pair[0]) || !(heads || watch(&pair[1]))) {
         drop(&pair[0]);
         drop(&pair[1]);
         free(pair);
     }
+}
+
+/* The head, all of it: the client sends it at once. False: broken. */
+static bool answer(struct end *e)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\n\r\n";
+    char head[4096];
+    ssize_t n = recv(e->fd, head, sizeof head, 0);
+    if (n < 0 && again())
+        return true;
+    uint16_t port = e->asking;
+    e->asking = 0;
+    return n > 4 && memcmp(head + n - 4, "\r\n\r\n", 4) == 0 && reach(e->other, port) &&
+           send(e->fd, ok, sizeof ok - 1, MSG_NOSIGNAL) == sizeof ok - 1 && watch(e->other);
 }
 
 /* The first of a pair is what malloc gave. A pair is freed at the end of the tick: an event of its other end may be waiting. */
@@ -174,7 +198,9 @@ static void serve(struct end *e, uint32_t events)
     if (e->fd < 0)
         return;
     bool ended = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-    if (pump(e, o, (events & EPOLLIN) != 0 || ended, ended) && pump(o, e, false, false) &&
+    if (e->asking && (!(events & EPOLLIN) || answer(e)))
+        return;
+    if (!e->asking && o->fd >= 0 && pump(e, o, (events & EPOLLIN) != 0 || ended, ended) && pump(o, e, false, false) &&
         !(e->to.ended && o->to.ended))
         return;
     drop(e);
@@ -213,8 +239,11 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    heads = argc > 1 && strcmp(argv[1], "connect") == 0;
+    argc -= heads;
+    argv += heads;
     if (epoll_fd < 0 || argc < 2 || argc > TARGETS + 1)
-        bench_die("usage: relay PORT...");
+        bench_die("usage: relay [connect] PORT...");
     for (unsigned i = 0; i + 1 < (unsigned)argc; i++) {
         listeners[i].port = (uint16_t)bench_number(argv[i + 1], 65535);
         unsigned port = open_listener(i);

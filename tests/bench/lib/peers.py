@@ -13,7 +13,7 @@ USER, PASSWORD = 'bench', 'bench-password'
 
 
 class Peer:
-    kind, note = 'straight', ''
+    kind, note, floor = 'straight', '', False
 
     def __init__(self, lab, source, echo):
         self.lab, self.source, self.echo = lab, source, echo
@@ -307,8 +307,19 @@ class Relay(Peer):
         return ['--straight'], self.make()[1]
 
 
+class RelayConnect(Relay):
+    name, kind, floor = 'relay connect', 'connect', True
+    note = 'the same, but it awaits a head, answers 200 and looks at nothing: the floor of CONNECT'
+
+    def make(self):
+        return None, [self.lab.tool('relay'), 'connect', str(self.echo), str(self.source)]
+
+    def via(self, target):
+        return ['--target', target, '--proxy', self.ports[target]]
+
+
 def everyone(lab, source, echo):
     """In the order in which they take turns."""
     egressd = Egressd(lab, source, echo)
-    return [Direct(lab, source, echo), Relay(lab, source, echo), egressd, EgressdSocks(egressd),
+    return [Direct(lab, source, echo), Relay(lab, source, echo), RelayConnect(lab, source, echo), egressd, EgressdSocks(egressd),
             *(kind(lab, source, echo) for kind in (Squid, Tinyproxy, Microsocks, Dante, Haproxy, NginxStream))]

@@ -66,7 +66,7 @@ def crowded(bench):
 
 def to_best(bench, key, kinds):
     """The ratio to the fastest peer of those kinds, which is the least of the ratios, and who that is."""
-    found = [(v, p.name) for p in bench.peers.values() if p.kind in kinds and not p.name.startswith('egressd')
+    found = [(v, p.name) for p in bench.peers.values() if p.kind in kinds and not p.floor and not p.name.startswith('egressd')
              for v in [ratio(bench, key, p.name)] if v]
     return min(found) if found else (None, 'none measured')
 
@@ -96,6 +96,8 @@ def of_issue_3(bench):
         best, who = to_best(bench, f'tunnels{c}', ('connect', 'socks'))
         list_of += [
             (f'tunnels per second, {c} at once', ratio(bench, f'tunnels{c}', 'relay'), '>=', 0.85, "x the relay's"),
+            (f'tunnels per second, {c} at once', ratio(bench, f'tunnels{c}', 'relay connect'), '>=', 0.85,
+             "x the relay's that answers CONNECT"),
             (f'tunnels per second, {c} at once, to the best that parses', best, '>=', 1, f"x {who}'s"),
             (f'CPU of a tunnel, {c} at once', ratio(bench, f'tunnels{c}_cpu', 'tinyproxy'), '<=', 0.6, "x tinyproxy's"),
         ]

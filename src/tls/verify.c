@@ -198,6 +198,16 @@ enum eg_status eg_tls_verify_error(WOLFSSL *ssl, bool server, int code, struct e
     return eg_err_set(err, EG_TLS_FAILED, "tls", 0, "TLS failed (%d)", code);
 }
 
+/* Kinds of names are told by their text alone, so one kind may not look like another: a CA that lets
+ * people have DNS names has not vouched for an address or a URI. */
+static bool looks_its_kind(int type, struct eg_slice text)
+{
+    struct eg_addr addr;
+    bool colon = eg_slice_index(text, ':') > 0;
+    return type == SAN_URI ? colon && !eg_addr_parse(text, &addr)
+                           : !colon && !eg_addr_parse(text, &addr);
+}
+
 /* The text of one subject alternative name in cap bytes; 0: it has none that could be told. */
 static size_t san_text(const WOLFSSL_GENERAL_NAME *g, char *out, size_t cap)
 {
@@ -223,7 +233,7 @@ static size_t san_text(const WOLFSSL_GENERAL_NAME *g, char *out, size_t cap)
             return 0;
         out[i] = g->type == SAN_DNS ? eg_lower((char)p[i]) : (char)p[i];
     }
-    return n;
+    return looks_its_kind(g->type, eg_slice(out, n)) ? n : 0;
 }
 
 bool eg_tls_verify_sans(WOLFSSL *ssl, bool (*each)(void *ctx, struct eg_slice san), void *ctx)

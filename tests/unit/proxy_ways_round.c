@@ -21,7 +21,7 @@ static const char OPEN[] = "egress: 1\n"
                            "        {host: slow.test, scheme: tcp, ports: any}]\n"
                            "networks: {allow: [127.0.0.0/8, \"::1/128\"]}\n";
 
-static void refused(struct eg_bed *b, uint16_t port, const char *host)
+static void refused_as(struct eg_bed *b, uint16_t port, const char *host, const char *want)
 {
     char text[128], got[13] = "";
     bool eof;
@@ -30,10 +30,15 @@ static void refused(struct eg_bed *b, uint16_t port, const char *host)
     cr_assert(send(fd, text, (size_t)n, MSG_NOSIGNAL) == n);
     (void)eg_bed_read(b, fd, got, 12, &eof);
     const char *reason = eg_bed_reason(b);
-    cr_expect(memcmp(got + 9, "403", 3) == 0 && strcmp(reason, "address_denied") == 0, "%s: %s %s",
+    cr_expect(memcmp(got + 9, "403", 3) == 0 && strcmp(reason, want) == 0, "%s: %s %s",
               host, got, reason);
     close(fd);
     cr_expect(eg_bed_quiet(b));
+}
+
+static void refused(struct eg_bed *b, uint16_t port, const char *host)
+{
+    refused_as(b, port, host, "address_denied");
 }
 
 Test(proxy, own_listener_is_no_destination_in_any_spelling, .timeout = 60)
@@ -88,6 +93,30 @@ Test(proxy, own_listener_is_no_destination_through_an_upstream, .timeout = 60)
     eg_bed_free(&b);
 }
 
+Test(proxy, metadata_is_no_destination_in_any_spelling_through_an_upstream, .timeout = 60)
+{
+    static const char *const theirs[] = { "169.254.169.254",
+                                          "[::ffff:169.254.169.254]",
+                                          "[64:ff9b::a9fe:a9fe]",
+                                          "[2002:a9fe:a9fe::1]",
+                                          "[::169.254.169.254]",
+                                          "[fd00:ec2::254]",
+                                          "METADATA.google.internal." };
+    struct eg_listen_config config = { .auth = EG_AUTH_NONE };
+    static const char policy[] =
+        "egress: 1\n"
+        "allow: [{cidr: 0.0.0.0/0, scheme: tcp, ports: any},\n"
+        "        {cidr: \"::/0\", scheme: tcp, ports: any},\n"
+        "        {host: \"*.google.internal\", scheme: tcp, ports: any}]\n"
+        "upstream: {proxies: [{proxy: \"http://127.0.0.1:1\"}]}\n";
+    struct eg_bed b;
+    eg_bed_new(&b, policy, "");
+    uint16_t port = eg_bed_listen(&b, &config);
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
+        refused_as(&b, port, theirs[i], "metadata_denied");
+    eg_bed_free(&b);
+}
+
 /* ---- routes where certificates stand for sessions ---- */
 
 static const char ROUTES[] = "egress: 1\n"
@@ -110,7 +139,7 @@ static void session(struct eg_bed *b, const char *id, const char *token, const c
 static struct eg_stream *client(struct pki_ca *ca, const char *san, uint16_t port)
 {
     const char *names[] = { san, NULL };
-    const struct pki_request request = { .names = names, .client = true };
+    const struct pki_request request = { .names = names, .client = true, .address_as_dns = true };
     struct eg_stream *tcp = NULL, *tls = NULL;
     struct eg_tls_ctx *ctx = NULL;
     struct eg_authority name;
@@ -157,7 +186,8 @@ static void route(struct eg_bed *b, struct pki_ca *ca, uint16_t port, const char
 Test(proxy, route_at_a_certificate_listener_is_for_its_own_session, .timeout = 60)
 {
     const char *names[] = { "proxy.test", NULL };
-    const struct eg_listen_session sessions[] = { { EG_SLICE("build.test"), EG_SLICE("mine") } };
+    const struct eg_listen_session sessions[] = { { EG_SLICE("build.test"), EG_SLICE("mine") },
+                                                  { EG_SLICE("192.0.2.7"), EG_SLICE("mine") } };
     struct pki_ca *ca = pki_ca_new("test CA");
     struct pki_leaf server;
     struct eg_bed b;
@@ -168,7 +198,7 @@ Test(proxy, route_at_a_certificate_listener_is_for_its_own_session, .timeout = 6
                                        .client_ca_pem = eg_slice_str(pki_ca_pem(ca)),
                                        .require_client = true,
                                        .sessions = sessions,
-                                       .session_count = 1 };
+                                       .session_count = 2 };
     eg_bed_new(&b, ROUTES, "");
     session(&b, "mine", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", MINE);
     session(&b, "others", "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc",
@@ -179,6 +209,8 @@ Test(proxy, route_at_a_certificate_listener_is_for_its_own_session, .timeout = 6
     route(&b, ca, port, "a.test", "api", MINE, "token_missing");
     route(&b, ca, port, "build.test", "plain", "own-key", "connect_refused");
     route(&b, ca, port, "a.test", "plain", "own-key", "token_missing");
+    /* an address that was certified as a DNS name is none */
+    route(&b, ca, port, "192.0.2.7", "plain", "own-key", "token_missing");
     eg_engine_session_revoke(b.engine, "mine");
     route(&b, ca, port, "build.test", "plain", "own-key", "token_revoked");
     eg_bed_free(&b);

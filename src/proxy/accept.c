@@ -34,7 +34,9 @@ bool eg_accept_user(const struct eg_ingress *i, int fd)
     uid_t user;
     if (!eg_sock_peer_user(fd, &user))
         return false;
-    return user == 0 || user == i->owner || (user == geteuid() && user != NOBODY);
+    if (user == NOBODY) /* one of them, when this process is that user itself */
+        return i->owner == NOBODY && geteuid() == NOBODY;
+    return user == 0 || user == i->owner || user == geteuid();
 }
 
 void eg_accept_stranger(const struct eg_ingress *i, int fd)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "net/sock.h"
@@ -275,4 +276,54 @@ Test(proxy, flows_may_end_while_names_hops_and_handshakes_are_waited_for, .timeo
         dies_waiting("http://127.0.0.1", "", "slow.test", engine_too);
         dies_waiting("http://127.0.0.1", ", resolve: local", "slow.test", engine_too);
     }
+}
+
+Test(proxy, socks_handshake_may_time_out_beside_a_chain, .timeout = 60)
+{
+    static const char policy[] = "egress: 1\n"
+                                 "limits: {head_timeout: 1s}\n"
+                                 "upstream: {proxies: [{proxy: \"http://127.0.0.1:1\"}],\n"
+                                 "           bypass: [\".near.test\", \"a.test\", \"10.0.0.0/8\"]}\n";
+    struct eg_listen_config config = { .auth = EG_AUTH_NONE };
+    struct eg_bed b;
+    char got[8];
+    bool eof;
+    eg_bed_new(&b, policy, "");
+    int fd = eg_bed_connect(eg_bed_listen(&b, &config));
+    cr_assert(send(fd, "\x05\x01\x00\x05", 4, MSG_NOSIGNAL) == 4);
+    cr_expect(eg_bed_read(&b, fd, got, sizeof got, &eof) == 2 && eof);
+    cr_expect_str_eq(eg_bed_reason(&b), "head_timeout");
+    close(fd);
+    cr_expect(eg_bed_quiet(&b));
+    eg_bed_free(&b);
+}
+
+/* The kernel shows everybody whom this namespace does not map as 65534, the owner of a listener that was passed in, too. */
+Test(proxy, unix_listener_of_an_unknown_owner_is_not_for_all_unknown_users, .timeout = 60)
+{
+    enum { NOBODY = 65534 };
+    struct eg_listen_config config = { .auth = EG_AUTH_NONE };
+    struct eg_bed b;
+    int status = 0;
+    if (geteuid() != 0)
+        cr_skip_test("only root can be somebody else");
+    eg_bed_new(&b, "egress: 1\n", "");
+    cr_assert(seteuid(NOBODY) == 0);
+    eg_bed_listen_unix(&b, 9, &config);
+    cr_assert(seteuid(0) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0)
+            _exit(100);
+        (void)eg_bed_connect_unix(9);
+        _exit(0);
+    }
+    cr_assert(pid > 0);
+    for (int i = 0; i < 10000 && waitpid(pid, &status, WNOHANG) == 0; i++)
+        eg_bed_turn(&b, 1);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    for (int i = 0; i < 20; i++)
+        eg_bed_turn(&b, 1);
+    cr_expect_str_eq(eg_bed_reason(&b), "permission");
+    eg_bed_free(&b);
 }

@@ -327,3 +327,57 @@ Test(proxy, unix_listener_of_an_unknown_owner_is_not_for_all_unknown_users, .tim
     cr_expect_str_eq(eg_bed_reason(&b), "permission");
     eg_bed_free(&b);
 }
+
+/* What a resolver behind an upstream might take for 127.0.0.1, as the name of a SOCKS5 request. */
+Test(proxy, socks_names_that_spell_addresses_reach_no_upstream, .timeout = 60)
+{
+    static const struct {
+        const char *name;
+        size_t n;
+        char octet;
+        const char *reason;
+    } rows[] = {
+        { "0x7f.1", 6, 1, "bad_host" },
+        { "2130706433", 10, 1, "bad_host" },
+        { "0x7f000001", 10, 1, "bad_host" },
+        { "017700000001", 12, 1, "bad_host" },
+        { "127.1", 5, 1, "bad_host" },
+        { "127.0.0.1.", 10, 1, "bad_host" },
+        { "127.0.0.01", 10, 1, "bad_host" },
+        { "127.0.0.1\0.near.test", 20, 1, "bad_host" },
+        { "127.0.0.1%lo", 12, 1, "bad_host" },
+        { " 127.0.0.1", 10, 1, "bad_host" },
+        { "127.0.0.1", 9, 2, "host_denied" },
+        { "::1", 3, 2, "host_denied" },
+        { "[::1]", 5, 2, "host_denied" },
+        { "::ffff:7f00:1", 13, 2, "host_denied" },
+        { "0:0:0:0:0:ffff:127.0.0.1", 24, 2, "host_denied" },
+    };
+    static const char policy[] = "egress: 1\n"
+                                 "allow: [{cidr: 127.0.0.0/8, scheme: tcp, ports: [443]},\n"
+                                 "        {cidr: \"::/0\", scheme: tcp, ports: [443]}]\n"
+                                 "deny: [{cidr: 127.0.0.0/8}, {address: \"::1\"}]\n"
+                                 "upstream: {proxies: [{proxy: \"http://127.0.0.1:1\"}]}\n";
+    struct eg_listen_config config = { .auth = EG_AUTH_NONE };
+    struct eg_bed b;
+    eg_bed_new(&b, policy, "");
+    uint16_t port = eg_bed_listen(&b, &config);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[64] = "\x05\x01\x00\x05\x01\x00\x03", got[16] = "";
+        size_t n = 7;
+        bool eof;
+        text[n++] = (char)rows[i].n;
+        memcpy(text + n, rows[i].name, rows[i].n);
+        n += rows[i].n;
+        memcpy(text + n, "\x01\xbb", 2);
+        int fd = eg_bed_connect(port);
+        cr_assert(send(fd, text, n + 2, MSG_NOSIGNAL) == (ssize_t)(n + 2));
+        size_t have = eg_bed_read(&b, fd, got, 12, &eof);
+        const char *reason = eg_bed_reason(&b);
+        cr_expect(have == 12 && got[3] == rows[i].octet && strcmp(reason, rows[i].reason) == 0,
+                  "%zu: %zu bytes, %d %s", i, have, got[3], reason);
+        close(fd);
+    }
+    cr_expect(eg_bed_quiet(&b));
+    eg_bed_free(&b);
+}

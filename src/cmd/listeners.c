@@ -82,6 +82,24 @@ static enum eg_status check_remote(const struct eg_supervisor *s, const struct e
                       eg_addr_format(&l->at.addr, text, sizeof text));
 }
 
+/* All of it goes to a worker in one message. */
+static enum eg_status check_size(const struct eg_sup_listener *l, struct eg_err *err)
+{
+    enum { FIXED = 1024 };
+    size_t n = FIXED;
+    const char *const texts[] = { l->cert, l->key, l->client_ca };
+    for (int i = 0; i < 3; i++)
+        n += texts[i] ? strlen(texts[i]) : 0;
+    for (unsigned i = 0; i < l->session_count; i++)
+        n += strlen(l->sessions[i].san) + strlen(l->sessions[i].label) + 2;
+    if (n <= EG_LINK_TO_WORKER_MAX)
+        return EG_OK;
+    return eg_err_set(err, EG_TOO_BIG, "listen", 0,
+                      "certificates, key and sessions of a listener are more than %d bytes: name "
+                      "only the CA of its clients as client_ca",
+                      EG_LINK_TO_WORKER_MAX - FIXED);
+}
+
 /* A listening stream socket that somebody passed: where it is. */
 static enum eg_status describe(struct eg_sup_listener *l, int fd, struct eg_err *err)
 {
@@ -143,6 +161,8 @@ static enum eg_status add(struct eg_supervisor *s, const struct eg_listen_spec *
         l->auth = EG_AUTH_TOKEN; /* a port was passed in the place of a file: as in base_of */
     if (status == EG_OK)
         status = check_remote(s, l, err);
+    if (status == EG_OK)
+        status = check_size(l, err);
     return status == EG_OK && fd < 0 ? open_one(l, err) : status;
 }
 

@@ -239,3 +239,31 @@ Test(listeners, of_one_protocol_refuse_the_other, .timeout = 60)
     saw_nothing(&s);
     finish(&s);
 }
+
+/* As the bundle of all of the system's would be: it was a worker that died, without a word about why. */
+Test(listeners, ca_bundle_that_fits_into_no_message_is_told_at_start, .timeout = 60)
+{
+    struct eg_world w;
+    char path[512], *out = NULL;
+    eg_world_new(&w);
+    write_certificates(&w);
+    snprintf(path, sizeof path, "%s", eg_world_path(&w, "clients.pem"));
+    char *one = eg_world_read(&w, "clients.pem", NULL);
+    FILE *f = fopen(path, "w");
+    cr_assert_not_null(f);
+    for (size_t n = 0; n < 200 * 1024; n += strlen(one))
+        cr_assert(fputs(one, f) >= 0);
+    cr_assert_eq(fclose(f), 0);
+    eg_world_policy(&w, "egress: 1\nlisten:\n  - address: \"127.0.0.1:0\"\n"
+                        "    tls: {cert: \"@DIR@/proxy.pem\", key: \"@DIR@/proxy.key\", "
+                        "client_ca: \"@DIR@/clients.pem\"}\n");
+    const char *argv[] = {
+        EG_BUILD_DIR "/egressd", "--policy", eg_world_path(&w, "egress.yaml"), "--control",
+        w.control, NULL
+    };
+    cr_assert_eq(eg_proc_run(&w, argv, NULL, &out), 1, "%s", out);
+    cr_assert(strstr(out, "name only the CA of its clients"), "%s", out);
+    free(out);
+    free(one);
+    eg_world_done(&w);
+}

@@ -1184,8 +1184,8 @@ Test(policy, no_line_shows_what_stands_before_an_at)
         "upstream: [{proxy: \"http://hunter1:hunter2@hunter1:hunter2@p.example:1\", port: 1}]",
         "upstream: [{proxy: \"http://hunter1:hunter2/x://y@p.example:1\", port: 1}]",
         "upstream: [{proxy: \"http://a:1\", port: 1}, {proxy: \"http://hunter1:hunter2@p:1\"}]",
-        "upstream: [{proxy: \"http://hunter1:hunter2@p:1\"}, {proxy: \"http://hunter1@b:1\", x: "
-        "1}]",
+        ("upstream: [{proxy: \"http://hunter1:hunter2@p:1\"}, {proxy: \"http://hunter1@b:1\", x: "
+         "1}]"),
         "upstream: [\"http://hunter1:hunter2@p.example:1\"]",
         "upstream: {\"http://hunter1:hunter2@p.example:1\": x}",
         "upstream: http://hunter1:hunter2@p.example:1",

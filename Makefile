@@ -218,7 +218,7 @@ endif
 fuzz-run: fuzz ## run every fuzzer for FUZZ_SECONDS (600) each on a copy of its corpus; FUZZ=name for one
 	$(Q)scripts/fuzz $(FUZZ_SECONDS) $(FUZZ_RSS_MB) $(if $(FUZZ),$(FUZZ),$(fuzzers))
 
-bench: ## measure beside direct, squid and nginx
+bench: ## measure beside direct, bare relays and the proxies that `scripts/deps bench` installs
 	$(Q)$(MAKE) --no-print-directory FLAVOR=release bench-programs
 	$(Q)if [ -x tests/bench/run ]; then tests/bench/run; else echo 'no tests/bench/run'; exit 1; fi
 

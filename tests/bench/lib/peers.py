@@ -317,6 +317,9 @@ class RelayConnect(Relay):
     def via(self, target):
         return ['--target', target, '--proxy', self.ports[target]]
 
+    def started_by(self):
+        return [], self.make()[1]
+
 
 def everyone(lab, source, echo):
     """In the order in which they take turns."""

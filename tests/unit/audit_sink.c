@@ -162,6 +162,7 @@ static struct egress_event telling(uint8_t kind)
     e.via = EGRESS_VIA_FORWARD;
     e.stage = EGRESS_STAGE_CONNECT;
     e.reason = EG_CONNECT_REFUSED;
+    e.wall_us = UINT64_C(1700000000000000); /* the time of day may hold any digits */
     e.http_status = 502;
     e.bytes_up = 11;
     e.bytes_down = 22;

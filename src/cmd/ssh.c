@@ -28,10 +28,22 @@ enum {
 
 /* What OpenSSH, its agents and a ProxyCommand look for; nothing else of the caller's is for them. */
 static const char *const kept[] = {
-    "HOME=",          "PATH=",          "USER=",        "LOGNAME=",
-    "SHELL=",         "TZ=",            "TMPDIR=",      "SSH_AUTH_SOCK=",
-    "SSH_AGENT_PID=", "SSH_SK_HELPER=", "KRB5CCNAME=",  "KRB5_CONFIG=",
-    "GNUPGHOME=",     "XDG_CONFIG_HOME=", "XDG_RUNTIME_DIR=", "SSH_SK_PROVIDER=",
+    "HOME=",
+    "PATH=",
+    "USER=",
+    "LOGNAME=",
+    "SHELL=",
+    "TZ=",
+    "TMPDIR=",
+    "SSH_AUTH_SOCK=",
+    "SSH_AGENT_PID=",
+    "SSH_SK_HELPER=",
+    "KRB5CCNAME=",
+    "KRB5_CONFIG=",
+    "GNUPGHOME=",
+    "XDG_CONFIG_HOME=",
+    "XDG_RUNTIME_DIR=",
+    "SSH_SK_PROVIDER=",
 };
 enum { KEPT = sizeof kept / sizeof *kept };
 
@@ -51,8 +63,9 @@ enum eg_status eg_ssh_program(char *const *environment, char *out, size_t cap, s
             S_ISREG(st.st_mode) && access(out, X_OK) == 0)
             return EG_OK;
         if (!path[n])
-            return eg_err_set(err, EG_NOT_FOUND, "ssh", 0,
-                              "an ssh:// proxy needs the OpenSSH client, and there is no `ssh` in PATH");
+            return eg_err_set(
+                err, EG_NOT_FOUND, "ssh", 0,
+                "an ssh:// proxy needs the OpenSSH client, and there is no `ssh` in PATH");
         path += n + 1;
     }
 }

@@ -13,12 +13,12 @@
 #include "policy/policy.h"
 
 enum {
-    EG_SSH_OWNERS = 65,      /* workers are numbered from 1 */
+    EG_SSH_OWNERS = 65,       /* workers are numbered from 1 */
     EG_SSH_PENDING_MAX = 256, /* channels of one owner that are asked for and not answered */
     EG_SSH_GATEWAYS_MAX = 8,
     EG_SSH_BACKOFF_MS = 100,
     EG_SSH_BACKOFF_MAX_MS = 10000,
-    EG_SSH_STABLE_MS = 10000,  /* a session that lived so long begins with the least backoff again */
+    EG_SSH_STABLE_MS = 10000, /* a session that lived so long begins with the least backoff again */
     EG_SSH_CONNECT_MS = 60000, /* for a session to be there: a person may have to touch a key */
 };
 
@@ -30,8 +30,9 @@ struct eg_sup_ssh_gateway {
 struct eg_sup_ssh_config {
     struct eg_loop *loop;     /* borrowed */
     char *const *environment; /* borrowed; what OpenSSH needs is taken from it */
-    const char *folder;       /* copied; our private folder is made in it; NULL: where temporary files are */
-    bool only_there;          /* in no other place: a sandboxed child reaches that of temporary files */
+    const char
+        *folder;     /* copied; our private folder is made in it; NULL: where temporary files are */
+    bool only_there; /* in no other place: a sandboxed child reaches that of temporary files */
     /* Once for each open that was EG_OK, unless it was cancelled. EG_OK: in is to be read from, out
      * to be written to; both are borrowed. detail is never NULL. */
     void (*answer)(void *ctx, uint32_t owner, uint64_t id, enum eg_status status,

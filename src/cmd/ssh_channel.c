@@ -93,7 +93,8 @@ static void refused(struct eg_ssh_channel *c)
 {
     eg_ssh_master_hear(c->master);
     enum eg_status status = eg_ssh_said_claim(&c->master->said);
-    fail(c, status, status == EG_SSH_REFUSED || status == EG_SSH_PROHIBITED ? "" : "at the ssh gateway");
+    fail(c, status,
+         status == EG_SSH_REFUSED || status == EG_SSH_PROHIBITED ? "" : "at the ssh gateway");
 }
 
 static void opened(struct eg_ssh_channel *c)

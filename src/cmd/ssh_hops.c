@@ -74,9 +74,10 @@ static enum eg_status make(struct eg_supervisor *s, struct eg_err *err)
     struct eg_sup_ssh_config config = {
         .loop = s->loop,
         .environment = environment(s),
-        .folder = slash                 ? folder
-                  : s->options.environment ? eg_environ_get(s->options.environment, "XDG_RUNTIME_DIR")
-                                        : NULL,
+        .folder = slash ? folder
+                  : s->options.environment
+                      ? eg_environ_get(s->options.environment, "XDG_RUNTIME_DIR")
+                      : NULL,
         .only_there = s->options.listen_fd >= 0,
         .answer = answer,
         .changed = changed,
@@ -98,8 +99,7 @@ void eg_sup_ssh_follow(struct eg_supervisor *s)
         status = eg_sup_ssh_gateways(s->ssh, list, count,
                                      eg_policy_limits(s->policy->policy)->connections);
     if (status != EG_OK)
-        eg_log(EG_LOG_ERROR, "ssh: %s",
-               err.text[0] ? err.text : egress_status_sentence(status));
+        eg_log(EG_LOG_ERROR, "ssh: %s", err.text[0] ? err.text : egress_status_sentence(status));
 }
 
 /* ---- what workers ask ---- */

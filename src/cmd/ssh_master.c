@@ -21,7 +21,11 @@ enum { LOOK_MIN_MS = 2, LOOK_MAX_MS = 250, END_MS = 2000, STALE_MS = 2000, ARGUM
 enum { HEAR_MAX = 32 }; /* reads at once: more than a pipe holds */
 
 static const char *const options[] = {
-    "-M", "-N", "-T", "-a", "-x",
+    "-M",
+    "-N",
+    "-T",
+    "-a",
+    "-x",
     "-oBatchMode=yes",
     "-oControlPersist=no",
     "-oExitOnForwardFailure=no",
@@ -75,7 +79,8 @@ static pid_t spawn(const struct eg_ssh_master *m, int err)
     argv[n++] = "-S";
     argv[n++] = m->path;
     snprintf(port, sizeof port, "%u", m->at.port);
-    if (m->at.port != 22) { /* else as OpenSSH's configuration says: the host may be an alias there */
+    if (m->at.port !=
+        22) { /* else as OpenSSH's configuration says: the host may be an alias there */
         argv[n++] = "-p";
         argv[n++] = port;
     }
@@ -166,9 +171,9 @@ static void down(struct eg_ssh_master *m, const char *why)
     bool same = m->told && strcmp(m->why, why) == 0;
     uint64_t lived = eg_loop_now(m->ssh->config.loop) - m->since_ms;
     bool stable = m->state == EG_SSH_UP && lived >= EG_SSH_STABLE_MS;
-    m->backoff_ms = m->backoff_ms == 0 || stable                  ? EG_SSH_BACKOFF_MS
+    m->backoff_ms = m->backoff_ms == 0 || stable                ? EG_SSH_BACKOFF_MS
                     : m->backoff_ms * 2 > EG_SSH_BACKOFF_MAX_MS ? EG_SSH_BACKOFF_MAX_MS
-                                                                  : m->backoff_ms * 2;
+                                                                : m->backoff_ms * 2;
     snprintf(m->why, sizeof m->why, "%s", why);
     enter(m, EG_SSH_IDLE);
     eg_ssh_channels_end(m, EG_SSH_DOWN, m->why);
@@ -259,8 +264,7 @@ struct eg_ssh_master *eg_ssh_master_new(struct eg_sup_ssh *s,
     m->timer.fire = fire;
     m->timer.ctx = m;
     memcpy(m->user, gateway->user.p ? gateway->user.p : "", gateway->user.n);
-    snprintf(m->text, sizeof m->text, "ssh://%s",
-             eg_authority_format(&m->at, 0, at, sizeof at));
+    snprintf(m->text, sizeof m->text, "ssh://%s", eg_authority_format(&m->at, 0, at, sizeof at));
     m->next = s->masters;
     s->masters = m;
     enter(m, EG_SSH_IDLE);

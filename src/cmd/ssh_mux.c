@@ -33,8 +33,14 @@ static uint32_t get_u32(const char *p)
 
 enum eg_status eg_ssh_mux_request(const struct eg_authority *to, struct eg_buf *out)
 {
-    const uint32_t head[] = { 8, MSG_HELLO, VERSION, /* the next packet: */ 20u + to->host_len,
-                              C_NEW_STDIO_FWD, REQUEST_ID, /* reserved string */ 0, to->host_len };
+    const uint32_t head[] = { 8,
+                              MSG_HELLO,
+                              VERSION,
+                              /* the next packet: */ 20u + to->host_len,
+                              C_NEW_STDIO_FWD,
+                              REQUEST_ID,
+                              /* reserved string */ 0,
+                              to->host_len };
     enum eg_status status = EG_OK;
     for (size_t i = 0; i < sizeof head / sizeof *head && status == EG_OK; i++)
         status = put_u32(out, head[i]);
@@ -175,7 +181,8 @@ enum eg_status eg_ssh_said_claim(struct eg_ssh_said *s)
     for (unsigned i = 1; i < s->failure_count; i++)
         mixed = mixed || s->failures[i] != s->failures[0];
     for (unsigned i = 0; mixed && i < s->failure_count; i++)
-        s->failures[i] = EG_SSH_REFUSED; /* not to be told apart: of all of them the vague is true */
+        s->failures[i] =
+            EG_SSH_REFUSED; /* not to be told apart: of all of them the vague is true */
     enum eg_status status = s->failures[0];
     s->failure_count--;
     memmove(s->failures, s->failures + 1, s->failure_count * sizeof *s->failures);

@@ -33,7 +33,7 @@ struct eg_ssh_master {
     uint32_t backoff_ms;
     struct eg_ssh_said said;
     uint64_t heard_ms;
-    char why[EG_SSH_DETAIL_MAX + 1];              /* it is down */
+    char why[EG_SSH_DETAIL_MAX + 1];         /* it is down */
     struct eg_ssh_list waiting, asked, open; /* waiting: for the session, or for their turn */
     unsigned greeting;                       /* of asked: not taken by the master's accept yet */
     struct eg_dead dead;
@@ -47,7 +47,8 @@ struct eg_ssh_channel {
     uint64_t id;
     bool orphan;   /* cancelled: its answer is awaited, nobody is told */
     bool greeting; /* HELLO has not come */
-    int sock, in, out, probe; /* in, out: the owner's ends until it has them; probe: see ssh_channel.c */
+    int sock, in, out,
+        probe; /* in, out: the owner's ends until it has them; probe: see ssh_channel.c */
     struct eg_watch watch;
     struct eg_buf answer;
     struct eg_authority to;

@@ -217,7 +217,8 @@ void eg_flow_start(const struct eg_ingress *ingress, int fd)
     f->origin.out.max += limits->head_bytes;
     link_flow(f);
     struct eg_msg_limits heads = { limits->head_bytes, limits->headers, limits->target_bytes };
-    if (eg_accept_stack(f, fd) != EG_OK || eg_msg_new(&f->request, EG_MSG_REQUEST, &heads) != EG_OK) {
+    if (eg_accept_stack(f, fd) != EG_OK ||
+        eg_msg_new(&f->request, EG_MSG_REQUEST, &heads) != EG_OK) {
         eg_flow_kill(f, EG_NOMEM);
         return;
     }

@@ -53,8 +53,8 @@ struct eg_side { /* the client's or the origin's end */
 
 /* ---- phases ---- */
 #define EG_PHASES(X)                                                                               \
-    X(ACCEPT, "accept")     /* the client's TLS handshake */                                       \
-    X(OPENING, "opening")   /* the first byte tells which protocol the client speaks */            \
+    X(ACCEPT, "accept")   /* the client's TLS handshake */                                         \
+    X(OPENING, "opening") /* the first byte tells which protocol the client speaks */              \
     X(SOCKS_GREETING, "socks-greeting")                                                            \
     X(SOCKS_LOGIN, "socks-login")                                                                  \
     X(SOCKS_REQUEST, "socks-request")                                                              \
@@ -62,7 +62,7 @@ struct eg_side { /* the client's or the origin's end */
     X(RESOLVE, "resolve")   /* asking for addresses */                                             \
     X(CONNECT, "connect")   /* tcp and proxy hops */                                               \
     X(SECURE, "secure")     /* TLS with the origin */                                              \
-    X(ANSWER, "answer")     /* sending 200, or its like */                                          \
+    X(ANSWER, "answer")     /* sending 200, or its like */                                         \
     X(HELLO, "hello")       /* reading and judging the first flight */                             \
     X(RELAY, "relay")       /* bytes both ways */                                                  \
     X(EXCHANGE, "exchange") /* an HTTP request and its response */                                 \
@@ -88,12 +88,12 @@ struct eg_ingress { /* a listener and how clients are met there */
     struct eg_engine *engine;
     struct eg_ingress *next;
     struct eg_listener listener;
-    int fd; /* owned */
+    int fd;                  /* owned */
     struct eg_sockaddr self; /* family 0: a Unix socket */
     uid_t owner;             /* of a Unix socket: who listens there */
     unsigned protocols;      /* EG_PROTOCOL_* */
     enum eg_auth auth;
-    struct eg_tls_ctx *tls; /* NULL: plain */
+    struct eg_tls_ctx *tls;             /* NULL: plain */
     struct eg_listen_session *sessions; /* owned, with their texts */
     unsigned session_count;
 };
@@ -121,13 +121,13 @@ struct eg_flow {
     struct eg_msg *request, *response;
     struct eg_ticket *ticket; /* owned; NULL while it rests: eg_flow_ticket has it then */
     struct eg_rest *rest;     /* owned */
-    bool socks; /* the client speaks SOCKS (inside of a tunnel of scheme http: HTTP) */
+    bool socks;          /* the client speaks SOCKS (inside of a tunnel of scheme http: HTTP) */
     uint8_t socks_reply; /* of a refusal, where it is not its reason's; else 0 */
     const struct eg_listen_session *certified; /* whom its certificate stands for; NULL: nobody */
     bool inner; /* HTTP inside a CONNECT tunnel: every request's Host must be ... */
     struct eg_authority *inner_to; /* ... this; owned, NULL unless inner */
-    bool close_after;             /* no further request on this connection */
-    bool mid_request;             /* a request head was read and its answer is not out */
+    bool close_after;              /* no further request on this connection */
+    bool mid_request;              /* a request head was read and its answer is not out */
     struct eg_upstream *up;
     struct eg_exchange *exchange;
     struct eg_relay *relay;
@@ -160,7 +160,7 @@ struct eg_engine {
         int fd[2];
     } pipes[32];
     unsigned pipe_count;
-    char *scratch; /* EG_SCRATCH bytes */
+    char *scratch;          /* EG_SCRATCH bytes */
     struct eg_ticket woken; /* of a flow at rest: rest.c */
 };
 

@@ -69,9 +69,8 @@ static enum eg_step go_on(struct eg_flow *f, size_t used, const char answer[2], 
         eg_flow_kill(f, EG_NOMEM);
         return EG_STEP_WAIT;
     }
-    uint64_t left = f->deadline > eg_loop_now(f->engine->loop)
-                        ? f->deadline - eg_loop_now(f->engine->loop)
-                        : 1;
+    uint64_t left =
+        f->deadline > eg_loop_now(f->engine->loop) ? f->deadline - eg_loop_now(f->engine->loop) : 1;
     eg_flow_move(f, to, left, EG_HEAD_TIMEOUT); /* one deadline for the whole handshake */
     return EG_STEP_MORE;
 }

@@ -24,7 +24,7 @@ struct flow {
 struct end {
     int fd;
     struct end *other;
-    struct flow to; /* towards this end */
+    struct flow to;  /* towards this end */
     uint16_t asking; /* a head is awaited before this port is connected to */
 };
 
@@ -88,7 +88,8 @@ static int copy(struct end *from, struct end *to)
         return -1;
     size_t left = (size_t)n - (sent > 0 ? (size_t)sent : 0);
     if (left > 0 || n == SMALL) {
-        if (!pipe_take(&to->to) || (left > 0 && write(to->to.pipe[1], text + n - left, left) != (ssize_t)left))
+        if (!pipe_take(&to->to) ||
+            (left > 0 && write(to->to.pipe[1], text + n - left, left) != (ssize_t)left))
             return -1;
         to->to.held = left;
     }
@@ -102,7 +103,8 @@ static bool pump(struct end *from, struct end *to, bool readable, bool ended)
     int more = readable;
     while (!f->ended) {
         if (f->held > 0) {
-            ssize_t n = splice(f->pipe[0], NULL, to->fd, NULL, f->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+            ssize_t n =
+                splice(f->pipe[0], NULL, to->fd, NULL, f->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
             if (n <= 0)
                 return n < 0 && again();
             f->held -= (size_t)n;
@@ -116,7 +118,8 @@ static bool pump(struct end *from, struct end *to, bool readable, bool ended)
             if (more == 0 && ended)
                 more = 1;
         } else {
-            ssize_t n = splice(from->fd, NULL, f->pipe[1], NULL, PIPE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+            ssize_t n =
+                splice(from->fd, NULL, f->pipe[1], NULL, PIPE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
             more = n > 0 ? 1 : n == 0 ? 2 : again() ? 0 : -1;
             f->held = n > 0 ? (size_t)n : 0;
             if (n <= 0)
@@ -134,7 +137,8 @@ static bool pump(struct end *from, struct end *to, bool readable, bool ended)
 
 static bool watch(struct end *e)
 {
-    struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = e };
+    struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                                 .data.ptr = e };
     return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, e->fd, &event) == 0;
 }
 
@@ -153,7 +157,8 @@ static bool reach(struct end *e, uint16_t port)
     const int on = 1;
     e->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     (void)setsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    return e->fd >= 0 && (connect(e->fd, (const struct sockaddr *)&at, sizeof at) == 0 || errno == EINPROGRESS);
+    return e->fd >= 0 &&
+           (connect(e->fd, (const struct sockaddr *)&at, sizeof at) == 0 || errno == EINPROGRESS);
 }
 
 static void join(int fd, uint16_t port)
@@ -200,8 +205,8 @@ static void serve(struct end *e, uint32_t events)
     bool ended = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
     if (e->asking && (!(events & EPOLLIN) || answer(e)))
         return;
-    if (!e->asking && o->fd >= 0 && pump(e, o, (events & EPOLLIN) != 0 || ended, ended) && pump(o, e, false, false) &&
-        !(e->to.ended && o->to.ended))
+    if (!e->asking && o->fd >= 0 && pump(e, o, (events & EPOLLIN) != 0 || ended, ended) &&
+        pump(o, e, false, false) && !(e->to.ended && o->to.ended))
         return;
     drop(e);
     drop(o);
@@ -215,7 +220,8 @@ static uint16_t open_listener(unsigned i)
     socklen_t n = sizeof at;
     int fd = listeners[i].fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 4096) != 0 ||
-        getsockname(fd, (struct sockaddr *)&at, &n) != 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        getsockname(fd, (struct sockaddr *)&at, &n) != 0 ||
+        epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
         bench_die("listen: %s", strerror(errno));
     return ntohs(at.sin_port);
 }

@@ -53,7 +53,9 @@ static inline enum bench_stage bench_way_login(const struct bench_way *w, int fd
 
 static inline enum bench_stage bench_way_request(const struct bench_way *w, int fd)
 {
-    const unsigned char text[] = { 5, 1, 0, 1, 127, 0, 0, 1, (unsigned char)(w->target >> 8), (unsigned char)w->target };
+    const unsigned char text[] = {
+        5, 1, 0, 1, 127, 0, 0, 1, (unsigned char)(w->target >> 8), (unsigned char)w->target
+    };
     bench_send(fd, text, sizeof text);
     return BENCH_REPLY;
 }
@@ -68,7 +70,8 @@ static inline size_t bench_way_reply(const char *in, size_t n)
 }
 
 /* The n bytes of `in` came: takes what belongs to the handshake off their front and sends what is next. Dies when it is refused. */
-static inline enum bench_stage bench_way_step(const struct bench_way *w, enum bench_stage stage, int fd, char *in, size_t *n)
+static inline enum bench_stage bench_way_step(const struct bench_way *w, enum bench_stage stage,
+                                              int fd, char *in, size_t *n)
 {
     size_t used = 0;
     if (stage == BENCH_HEAD) {
@@ -82,7 +85,8 @@ static inline enum bench_stage bench_way_step(const struct bench_way *w, enum be
         used = 2;
         if (in[1] != (stage == BENCH_METHOD && w->login[0] ? 2 : 0))
             bench_die("SOCKS5: refused with %d", in[1]);
-        stage = stage == BENCH_METHOD && w->login[0] ? bench_way_login(w, fd) : bench_way_request(w, fd);
+        stage = stage == BENCH_METHOD && w->login[0] ? bench_way_login(w, fd)
+                                                     : bench_way_request(w, fd);
     } else if (stage == BENCH_REPLY) {
         if ((used = bench_way_reply(in, *n)) == 0)
             return stage;

@@ -11,22 +11,22 @@
 #include "support/pki.h"
 #include "tls/context.h"
 
-static const char POLICY[] =
-    "egress: 1\n"
-    "allow:\n"
-    "  - {host: api.example.test, ports: [@ORIGIN@]}\n"
-    "  - {host: raw.test, scheme: tcp, ports: [@PLAIN@]}\n"
-    "networks: {allow: [127.0.0.1/32]}\n"
-    "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
-    "limits: {tls_timeout: 2s}\n"
-    "tls: {ca: \"@DIR@/ca.pem\", system: false}\n"
-    "listen:\n"
-    "  - address: \"127.0.0.1:0\"\n"
-    "    tls: {cert: \"@DIR@/proxy.pem\", key: \"@DIR@/proxy.key\", client_ca: \"@DIR@/clients.pem\"}\n"
-    "    auth: client_cert\n"
-    "    sessions: {\"san:build.test\": build1}\n"
-    "  - {address: \"unix:@DIR@/in.sock\"}\n"
-    "  - {address: \"127.0.0.1:0\", protocols: [socks5]}\n";
+static const char POLICY[] = "egress: 1\n"
+                             "allow:\n"
+                             "  - {host: api.example.test, ports: [@ORIGIN@]}\n"
+                             "  - {host: raw.test, scheme: tcp, ports: [@PLAIN@]}\n"
+                             "networks: {allow: [127.0.0.1/32]}\n"
+                             "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
+                             "limits: {tls_timeout: 2s}\n"
+                             "tls: {ca: \"@DIR@/ca.pem\", system: false}\n"
+                             "listen:\n"
+                             "  - address: \"127.0.0.1:0\"\n"
+                             "    tls: {cert: \"@DIR@/proxy.pem\", key: \"@DIR@/proxy.key\", "
+                             "client_ca: \"@DIR@/clients.pem\"}\n"
+                             "    auth: client_cert\n"
+                             "    sessions: {\"san:build.test\": build1}\n"
+                             "  - {address: \"unix:@DIR@/in.sock\"}\n"
+                             "  - {address: \"127.0.0.1:0\", protocols: [socks5]}\n";
 
 static const char *const NAMES[] = { "api.example.test=127.0.0.1", "raw.test=127.0.0.1", NULL };
 
@@ -210,8 +210,13 @@ Test(listeners, on_a_unix_socket_speak_both_protocols, .timeout = 60)
     cr_expect(eg_proc_run(&s.w, socks, NULL, &out) == 0 && strcasestr(out, "host"), "%s", out);
     free(out);
     recorded(&s, "ok", "\"via\":\"socks\"");
-    const char *http[] = { "curl", "-sS", "-i", "--unix-socket", eg_world_path(&s.w, "in.sock"),
-                           "http://localhost/nothing", NULL };
+    const char *http[] = { "curl",
+                           "-sS",
+                           "-i",
+                           "--unix-socket",
+                           eg_world_path(&s.w, "in.sock"),
+                           "http://localhost/nothing",
+                           NULL };
     cr_expect(eg_proc_run(&s.w, http, NULL, &out) == 0 && strstr(out, "HTTP/1.1 400") &&
                   strcasestr(out, "X-Egress-Reason: no_routes"),
               "%s", out);
@@ -257,10 +262,12 @@ Test(listeners, ca_bundle_that_fits_into_no_message_is_told_at_start, .timeout =
     eg_world_policy(&w, "egress: 1\nlisten:\n  - address: \"127.0.0.1:0\"\n"
                         "    tls: {cert: \"@DIR@/proxy.pem\", key: \"@DIR@/proxy.key\", "
                         "client_ca: \"@DIR@/clients.pem\"}\n");
-    const char *argv[] = {
-        EG_BUILD_DIR "/egressd", "--policy", eg_world_path(&w, "egress.yaml"), "--control",
-        w.control, NULL
-    };
+    const char *argv[] = { EG_BUILD_DIR "/egressd",
+                           "--policy",
+                           eg_world_path(&w, "egress.yaml"),
+                           "--control",
+                           w.control,
+                           NULL };
     cr_assert_eq(eg_proc_run(&w, argv, NULL, &out), 1, "%s", out);
     cr_assert(strstr(out, "name only the CA of its clients"), "%s", out);
     free(out);

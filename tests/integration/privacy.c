@@ -9,19 +9,18 @@
 
 #include "support/daemon.h"
 
-static const char POLICY[] =
-    "egress: 1\n"
-    "allow:\n"
-    "  - {host: raw.hush.test, scheme: tcp, ports: [@PLAIN@]}\n"
-    "  - {host: gone.hush.test, scheme: tcp, ports: [1]}\n"
-    "  - {host: lost.hush.test, scheme: tcp, ports: [@PLAIN@]}\n"
-    "  - {host: web.hush.test, scheme: http, ports: [@PLAIN@]}\n"
-    "deny: [denied.hush.test]\n"
-    "services:\n"
-    "  hushservice: {upstream: \"http://api.hush.test:@PLAIN@\"}\n"
-    "networks: {allow: [127.0.0.1/32]}\n"
-    "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
-    "audit: {destinations: %s, file: \"@DIR@/audit.jsonl\"}\n";
+static const char POLICY[] = "egress: 1\n"
+                             "allow:\n"
+                             "  - {host: raw.hush.test, scheme: tcp, ports: [@PLAIN@]}\n"
+                             "  - {host: gone.hush.test, scheme: tcp, ports: [1]}\n"
+                             "  - {host: lost.hush.test, scheme: tcp, ports: [@PLAIN@]}\n"
+                             "  - {host: web.hush.test, scheme: http, ports: [@PLAIN@]}\n"
+                             "deny: [denied.hush.test]\n"
+                             "services:\n"
+                             "  hushservice: {upstream: \"http://api.hush.test:@PLAIN@\"}\n"
+                             "networks: {allow: [127.0.0.1/32]}\n"
+                             "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
+                             "audit: {destinations: %s, file: \"@DIR@/audit.jsonl\"}\n";
 
 static const char *const NAMES[] = { "raw.hush.test=127.0.0.1",    "gone.hush.test=127.0.0.1",
                                      "web.hush.test=127.0.0.1",    "api.hush.test=127.0.0.1",

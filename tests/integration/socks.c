@@ -97,7 +97,8 @@ static void ask(struct eg_client *c, int type, const void *host, size_t n, unsig
 /* The octet of the reply; everything up to it is taken off. -1: something else came. */
 static int reply(struct eg_client *c)
 {
-    static const char before[] = "\x05\x02\x01\x00\x05", after[] = "\x00\x01\x00\x00\x00\x00\x00\x00";
+    static const char before[] = "\x05\x02\x01\x00\x05",
+                      after[] = "\x00\x01\x00\x00\x00\x00\x00\x00";
     cr_assert(eg_client_wait(c, NULL, 14), "%zu bytes came", c->len);
     if (c->len < 14 || memcmp(c->buf, before, 5) != 0 || memcmp(c->buf + 6, after, 8) != 0)
         return -1;
@@ -173,8 +174,9 @@ Test(socks, carries_bytes_to_an_address_and_a_name, .timeout = 60)
     eg_client_close(&c);
     cr_assert(eg_world_await_event(&s.w, 2, "\"event\":\"end\"", "\"reason\":\"ok\""));
     char *events = eg_world_events(&s.w);
-    cr_expect(eg_events_with(events, "\"event\":\"decision\"", "\"via\":\"socks\"", "\"decision\":\"allow\"",
-                             "\"host\":\"raw.test\"", "\"address\":\"127.0.0.1\"", NULL) == 1,
+    cr_expect(eg_events_with(events, "\"event\":\"decision\"", "\"via\":\"socks\"",
+                             "\"decision\":\"allow\"", "\"host\":\"raw.test\"",
+                             "\"address\":\"127.0.0.1\"", NULL) == 1,
               "%s", events);
     free(events);
     finish(&s);
@@ -251,7 +253,8 @@ static void turned_away(struct scene *s, const char *token, const char *reason)
     struct eg_client c;
     login(&c, &s->w, token);
     ask(&c, 3, "raw.test", 8, s->w.plain_port);
-    cr_expect(eg_client_wait(&c, NULL, 0) && c.len == 4 && memcmp(c.buf, "\x05\x02\x01\x01", 4) == 0,
+    cr_expect(eg_client_wait(&c, NULL, 0) && c.len == 4 &&
+                  memcmp(c.buf, "\x05\x02\x01\x01", 4) == 0,
               "%s: %zu bytes", reason, c.len);
     eg_client_close(&c);
     recorded(s, reason);
@@ -317,7 +320,8 @@ static int curl(const struct scene *s, const char *scheme, const char *url, char
     char proxy[300];
     snprintf(proxy, sizeof proxy, "%s://anybody:%s@127.0.0.1:%u", scheme, s->w.token,
              s->w.proxy_port);
-    const char *argv[] = { "curl", "-sS", "--proxy", proxy, "--cacert", eg_world_path(&s->w, "ca.pem"),
+    const char *argv[] = { "curl", "-sS",      "--proxy",
+                           proxy,  "--cacert", eg_world_path(&s->w, "ca.pem"),
                            url,    NULL };
     return eg_proc_run(&s->w, argv, NULL, out);
 }
@@ -342,7 +346,8 @@ Test(socks, serves_curl, .timeout = 60)
 
 Test(socks, handshake_has_one_deadline, .timeout = 60)
 {
-    static const char *const pieces[] = { "\x05", "\x05\x01", "\x05\x01\x02", "\x05\x01\x02\x01\x05us" };
+    static const char *const pieces[] = { "\x05", "\x05\x01", "\x05\x01\x02",
+                                          "\x05\x01\x02\x01\x05us" };
     static const size_t sizes[] = { 1, 2, 3, 7 };
     struct scene s;
     struct eg_client c[4];

@@ -228,8 +228,12 @@ Test(ssh_tunnel, missing_client_is_an_error_at_start)
     policy_text(policy, sizeof policy, true);
     eg_world_policy(&w, policy);
     snprintf(path, sizeof path, "PATH=%s", w.dir);
-    const char *argv[] = { EG_BUILD_DIR "/egressd", "--policy", eg_world_path(&w, "egress.yaml"),
-                           "--control", w.control, NULL };
+    const char *argv[] = { EG_BUILD_DIR "/egressd",
+                           "--policy",
+                           eg_world_path(&w, "egress.yaml"),
+                           "--control",
+                           w.control,
+                           NULL };
     const char *environment[] = { path, NULL };
     cr_assert_neq(eg_proc_run(&w, argv, environment, &out), 0);
     cr_assert(strstr(out, "no `ssh` in PATH") && !strstr(out, "\"ready\""), "%s", out);

@@ -32,8 +32,10 @@ const char *eg_sshd_missing(void)
 static void make_key(const struct eg_world *w, const char *name)
 {
     char *out = NULL;
-    const char *argv[] = { "/usr/bin/ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test",
-                           "-f", eg_world_path(w, name), NULL };
+    const char *argv[] = {
+        "/usr/bin/ssh-keygen",  "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f",
+        eg_world_path(w, name), NULL
+    };
     cr_assert(eg_proc_run(w, argv, NULL, &out) == 0, "ssh-keygen: %s", out);
     free(out);
 }

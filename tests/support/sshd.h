@@ -8,7 +8,7 @@
 struct eg_sshd {
     pid_t pid; /* accepts */
     uint16_t port;
-    char path[512];    /* "PATH=...": its first folder holds an `ssh` with the test's configuration */
+    char path[512]; /* "PATH=...": its first folder holds an `ssh` with the test's configuration */
     char *environment[4]; /* for a supervisor: PATH and HOME */
     char home[300];
 };

@@ -207,8 +207,8 @@ Test(cmd_ssh, long_session_is_followed_by_the_least_pause)
 Test(cmd_ssh, process_gets_what_openssh_needs_and_no_secret)
 {
     char text[1024] = "", name[96], script[160];
-    char *more[] = { path_variable, (char *)(uintptr_t)"API_KEY=secret",
-                     (char *)(uintptr_t)"HOME=/nowhere", NULL };
+    char *more[] = { path_variable, (char *)(uintptr_t) "API_KEY=secret",
+                     (char *)(uintptr_t) "HOME=/nowhere", NULL };
     snprintf(name, sizeof name, "%s/ssh", dir);
     snprintf(script, sizeof script,
              "#!/bin/sh\n/usr/bin/env >&2; echo \"$@\" >&2; ls /proc/self/fd >&2; exit 1\n");
@@ -299,7 +299,8 @@ Test(cmd_ssh, channels_that_end_before_the_greeting_make_room)
     TURN_UNTIL(answers == 32);
     cr_assert_null(ssh->masters->waiting.first);
     int fd = take(listener);
-    cr_assert(send(fd, BYTES("\0\0\0\10\0\0\0\1\0\0\0\4\0\0\0\14\200\0\0\6\0\0\0\1\0\0\0\2"), 0) > 0);
+    cr_assert(send(fd, BYTES("\0\0\0\10\0\0\0\1\0\0\0\4\0\0\0\14\200\0\0\6\0\0\0\1\0\0\0\2"), 0) >
+              0);
     TURN_UNTIL(answers == 33);
     cr_assert_eq(last, EG_OK);
     close(fd);

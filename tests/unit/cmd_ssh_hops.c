@@ -26,8 +26,8 @@ static char last_detail[EG_SSH_DETAIL_MAX + 1], dir[64];
 static void compile(const char *proxy)
 {
     char text[512];
-    snprintf(text, sizeof text, "egress: 1\nallow: [a.example]\nupstream: {proxies: [{proxy: \"%s\"}]}\n",
-             proxy);
+    snprintf(text, sizeof text,
+             "egress: 1\nallow: [a.example]\nupstream: {proxies: [{proxy: \"%s\"}]}\n", proxy);
     const struct eg_policy_file file = { "p.yaml", eg_slice_str(text), EG_LAYER_USER, true };
     struct eg_diags *diags = NULL;
     eg_policy_close(policy.policy);
@@ -237,7 +237,7 @@ Test(cmd_ssh_hops, missing_client_fails_the_start)
 {
     struct eg_err err = { 0 };
     extern char **environ;
-    char *own[] = { (char *)(uintptr_t)"PATH=/nonexistent", NULL };
+    char *own[] = { (char *)(uintptr_t) "PATH=/nonexistent", NULL };
     char **before = environ;
     struct eg_environ *environment = NULL;
     environ = own;

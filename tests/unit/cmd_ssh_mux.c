@@ -36,8 +36,9 @@ TestSuite(cmd_ssh_mux, .fini = codec_teardown);
 
 Test(cmd_ssh_mux, request_is_hello_and_a_stdio_forward)
 {
-    static const char expected[] = "\0\0\0\10\0\0\0\1\0\0\0\4"
-                                   "\0\0\0\36\20\0\0\10\0\0\0\1\0\0\0\0\0\0\0\12a.example.\0\0\1\273";
+    static const char expected[] =
+        "\0\0\0\10\0\0\0\1\0\0\0\4"
+        "\0\0\0\36\20\0\0\10\0\0\0\1\0\0\0\0\0\0\0\12a.example.\0\0\1\273";
     struct eg_authority to = { .host = "a.example.", .host_len = 10, .port = 443 };
     eg_buf_init(&in, 512);
     cr_assert_eq(eg_ssh_mux_request(&to, &in), EG_OK);

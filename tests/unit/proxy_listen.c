@@ -242,7 +242,8 @@ Test(proxy, listener_drops_failed_handshakes, .timeout = 60)
 {
     struct scene s;
     setup(&s, EG_AUTH_CLIENT_CERT, true);
-    const struct identity none = { NULL, NULL, false }, forged = { s.stranger, "build.test", false },
+    const struct identity none = { NULL, NULL, false },
+                          forged = { s.stranger, "build.test", false },
                           expired = { s.ca, "build.test", true };
     dropped(&s, &none, "tls_failed");
     dropped(&s, &forged, "tls_untrusted");

@@ -31,8 +31,8 @@ static void refused_as(struct eg_bed *b, uint16_t port, const char *host, const 
     cr_assert(send(fd, text, (size_t)n, MSG_NOSIGNAL) == n);
     (void)eg_bed_read(b, fd, got, 12, &eof);
     const char *reason = eg_bed_reason(b);
-    cr_expect(memcmp(got + 9, "403", 3) == 0 && strcmp(reason, want) == 0, "%s: %s %s",
-              host, got, reason);
+    cr_expect(memcmp(got + 9, "403", 3) == 0 && strcmp(reason, want) == 0, "%s: %s %s", host, got,
+              reason);
     close(fd);
     cr_expect(eg_bed_quiet(b));
 }
@@ -96,20 +96,16 @@ Test(proxy, own_listener_is_no_destination_through_an_upstream, .timeout = 60)
 
 Test(proxy, metadata_is_no_destination_in_any_spelling_through_an_upstream, .timeout = 60)
 {
-    static const char *const theirs[] = { "169.254.169.254",
-                                          "[::ffff:169.254.169.254]",
-                                          "[64:ff9b::a9fe:a9fe]",
-                                          "[2002:a9fe:a9fe::1]",
-                                          "[::169.254.169.254]",
-                                          "[fd00:ec2::254]",
+    static const char *const theirs[] = { "169.254.169.254",          "[::ffff:169.254.169.254]",
+                                          "[64:ff9b::a9fe:a9fe]",     "[2002:a9fe:a9fe::1]",
+                                          "[::169.254.169.254]",      "[fd00:ec2::254]",
                                           "METADATA.google.internal." };
     struct eg_listen_config config = { .auth = EG_AUTH_NONE };
-    static const char policy[] =
-        "egress: 1\n"
-        "allow: [{cidr: 0.0.0.0/0, scheme: tcp, ports: any},\n"
-        "        {cidr: \"::/0\", scheme: tcp, ports: any},\n"
-        "        {host: \"*.google.internal\", scheme: tcp, ports: any}]\n"
-        "upstream: {proxies: [{proxy: \"http://127.0.0.1:1\"}]}\n";
+    static const char policy[] = "egress: 1\n"
+                                 "allow: [{cidr: 0.0.0.0/0, scheme: tcp, ports: any},\n"
+                                 "        {cidr: \"::/0\", scheme: tcp, ports: any},\n"
+                                 "        {host: \"*.google.internal\", scheme: tcp, ports: any}]\n"
+                                 "upstream: {proxies: [{proxy: \"http://127.0.0.1:1\"}]}\n";
     struct eg_bed b;
     eg_bed_new(&b, policy, "");
     uint16_t port = eg_bed_listen(&b, &config);
@@ -280,10 +276,11 @@ Test(proxy, flows_may_end_while_names_hops_and_handshakes_are_waited_for, .timeo
 
 Test(proxy, socks_handshake_may_time_out_beside_a_chain, .timeout = 60)
 {
-    static const char policy[] = "egress: 1\n"
-                                 "limits: {head_timeout: 1s}\n"
-                                 "upstream: {proxies: [{proxy: \"http://127.0.0.1:1\"}],\n"
-                                 "           bypass: [\".near.test\", \"a.test\", \"10.0.0.0/8\"]}\n";
+    static const char policy[] =
+        "egress: 1\n"
+        "limits: {head_timeout: 1s}\n"
+        "upstream: {proxies: [{proxy: \"http://127.0.0.1:1\"}],\n"
+        "           bypass: [\".near.test\", \"a.test\", \"10.0.0.0/8\"]}\n";
     struct eg_listen_config config = { .auth = EG_AUTH_NONE };
     struct eg_bed b;
     char got[8];

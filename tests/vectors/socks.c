@@ -24,7 +24,8 @@ static const char POLICY[] = "egress: 1\n"
                              "  - {address: \"::1\", scheme: tcp, ports: any}\n"
                              "deny: [bad.test]\n"
                              "networks: {allow: [127.0.0.1/32]}\n";
-static const char HOSTS[] = "127.0.0.1 raw.test tls.test port.test bad.test\n10.0.0.1 private.test\n";
+static const char HOSTS[] =
+    "127.0.0.1 raw.test tls.test port.test bad.test\n10.0.0.1 private.test\n";
 
 struct table {
     struct eg_bed bed;
@@ -124,7 +125,8 @@ static void run(struct table *t, const struct eg_vector_row *row, unsigned liste
     if (allowed)
         close(fd);
     bool hello = eg_vector_is(row->cell[REASON], "not_tls");
-    cr_expect(reached == (allowed || hello) && eg_slice_eq(eg_slice(at_origin, origin_n), row->cell[ORIGIN]),
+    cr_expect(reached == (allowed || hello) &&
+                  eg_slice_eq(eg_slice(at_origin, origin_n), row->cell[ORIGIN]),
               "%s:%d: cut %zu: %u connections, origin got %s", row->file, row->line, cut, reached,
               eg_vector_show(eg_slice(at_origin, origin_n)));
     cr_expect(eg_bed_quiet(&t->bed), "%s:%d: cut %zu: the flow stays", row->file, row->line, cut);

@@ -283,13 +283,7 @@ enum eg_status eg_sup_worker_fork(struct eg_sup_worker *w, struct eg_err *err)
 enum eg_status eg_sup_worker_start(struct eg_sup_worker *w, struct eg_err *err)
 {
     struct eg_supervisor *s = w->supervisor;
-    enum eg_status status = EG_OK;
-    if (w->failed) { /* it has died already: wait_for_workers tells */
-        *err = w->err;
-        return w->err.status;
-    }
-    if (w->pid == 0)
-        status = eg_sup_worker_fork(w, err);
+    enum eg_status status = w->pid == 0 ? eg_sup_worker_fork(w, err) : EG_OK;
     if (status != EG_OK)
         return status;
     w->since_ms = eg_loop_now(s->loop);

@@ -282,14 +282,6 @@ Test(hops, without_a_ca_trust_what_the_system_trusts, .timeout = 120)
 
 /* ---- what fails, and who is named ---- */
 
-static void saw_nothing(const struct eg_world *w)
-{
-    char *tls = eg_world_read(w, "origin.rec", NULL), *plain = eg_world_read(w, "plain.rec", NULL);
-    cr_assert(strlen(tls) == 0 && strlen(plain) == 0, "%s%s", tls, plain);
-    free(tls);
-    free(plain);
-}
-
 /* Asks for raw.test through the chain. */
 static int ask(const struct eg_world *w, struct eg_client *c)
 {
@@ -348,7 +340,7 @@ Test(hops, over_tls_are_verified_by_their_own_ca_alone, .timeout = 120)
     snprintf(text, sizeof text,
              "{proxy: \"https://127.0.0.1:%u\", tls: {ca: \"@DIR@/hop-ca.pem\"}}", u.port[2]);
     refused(&w, text, 502, "tls_expired", hop);
-    saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_world_done(&u.world);
     eg_world_done(&w);
 }
@@ -380,7 +372,7 @@ Test(hops, that_want_a_certificate_refuse_who_has_none_or_a_strangers, .timeout 
         eg_client_close(&c);
         stop(&w);
     }
-    saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_world_done(&u.world);
     eg_world_done(&w);
 }

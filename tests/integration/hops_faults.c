@@ -41,14 +41,6 @@ static void start(struct eg_world *w, const char *proxies, const char *secret)
     eg_world_egressd(w, policy, NULL, environment);
 }
 
-static void saw_nothing(const struct eg_world *w)
-{
-    char *tls = eg_world_read(w, "origin.rec", NULL), *plain = eg_world_read(w, "plain.rec", NULL);
-    cr_assert(strlen(tls) == 0 && strlen(plain) == 0, "%s%s", tls, plain);
-    free(tls);
-    free(plain);
-}
-
 enum { TUNNEL, FORWARD };
 
 static void ask(const struct eg_world *w, struct eg_client *c, int kind)
@@ -109,7 +101,7 @@ static void suffer(struct eg_world *w, int listener, int kind, const struct faul
               "the audit names %s", hop);
     (void)eg_daemon_await_sum(w, "open_flows", 0);
     cr_expect(eg_proc_fds(eg_world_worker(w)) <= before, "descriptors are left");
-    saw_nothing(w);
+    eg_world_saw_nothing(w);
 }
 
 #define LONG64 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -239,7 +231,7 @@ Test(hops, behind_another_are_named_by_their_place, .timeout = 60)
     close(listener);
     ask(&w, &c, FORWARD);
     told(&c, "the near one is dead", 502, "connect_refused", hop);
-    saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     char *asked = eg_world_read(&w, "dns.log", NULL);
     cr_assert(strlen(asked) == 0, "no name is looked up here: %s", asked);
     free(asked);
@@ -254,7 +246,7 @@ Test(hops, whose_name_does_not_exist_are_named, .timeout = 60)
     start(&w, "{proxy: \"socks5h://absent.test:1080\"}", "x:y");
     ask(&w, &c, TUNNEL);
     told(&c, "absent", 502, "dns_not_found", "absent.test:1080: ");
-    saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_world_done(&w);
 }
 
@@ -281,7 +273,7 @@ Test(hops, with_a_login_that_does_not_fit_say_which_field, .timeout = 60)
     free(body);
     eg_client_close(&c);
     eg_client_close(&p);
-    saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_world_done(&w);
 }
 
@@ -307,7 +299,7 @@ Test(hops, whose_credential_is_missing_are_not_asked, .timeout = 60)
         cr_assert(eg_peer_unused(listener));
         cr_assert(eg_proc_end(&w.egressd, SIGTERM) == 0);
     }
-    saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_world_done(&w);
 }
 

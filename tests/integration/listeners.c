@@ -83,21 +83,8 @@ static void setup(struct scene *s)
 
 static void finish(struct scene *s)
 {
-    uint64_t deadline = eg_clock_ms() + 8000;
-    while (eg_proc_fds(s->worker) > s->fds + 2 && eg_clock_ms() < deadline)
-        ; /* sockets to the name server may stay */
-    cr_expect(eg_proc_fds(s->worker) <= s->fds + 2, "worker: %u, were %u", eg_proc_fds(s->worker),
-              s->fds);
+    eg_proc_settled(s->worker, s->fds + 2); /* sockets to the name server may stay */
     eg_world_done(&s->w);
-}
-
-static void saw_nothing(const struct scene *s)
-{
-    char *tls = eg_world_read(&s->w, "origin.rec", NULL);
-    char *plain = eg_world_read(&s->w, "plain.rec", NULL);
-    cr_expect(tls[0] == 0 && plain[0] == 0, "%s%s", tls, plain);
-    free(tls);
-    free(plain);
 }
 
 /* curl through the TLS listener with DIR/NAME.pem (NULL: without a certificate). */
@@ -171,7 +158,7 @@ Test(listeners, over_tls_drop_whom_they_do_not_know, .timeout = 120)
                    s.w.plain_port, s.w.token);
     cr_expect(eg_client_wait(&c, NULL, 0) && (c.len == 0 || c.buf[0] == 0x15), "%zu", c.len);
     eg_client_close(&c);
-    saw_nothing(&s);
+    eg_world_saw_nothing(&s.w);
     finish(&s);
 }
 
@@ -241,7 +228,7 @@ Test(listeners, of_one_protocol_refuse_the_other, .timeout = 60)
               "%s", head);
     eg_client_close(&c);
     recorded(&s, "bad_request", "SOCKS5 only");
-    saw_nothing(&s);
+    eg_world_saw_nothing(&s.w);
     finish(&s);
 }
 

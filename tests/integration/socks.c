@@ -54,21 +54,8 @@ static void setup(struct scene *s)
 
 static void finish(struct scene *s)
 {
-    uint64_t deadline = eg_clock_ms() + 8000;
-    while (eg_proc_fds(s->worker) > s->fds + 2 && eg_clock_ms() < deadline)
-        ; /* sockets to the name server may stay */
-    cr_expect(eg_proc_fds(s->worker) <= s->fds + 2, "worker: %u, were %u", eg_proc_fds(s->worker),
-              s->fds);
+    eg_proc_settled(s->worker, s->fds + 2); /* sockets to the name server may stay */
     eg_world_done(&s->w);
-}
-
-static void saw_nothing(const struct scene *s)
-{
-    char *tls = eg_world_read(&s->w, "origin.rec", NULL);
-    char *plain = eg_world_read(&s->w, "plain.rec", NULL);
-    cr_expect(tls[0] == 0 && plain[0] == 0, "%s%s", tls, plain);
-    free(tls);
-    free(plain);
 }
 
 /* ---- a client ---- */
@@ -239,7 +226,7 @@ Test(socks, refusals_have_the_octet_of_their_kind, .timeout = 120)
     refused(&s, "nowhere.test", port, 4, "dns_not_found");
     refused(&s, "hang.test", port, 4, "dns_timeout");
     refused(&s, "127.0.0.1", s.w.proxy_port, 2, "address_denied"); /* the proxy itself */
-    saw_nothing(&s);
+    eg_world_saw_nothing(&s.w);
     eg_proc_end(&s.w.plain, SIGKILL);
     refused(&s, "raw.test", s.w.plain_port, 5, "connect_refused");
     refused(&s, "127.0.0.1", s.w.plain_port, 5, "connect_refused");
@@ -276,7 +263,7 @@ Test(socks, wants_the_token_as_password, .timeout = 60)
     cr_expect(eg_client_wait(&c, NULL, 0) && c.len == 2 && memcmp(c.buf, "\x05\xff", 2) == 0);
     eg_client_close(&c);
     recorded(&s, "token_missing");
-    saw_nothing(&s);
+    eg_world_saw_nothing(&s.w);
     finish(&s);
 }
 
@@ -294,7 +281,7 @@ Test(socks, holds_a_tunnel_to_its_name, .timeout = 60)
               "%zu bytes", c.len);
     eg_client_close(&c);
     cr_expect(eg_world_await_event(&s.w, 1, "\"reason\":\"not_tls\"", "\"stage\":\"hello\""));
-    saw_nothing(&s);
+    eg_world_saw_nothing(&s.w);
     finish(&s);
 }
 

@@ -52,15 +52,6 @@ static unsigned count(const char *text, const char *needle)
     return n;
 }
 
-static void assert_origins_saw_nothing(const struct eg_world *w)
-{
-    char *tls = eg_world_read(w, "origin.rec", NULL), *plain = eg_world_read(w, "plain.rec", NULL);
-    cr_assert(strlen(tls) == 0, "%s", tls);
-    cr_assert(strlen(plain) == 0, "%s", plain);
-    free(tls);
-    free(plain);
-}
-
 static int connect_port(struct eg_client *c, const struct eg_world *w, const char *host,
                         unsigned port)
 {
@@ -144,7 +135,7 @@ Test(tunnel, without_a_token_is_challenged_and_stays_open, .timeout = 60)
     char authority[100];
     snprintf(authority, sizeof authority, "raw.test:%u", w.plain_port);
     cr_assert(eg_client_connect(&c, &w, authority) == 200); /* the same connection */
-    assert_origins_saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_client_close(&c);
     eg_world_done(&w);
 }
@@ -166,7 +157,7 @@ Test(tunnel, refuses_what_no_rule_allows, .timeout = 120)
     char *asked = eg_world_read(&w, "dns.log", NULL);
     cr_assert(strlen(asked) == 0, "no question for a refused name (T5): %s", asked);
     free(asked);
-    assert_origins_saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_world_done(&w);
 }
 
@@ -178,7 +169,7 @@ Test(tunnel, refuses_names_that_resolve_to_forbidden_addresses, .timeout = 60)
     refused(&w, "meta.test", w.origin_port, 403, "metadata_denied");
     refused(&w, "mixed.test", w.origin_port, 403, "address_denied"); /* one bad address refuses */
     refused(&w, "nowhere.test", w.origin_port, 502, "dns_not_found");
-    assert_origins_saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_world_done(&w);
 }
 
@@ -276,7 +267,7 @@ Test(tunnel, is_held_to_its_name, .timeout = 60)
     first_flight(&w, hello, n, ALERT, 7, "sni_mismatch");
     first_flight(&w, "SSH-2.0-OpenSSH_9.2\r\n", 21, ALERT, 7, "not_tls");
     first_flight(&w, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, "HTTP/1.1 403 ", 13, "not_tls");
-    assert_origins_saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_world_done(&w);
 }
 

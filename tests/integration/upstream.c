@@ -54,14 +54,6 @@ static void new_world(struct eg_world *w)
     eg_world_plain(w);
 }
 
-static void origins_saw_nothing(const struct eg_world *w)
-{
-    char *tls = eg_world_read(w, "origin.rec", NULL), *plain = eg_world_read(w, "plain.rec", NULL);
-    cr_assert(strlen(tls) == 0 && strlen(plain) == 0, "%s%s", tls, plain);
-    free(tls);
-    free(plain);
-}
-
 /* CONNECT on a new connection; the status, with the reason checked when there is one. */
 static int tunnel(const struct eg_world *w, struct eg_client *c, const char *host,
                   const char *reason)
@@ -245,7 +237,7 @@ Test(upstream, squids_407_never_reaches_the_child, .timeout = 90)
     eg_client_close(&c);
     cr_assert(forward(&w, &c, "/x", "upstream_proxy_auth") == 502);
     eg_client_close(&c);
-    origins_saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     cr_assert(eg_world_await_event(&w, 2, "\"event\":\"end\"", "upstream_proxy_auth"));
     eg_proc_end(&squid, SIGTERM);
     eg_world_done(&w);
@@ -265,7 +257,7 @@ Test(upstream, that_is_dead_is_a_clear_502, .timeout = 60)
     eg_client_close(&c);
     cr_assert(forward(&w, &c, "/", "connect_refused") == 502);
     eg_client_close(&c);
-    origins_saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_world_done(&w);
 }
 
@@ -304,7 +296,7 @@ Test(upstream, that_misbehaves_is_a_clear_502, .timeout = 60)
     cr_expect(answered(&w, listener,
                        "HTTP/1.1 407 who\r\nProxy-Authenticate: Basic realm=\"corp\"\r\n\r\n",
                        "upstream_proxy_auth") == 502);
-    origins_saw_nothing(&w);
+    eg_world_saw_nothing(&w);
     eg_world_done(&w);
 }
 

@@ -92,6 +92,14 @@ char *eg_world_read(const struct eg_world *w, const char *name, size_t *n)
     return text;
 }
 
+void eg_world_saw_nothing(const struct eg_world *w)
+{
+    char *tls = eg_world_read(w, "origin.rec", NULL), *plain = eg_world_read(w, "plain.rec", NULL);
+    cr_assert(tls[0] == 0 && plain[0] == 0, "%s%s", tls, plain);
+    free(tls);
+    free(plain);
+}
+
 /* ---- programs ---- */
 
 /* A developer's own proxies are no part of a test: one that wants some names them. */
@@ -293,6 +301,15 @@ unsigned eg_proc_fds(pid_t pid)
     if (d)
         closedir(d);
     return n > 2 ? n - 2 : 0;
+}
+
+void eg_proc_settled(pid_t pid, unsigned fds)
+{
+    uint64_t deadline = eg_clock_ms() + 8000;
+    while (eg_proc_fds(pid) > fds && eg_clock_ms() < deadline)
+        ;
+    unsigned have = eg_proc_fds(pid);
+    cr_expect(have <= fds, "%u descriptors, may have %u", have, fds);
 }
 
 unsigned eg_proc_children(pid_t pid, pid_t *ret, unsigned cap)

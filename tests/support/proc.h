@@ -32,6 +32,8 @@ const char *eg_world_path(const struct eg_world *w, const char *name);
 void eg_world_write(const struct eg_world *w, const char *name, const char *text);
 /* The whole file with a NUL (malloc'd); *n may be NULL. An absent file is "". */
 char *eg_world_read(const struct eg_world *w, const char *name, size_t *n);
+/* Neither origin has received a byte. */
+void eg_world_saw_nothing(const struct eg_world *w);
 
 /* tlsorigin with these extra arguments (NULL-terminated), recording to DIR/origin.rec. */
 void eg_world_origin(struct eg_world *w, const char *const *args);
@@ -62,6 +64,8 @@ int eg_proc_run_passed(const struct eg_world *w, const char *const *argv, const 
 /* The integer behind "key": in the ready line. */
 long eg_proc_number(const struct eg_proc *p, const char *key);
 unsigned eg_proc_fds(pid_t pid);
+/* Waits, 8 s at most, until the process has no more than that many descriptors; that it has. */
+void eg_proc_settled(pid_t pid, unsigned fds);
 /* Children of pid, at most cap. */
 unsigned eg_proc_children(pid_t pid, pid_t *ret, unsigned cap);
 

@@ -168,22 +168,11 @@ static enum eg_status fork_worker(struct eg_supervisor *s, unsigned i, struct eg
     return eg_sup_worker_fork(&s->workers[i], err);
 }
 
-enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
-                                 struct eg_supervisor **ret, struct eg_err *err)
+/* This process as it will be, and the workers, before anything of the operator's is read. */
+static enum eg_status begin(struct eg_supervisor *s, struct eg_err *err)
 {
-    struct eg_supervisor *s = calloc(1, sizeof *s);
     bool locked = true;
-    if (!s)
-        return EG_NOMEM;
-    s->signals = s->trail.file = -1;
-    s->started_ms = eg_clock_ms();
-    s->started_wall_us = eg_clock_wall_us();
-    s->worker_count = options->workers;
-    enum eg_status status = options->workers >= 1 && options->workers <= EG_SUP_WORKERS
-                                ? eg_sup_options_copy(&s->options, options)
-                                : EG_INVALID;
-    if (status == EG_OK)
-        status = eg_sup_harden(err);
+    enum eg_status status = eg_sup_harden(err);
     if (status == EG_OK)
         status = eg_loop_new(&s->loop, err);
     /* signals first: none may be lost, not even that a worker has ended */
@@ -195,8 +184,13 @@ enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
         status = eg_vault_new(&s->vault, EG_SUP_VAULT, false, &locked, err);
     if (status == EG_OK && !locked)
         eg_log(EG_LOG_WARN, "credentials can't be locked in memory: raise RLIMIT_MEMLOCK");
-    if (status == EG_OK)
-        status = eg_sup_policy_load(s, &s->policy, err);
+    return status;
+}
+
+/* What the policy names; the workers are told as soon as there is something to tell. */
+static enum eg_status open_parts(struct eg_supervisor *s, struct eg_err *err)
+{
+    enum eg_status status = eg_sup_policy_load(s, &s->policy, err);
     if (status == EG_OK)
         status = eg_sup_ssh_check(s, s->policy->policy, err);
     if (status == EG_OK)
@@ -210,14 +204,32 @@ enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
     /* before the listeners: of two daemons with one socket the second must not take a port */
     if (status == EG_OK)
         status = open_control(s, err);
+    return status == EG_OK ? eg_sup_listeners_open(s, err) : status;
+}
+
+enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
+                                 struct eg_supervisor **ret, struct eg_err *err)
+{
+    struct eg_supervisor *s = calloc(1, sizeof *s);
+    if (!s)
+        return EG_NOMEM;
+    s->signals = s->trail.file = -1;
+    s->started_ms = eg_clock_ms();
+    s->started_wall_us = eg_clock_wall_us();
+    s->worker_count = options->workers;
+    s->stop_timer.fire = stop_late;
+    s->stop_timer.ctx = s;
+    enum eg_status status = options->workers >= 1 && options->workers <= EG_SUP_WORKERS
+                                ? eg_sup_options_copy(&s->options, options)
+                                : EG_INVALID;
     if (status == EG_OK)
-        status = eg_sup_listeners_open(s, err);
+        status = begin(s, err);
+    if (status == EG_OK)
+        status = open_parts(s, err);
     if (status != EG_OK) {
         eg_supervisor_free(s);
         return status;
     }
-    s->stop_timer.fire = stop_late;
-    s->stop_timer.ctx = s;
     *ret = s;
     return EG_OK;
 }

@@ -1,5 +1,6 @@
 /* worker.c - a worker process: gives up its privileges, then does what the supervisor's messages
- * say with the engine: the audit first of all, then a policy and what belongs to it. It opens no file and starts no process; everything comes over the link.
+ * say with the engine: the audit first of all, then a policy and what belongs to it. It opens no
+ * file and starts no process; everything comes over the link.
  *
  * Invariant: credentials of a reload wait in the vault until SWITCH, so that no exchange sees a
  * new one under the old policy. */

@@ -276,10 +276,9 @@ Test(names, are_asked_of_the_next_server_when_the_first_is_dead, .timeout = 60)
     static const char *const NAMES[] = { "a.n.test=127.0.0.1", NULL };
     struct eg_world w;
     char policy[1000];
-    uint16_t dead;
-    close(eg_peer_listen(&dead));
     snprintf(policy, sizeof policy,
-             RULES LOCAL LIMITS "dns: {servers: [\"127.0.0.1:%u\", \"127.0.0.1:@DNS@\"]}\n", dead);
+             RULES LOCAL LIMITS "dns: {servers: [\"127.0.0.1:%u\", \"127.0.0.1:@DNS@\"]}\n",
+             eg_peer_refusing());
     set_up(&w, NAMES, policy);
     expect(&w, "a.n.test", 200, "");
     cr_expect_geq(asked(&w, "a.n.test "), 1);

@@ -165,14 +165,6 @@ static void fails_with(const char *host, uint16_t port, enum eg_status expected)
     cr_assert(!ssh->masters->asked.first && !ssh->masters->open.first);
 }
 
-/* A port of 127.0.0.1 that refuses. */
-static uint16_t closed_port(void)
-{
-    uint16_t port;
-    close(eg_peer_listen(&port));
-    return port;
-}
-
 TestSuite(ssh, .fini = teardown);
 
 Test(ssh, bytes_and_half_close_go_through)
@@ -206,7 +198,7 @@ Test(ssh, bytes_and_half_close_go_through)
 Test(ssh, refused_target)
 {
     if (begin(NULL))
-        fails_with("127.0.0.1", closed_port(), EG_SSH_REFUSED);
+        fails_with("127.0.0.1", eg_peer_refusing(), EG_SSH_REFUSED);
 }
 
 Test(ssh, unknown_name)
@@ -218,13 +210,13 @@ Test(ssh, unknown_name)
 Test(ssh, forwarding_that_the_gateway_prohibits)
 {
     if (begin("AllowTcpForwarding no"))
-        fails_with("127.0.0.1", closed_port(), EG_SSH_PROHIBITED);
+        fails_with("127.0.0.1", eg_peer_refusing(), EG_SSH_PROHIBITED);
 }
 
 Test(ssh, target_that_the_gateway_does_not_permit)
 {
     if (begin("PermitOpen 192.0.2.1:80"))
-        fails_with("127.0.0.1", closed_port(), EG_SSH_PROHIBITED);
+        fails_with("127.0.0.1", eg_peer_refusing(), EG_SSH_PROHIBITED);
 }
 
 Test(ssh, unknown_host_key_is_refused_and_the_user_is_in_no_message)
@@ -329,7 +321,8 @@ Test(ssh, cancelled_while_it_opens_is_taken_back_without_harm)
     }
     ask(1, "127.0.0.1", port);
     TURN_UNTIL(ssh->masters->asked.first && !ssh->masters->asked.first->greeting);
-    ask(2, "127.0.0.1", closed_port()); /* answered behind it: the gateway has the first by then */
+    ask(2, "127.0.0.1",
+        eg_peer_refusing()); /* answered behind it: the gateway has the first by then */
     TURN_UNTIL(answers[2].status != EG_AGAIN);
     cr_assert(answers[1].status == EG_AGAIN && answers[2].status == EG_SSH_REFUSED);
     eg_sup_ssh_cancel(ssh, OWNER, 1);

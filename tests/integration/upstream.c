@@ -249,10 +249,8 @@ Test(upstream, that_is_dead_is_a_clear_502, .timeout = 60)
 {
     struct eg_world w;
     struct eg_client c;
-    uint16_t port;
     new_world(&w);
-    close(eg_peer_listen(&port));
-    start(&w, port, "", "", "x:y");
+    start(&w, eg_peer_refusing(), "", "", "x:y");
     cr_assert(tunnel(&w, &c, "raw.test", "connect_refused") == 502);
     eg_client_close(&c);
     cr_assert(forward(&w, &c, "/", "connect_refused") == 502);

@@ -9,15 +9,49 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int eg_peer_listen(uint16_t *port)
+static struct sockaddr_in loopback(uint16_t port)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    return (struct sockaddr_in){ .sin_family = AF_INET,
+                                 .sin_port = htons(port),
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+}
+
+/* A TCP socket on a port that the kernel chooses. */
+static int bind_any(uint16_t *port)
+{
+    struct sockaddr_in at = loopback(0);
     socklen_t n = sizeof at;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&at, n) == 0 && listen(fd, 256) == 0);
+    cr_assert(fd >= 0 && bind(fd, (struct sockaddr *)&at, n) == 0);
     cr_assert(getsockname(fd, (struct sockaddr *)&at, &n) == 0);
     *port = ntohs(at.sin_port);
     return fd;
+}
+
+int eg_peer_listen(uint16_t *port)
+{
+    int fd = bind_any(port);
+    cr_assert(listen(fd, 256) == 0);
+    return fd;
+}
+
+/* Bound and not listening: TCP is refused. Bound and connected to somebody else: UDP is refused to
+ * all others. Both sockets are the test process's until it ends. */
+uint16_t eg_peer_refusing(void)
+{
+    struct sockaddr_in elsewhere = loopback(9);
+    for (int i = 0; i < 20; i++) {
+        uint16_t port;
+        int tcp = bind_any(&port), udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_in at = loopback(port);
+        if (udp >= 0 && bind(udp, (struct sockaddr *)&at, sizeof at) == 0 &&
+            connect(udp, (struct sockaddr *)&elsewhere, sizeof elsewhere) == 0)
+            return port;
+        close(tcp);
+        close(udp);
+    }
+    cr_assert(false, "no port is free for TCP and UDP");
+    return 0;
 }
 
 void eg_peer_accept(int listener, struct eg_client *c)

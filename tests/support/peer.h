@@ -8,6 +8,9 @@
 
 /* A listening socket on 127.0.0.1; its port in *port. */
 int eg_peer_listen(uint16_t *port);
+/* A port of 127.0.0.1 that refuses TCP and UDP and that nobody else can get while the test runs (a
+ * port that was merely closed may be another program's a moment later). */
+uint16_t eg_peer_refusing(void);
 /* The next connection to it; asserts that one comes within the deadline. */
 void eg_peer_accept(int listener, struct eg_client *c);
 /* Has nobody connected (that was not accepted)? Does not wait. */

@@ -33,6 +33,13 @@ const struct eg_secret *eg_creds_get(const struct eg_creds *c, struct eg_slice n
                                      struct eg_err *why);
 /* Wipes and forgets the name, loaded or failed. */
 void eg_creds_drop(struct eg_creds *c, struct eg_slice name);
+/* It exists and was not read yet (load: lazy): get gives NULL and why->status is EG_AGAIN. What was there is wiped. */
+enum eg_status eg_creds_lazy(struct eg_creds *c, struct eg_slice name) EG_MUST_USE;
+/* Field f of the credential ("NAME#f"); the credential itself for an empty f. As eg_creds_get. */
+const struct eg_secret *eg_creds_field(const struct eg_creds *c, struct eg_slice name,
+                                       struct eg_slice f, struct eg_err *why);
+/* Counts the changes of that name by put; 0: never put. For telling whether a refused credential has been replaced since. */
+uint32_t eg_creds_version(const struct eg_creds *c, struct eg_slice name);
 /* Names that have their secret; failed ones do not count. */
 unsigned eg_creds_count(const struct eg_creds *c);
 
@@ -90,6 +97,14 @@ enum eg_status eg_token_parse(struct eg_slice value, char *scratch, size_t cap,
                               struct eg_slice *user, struct eg_slice *token) EG_MUST_USE;
 
 /* ---- injection ---- */
+
+enum eg_escape { EG_ESCAPE_NONE, EG_ESCAPE_BASE64, EG_ESCAPE_PERCENT };
+/* Appends a template of the policy (struct eg_write.text) with the credential's values in it: as they are (a field's value, a cookie), the whole
+ * in base64 (Basic), or each value percent-encoded (query, path). out holds the credential afterwards. EG_CREDENTIAL_UNAVAILABLE: a field
+ * that the credential has not; EG_INVALID: a byte that can't stand there; EG_TOO_BIG, EG_NOMEM: out keeps what it had. */
+enum eg_status eg_inject_template(struct eg_buf *out, struct eg_slice text,
+                                  const struct eg_creds *creds, struct eg_slice credential,
+                                  enum eg_escape escape, struct eg_err *err) EG_MUST_USE;
 
 /* Appends "NAME: " before + secret + after "\r\n" to out. The bytes of out hold the credential
  * afterwards: wipe it once sent. EG_INVALID for a name that is no token or for control bytes;

@@ -179,12 +179,19 @@ static bool read_template(struct eg_model *m, const struct eg_yaml *node, struct
     return true;
 }
 
+static struct eg_write bearer_write(void)
+{
+    return (struct eg_write){ .name = EG_SLICE("Authorization"),
+                              .text = EG_SLICE("Bearer {}"),
+                              .before = EG_SLICE("Bearer "),
+                              .credential = true };
+}
+
 static void take_write(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *node)
 {
     struct eg_write *w = &s->s.write[s->s.write_count];
     if (eg_slice_eq(node->text, EG_SLICE("bearer"))) {
-        *w = (struct eg_write){ EG_SLICE("Authorization"), EG_SLICE("Bearer "), EG_SLICE_NONE,
-                                true };
+        *w = bearer_write();
     } else if (is_later_slot(node->text)) {
         bad_slot(m, node, "not-available", "bearer and header:NAME: TEXT are",
                  "this slot is not available in this version");
@@ -225,7 +232,8 @@ static void default_slots(struct eg_model_service *s)
     static const char *const names[] = { "x-api-key", "x-goog-api-key", "api-key" };
     s->s.accept[0].kind = EG_SLOT_BEARER;
     for (unsigned i = 0; i < 3; i++)
-        s->s.accept[i + 1] = (struct eg_slot){ EG_SLOT_HEADER, eg_slice_str(names[i]) };
+        s->s.accept[i + 1] =
+            (struct eg_slot){ .kind = EG_SLOT_HEADER, .name = eg_slice_str(names[i]) };
     s->s.accept_count = 4;
 }
 
@@ -262,8 +270,7 @@ void eg_model_read_slots(struct eg_model *m, struct eg_model_service *s,
     if (s->s.credential.n && !eg_yaml_get(service, "accept"))
         default_slots(s);
     if (s->s.credential.n && !eg_yaml_get(service, "write")) {
-        s->s.write[0] = (struct eg_write){ EG_SLICE("Authorization"), EG_SLICE("Bearer "),
-                                           EG_SLICE_NONE, true };
+        s->s.write[0] = bearer_write();
         s->s.write_count = 1;
     }
     check_slots(m, s, accept, write);

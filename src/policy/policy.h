@@ -56,17 +56,36 @@ struct eg_limits { /* milliseconds and bytes; all > 0 */
 };
 const struct eg_limits *eg_policy_limits(const struct eg_policy *p);
 
-enum eg_slot_kind { EG_SLOT_BEARER, EG_SLOT_HEADER, EG_SLOT_BASIC_PASSWORD };
+enum eg_slot_kind {
+    EG_SLOT_BEARER,
+    EG_SLOT_HEADER,
+    EG_SLOT_BASIC_PASSWORD,
+    EG_SLOT_QUERY,
+    EG_SLOT_COOKIE,
+    EG_SLOT_PATH,
+    EG_SLOT_SIGV4, /* the request is signed with the phantom keys; only with a credential of EG_SOURCE_SIGV4, and then alone */
+};
 struct eg_slot { /* where a phantom may come in */
     enum eg_slot_kind kind;
-    struct eg_slice name; /* field name for EG_SLOT_HEADER */
+    struct eg_slice name; /* field name, query key or cookie name */
+    unsigned segment;     /* EG_SLOT_PATH: of the request's path, where the route is the first; >= 2 */
 };
-struct eg_write { /* one header to write upstream */
-    struct eg_slice name;
-    struct eg_slice before, after; /* around the credential */
-    bool credential;               /* false: fixed text, all in before */
+enum eg_write_kind { EG_WRITE_HEADER, EG_WRITE_BASIC, EG_WRITE_QUERY, EG_WRITE_PATH, EG_WRITE_COOKIE, EG_WRITE_SIGV4 };
+struct eg_write { /* one thing to write upstream */
+    enum eg_write_kind kind;
+    struct eg_slice name; /* field name, query key or cookie name */
+    /* template: {} is the credential, {field} one of its fields ([a-z0-9_]), all else is literal. BASIC: "user:password" before base64; PATH: "/bot{}/",
+     * put between the base path and what is left of the request's path */
+    struct eg_slice text;
+    struct eg_slice before, after; /* going away: around the one {} of a header */
+    bool credential;               /* text has a {} or {field} */
 };
-enum { EG_SERVICE_SLOTS = 16, EG_SERVICE_WRITES = 16 };
+enum { EG_SERVICE_SLOTS = 16, EG_SERVICE_WRITES = 16, EG_SERVICE_TRAILERS = 8, EG_SERVICE_PINS = 4 };
+
+struct eg_service_limits { /* 0: none. Of one session; all but concurrent in any minute */
+    uint32_t requests_per_minute, concurrent;
+    uint64_t request_bytes, response_bytes; /* of bodies */
+};
 
 struct eg_service {
     struct eg_slice name, route; /* route without slashes */
@@ -86,6 +105,13 @@ struct eg_service {
     uint32_t shape_length;       /* 0: as long as the real one */
     struct eg_slice ca_pem, client_cert_pem, client_key_pem; /* contents, read at compile time */
     struct eg_slice server_name; /* empty: the upstream's host */
+    struct eg_slice pins[EG_SERVICE_PINS]; /* base64 of SHA-256 of a SubjectPublicKeyInfo: one of them must be the leaf's */
+    unsigned pin_count;
+    struct eg_service_limits limits;
+    bool redact, websocket;
+    struct eg_slice trailers[EG_SERVICE_TRAILERS]; /* names that pass, both ways */
+    unsigned trailer_count;
+    bool internal;               /* an oauth2 credential's token endpoint: only for requests of our own (eg_engine_client), invisible to children */
     struct eg_slice rule;        /* "file:line" */
 };
 unsigned eg_policy_service_count(const struct eg_policy *p);
@@ -94,16 +120,52 @@ void eg_policy_service(const struct eg_policy *p, unsigned i, struct eg_service 
 /* Index of the service with that route; -1. */
 int eg_policy_service_of_route(const struct eg_policy *p, struct eg_slice route);
 
-enum eg_source_kind { EG_SOURCE_ENV, EG_SOURCE_FILE, EG_SOURCE_KEYRING };
+enum eg_source_kind {
+    EG_SOURCE_ENV,
+    EG_SOURCE_FILE,
+    EG_SOURCE_KEYRING,
+    EG_SOURCE_KERNEL,
+    EG_SOURCE_SYSTEMD,
+    EG_SOURCE_CMD,
+    EG_SOURCE_OAUTH2, /* a token fetched with its parts */
+    EG_SOURCE_SIGV4,  /* nothing but its parts, which workers sign with */
+};
+/* A credential of several values has fields: field F of NAME is kept as the secret "NAME#F" (no policy may give a name with '#'). References inside
+ * oauth2 and aws_sigv4 are credentials of their own in this table, named so. */
 struct eg_credential {
     struct eg_slice name;
     enum eg_source_kind kind;
-    struct eg_slice place;   /* variable, path, or keyring service */
+    struct eg_slice place;   /* variable, path, keyring service, kernel key description, systemd name; cmd: empty */
     struct eg_slice account; /* keyring */
+    unsigned arg_count;      /* cmd: argv, with the absolute path of the program; eg_policy_credential_arg */
+    bool json;               /* cmd: its output is an object of texts: each member is a field, "value" is the credential itself */
+    uint64_t timeout_ms;     /* cmd, oauth2: deadline */
+    uint64_t ttl_ms;         /* read again when so old; 0: at a reload only (oauth2: as the answer says) */
+    bool lazy;               /* read at first use */
+    bool kept;               /* a part that workers never get: of an oauth2 */
     struct eg_slice rule;    /* "file:line" */
+};
+enum eg_grant { EG_GRANT_CLIENT_CREDENTIALS, EG_GRANT_REFRESH_TOKEN, EG_GRANT_JWT_BEARER, EG_GRANT_GITHUB_APP };
+struct eg_oauth2 { /* RFC 6749, 7523. Parts: "NAME#client_secret", "NAME#refresh_token", "NAME#key" (PEM, or a Google service account's JSON), where the policy names them */
+    enum eg_grant grant;
+    struct eg_slice route;    /* of the internal service that leads to token_url */
+    struct eg_slice path;     /* of token_url behind the route: origin-form, with the query if any */
+    struct eg_slice client_id, scope, audience, issuer, subject; /* empty: not sent. issuer: jwt_bearer; GitHub: the app's id */
+    bool basic;               /* client authentication by Authorization: Basic (RFC 6749 2.3.1, the default); else in the body */
+};
+/* SIGV4: where the policy names them; else those that the request was signed for. */
+struct eg_sigv4_scope {
+    struct eg_slice region, service;
 };
 unsigned eg_policy_credential_count(const struct eg_policy *p);
 void eg_policy_credential(const struct eg_policy *p, unsigned i, struct eg_credential *ret);
+/* Index of the credential with that name; -1. */
+int eg_policy_credential_find(const struct eg_policy *p, struct eg_slice name);
+/* k < arg_count. */
+struct eg_slice eg_policy_credential_arg(const struct eg_policy *p, unsigned i, unsigned k);
+/* Of one of that kind. */
+void eg_policy_credential_oauth2(const struct eg_policy *p, unsigned i, struct eg_oauth2 *ret);
+void eg_policy_credential_sigv4(const struct eg_policy *p, unsigned i, struct eg_sigv4_scope *ret);
 /* Is the credential bound to that host (credentials.NAME.hosts; required for every credential)? */
 bool eg_policy_credential_host(const struct eg_policy *p, struct eg_slice credential, struct eg_slice host);
 

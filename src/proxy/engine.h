@@ -22,6 +22,9 @@ struct eg_engine_config {
     /* for ssh hops; NULL: they fail with EG_SSH_DOWN */
     enum eg_status (*channel_open)(void *ctx, const struct eg_channel_ask *ask);
     void (*channel_cancel)(void *ctx, uint64_t id);
+    /* A credential that was not read yet is wanted, or (refused) the origin answered 401 to this one. Answered by eg_engine_credential, maybe with the
+     * same value; not asked again meanwhile. NULL: lazy ones are unavailable and 401 is passed on. */
+    enum eg_status (*credential_ask)(void *ctx, struct eg_slice name, bool refused);
     void (*warn)(void *ctx, const char *text); /* for the operator; may be NULL */
     void *ctx;
 };
@@ -55,8 +58,9 @@ struct eg_listen_session { /* a client certificate with this SAN is the session 
 };
 /* How clients are met at one listener; copied. */
 struct eg_listen_config {
-    struct eg_sockaddr self; /* its address as clients see it (routes answer to it only); family 0: a Unix socket */
-    unsigned protocols;      /* EG_PROTOCOL_* */
+    struct eg_sockaddr
+        self; /* its address as clients see it (routes answer to it only); family 0: a Unix socket */
+    unsigned protocols; /* EG_PROTOCOL_* */
     enum eg_auth auth;
     struct eg_slice cert_pem, key_pem, client_ca_pem; /* TLS when cert is not empty */
     bool require_client;
@@ -97,8 +101,12 @@ enum eg_status eg_engine_session_put(struct eg_engine *e, const struct eg_sessio
 /* Revokes: its token answers token_revoked from now on, its flows are cut. */
 void eg_engine_session_revoke(struct eg_engine *e, const char *id);
 
-/* The store that credentials are put into (eg_creds_put / eg_creds_fail). */
+/* The store that credentials are put into (eg_creds_put / eg_creds_fail / eg_creds_lazy). */
 struct eg_creds *eg_engine_creds(struct eg_engine *e);
+/* The answer to credential_ask is in the store: whoever waits for it goes on. */
+void eg_engine_credential(struct eg_engine *e, struct eg_slice name);
+/* A connected stream socket (taken, whatever happens) whose other end is our own: HTTP, to the routes of internal services and to nothing else. */
+enum eg_status eg_engine_client(struct eg_engine *e, int fd, struct eg_err *err) EG_MUST_USE;
 
 /* Closes the listeners and idle connections, lets exchanges finish, cuts what is left after the
  * policy's drain_timeout. */

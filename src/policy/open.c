@@ -278,14 +278,16 @@ static void fill_slots(const struct eg_policy *p, const struct eg_block_service 
     s->accept_count = b->accept.count;
     for (uint32_t i = 0; i < b->accept.count; i++) {
         const struct eg_block_slot *slot = &p->slots[b->accept.first + i];
-        s->accept[i] =
-            (struct eg_slot){ (enum eg_slot_kind)slot->kind, eg_block_slice(p, slot->name) };
+        s->accept[i] = (struct eg_slot){ .kind = (enum eg_slot_kind)slot->kind,
+                                         .name = eg_block_slice(p, slot->name) };
     }
     s->write_count = b->write.count;
     for (uint32_t i = 0; i < b->write.count; i++) {
         const struct eg_block_write *w = &p->writes[b->write.first + i];
-        s->write[i] = (struct eg_write){ eg_block_slice(p, w->name), eg_block_slice(p, w->before),
-                                         eg_block_slice(p, w->after), w->credential != 0 };
+        s->write[i] = (struct eg_write){ .name = eg_block_slice(p, w->name),
+                                         .before = eg_block_slice(p, w->before),
+                                         .after = eg_block_slice(p, w->after),
+                                         .credential = w->credential != 0 };
     }
     s->strip_count = b->strip.count;
     for (uint32_t i = 0; i < b->strip.count; i++)

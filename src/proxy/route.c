@@ -31,8 +31,9 @@ static enum eg_status read_slot(const struct eg_slot *slot, const struct eg_fiel
     case EG_SLOT_HEADER:
         *ret = value;
         return EG_OK;
+    default: /* not in a field, or not built */
+        return EG_PHANTOM_INVALID;
     }
-    return EG_PHANTOM_INVALID;
 }
 
 /* Does this field's value hold the service's phantom in any of the slots of that field? */

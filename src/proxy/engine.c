@@ -74,6 +74,7 @@ void eg_engine_free(struct eg_engine *e)
     close_listeners(e);
     while (e->flows)
         eg_flow_kill(e->flows, EG_SHUTTING_DOWN);
+    eg_client_drop(e);
     eg_pool_free(e->pool);
     eg_timer_clear(e->loop, &e->drain_timer);
     eg_snapshot_unref(e->pending);

@@ -96,6 +96,7 @@ struct eg_ingress { /* a listener and how clients are met there */
     struct eg_tls_ctx *tls;             /* NULL: plain */
     struct eg_listen_session *sessions; /* owned, with their texts */
     unsigned session_count;
+    bool internal; /* of our own clients: client.c */
 };
 
 struct eg_upstream; /* being opened: upstream.c */
@@ -152,6 +153,8 @@ struct eg_engine {
     enum eg_status (*channel_open)(void *ctx, const struct eg_channel_ask *ask); /* may be NULL */
     void (*channel_cancel)(void *ctx, uint64_t id);
     bool splice, draining;
+    struct eg_ingress *own_ingress; /* NULL: no client of our own yet (client.c) */
+    struct eg_session *own_session;
     struct eg_timer drain_timer;
     void (*warn)(void *ctx, const char *text);
     void *ctx; /* of warn and of the channels' */
@@ -240,6 +243,10 @@ enum eg_step eg_socks_request_step(struct eg_flow *f);
 /* Queues the reply of success, or the refusal that SOCKS has for this phase. EG_NOMEM. */
 enum eg_status eg_socks_connected(struct eg_flow *f) EG_MUST_USE;
 enum eg_status eg_socks_refused(struct eg_flow *f, enum eg_status reason) EG_MUST_USE;
+
+/* ---- client.c ---- */
+/* After the last flow. */
+void eg_client_drop(struct eg_engine *e);
 
 /* ---- request.c ---- */
 enum eg_step eg_request_step(struct eg_flow *f); /* PHASE_HEAD */

@@ -117,6 +117,11 @@ static enum eg_step dispatch(struct eg_flow *f)
     enum eg_status status = eg_target_parse(head->target, connect, &target, &err);
     if (status != EG_OK)
         return refuse_request(f, EGRESS_VIA_NONE, status, err.text);
+    if (f->ingress->internal) { /* client.c: a route or nothing */
+        f->session = eg_session_ref(f->engine->own_session);
+        if (connect || target.form != EG_TARGET_ORIGIN)
+            return refuse_request(f, EGRESS_VIA_NONE, EG_BAD_TARGET, "only routes are served here");
+    }
     f->engine->stats.exchanges += !connect;
     if (target.form == EG_TARGET_ASTERISK)
         return refuse_request(f, EGRESS_VIA_NONE, EG_BAD_TARGET,

@@ -195,10 +195,11 @@ enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target)
         return eg_refuse(f, status, true, err.text[0] ? err.text : NULL);
     struct eg_slice path = eg_buf_slice(&f->exchange->path), route = first_segment(path);
     int index = eg_policy_service_of_route(policy, route);
-    if (index < 0)
+    if (index >= 0)
+        eg_policy_service(policy, (unsigned)index, &f->exchange->service);
+    if (index < 0 || f->exchange->service.internal != f->ingress->internal)
         return eg_refuse(f, EG_ROUTE_UNKNOWN, true, NULL);
     f->exchange->service_index = (unsigned)index;
-    eg_policy_service(policy, (unsigned)index, &f->exchange->service);
     status = authenticate(f, &f->exchange->service);
     eg_flow_begin(f, EGRESS_VIA_ROUTE); /* again: now the session is known */
     if (status == EG_OK)

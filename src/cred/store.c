@@ -1,11 +1,12 @@
 /* store.c - the named credentials of one process.
  *
- * Keeps for every name either a secret in the vault or the reason why its source failed, never
- * both. It fetches nothing and shows nothing: sources are source.c and keyring.c, use is by
- * eg_secret_lend. A put that fails leaves what was there. */
+ * Keeps for every name either a secret in the vault, or the reason why its source failed, or that
+ * nobody asked for it yet; never two of them. It fetches nothing and shows nothing: sources are
+ * source*.c and keyring.c, use is by eg_secret_lend. A put that fails leaves what was there. */
 #include "cred/cred.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/table.h"
 
@@ -18,8 +19,9 @@ struct eg_creds {
 };
 
 struct entry {
-    struct eg_secret *secret; /* NULL: failed, and why tells */
+    struct eg_secret *secret; /* NULL: failed or not read yet, and why tells */
     struct eg_err why;
+    uint32_t version; /* puts so far */
 };
 
 static void entry_drop(void *value)
@@ -93,6 +95,7 @@ enum eg_status eg_creds_put(struct eg_creds *c, struct eg_slice name, const void
         c->loaded++;
     eg_secret_free(e->secret);
     e->secret = secret;
+    e->version += e->version < UINT32_MAX;
     eg_err_reset(&e->why);
     return EG_OK;
 }
@@ -112,6 +115,13 @@ enum eg_status eg_creds_fail(struct eg_creds *c, struct eg_slice name, const str
     return EG_OK;
 }
 
+enum eg_status eg_creds_lazy(struct eg_creds *c, struct eg_slice name)
+{
+    struct eg_err why = { 0 };
+    (void)eg_err_set(&why, EG_AGAIN, "credential", 0, "it was not read yet");
+    return eg_creds_fail(c, name, &why);
+}
+
 const struct eg_secret *eg_creds_get(const struct eg_creds *c, struct eg_slice name,
                                      struct eg_err *why)
 {
@@ -126,6 +136,41 @@ const struct eg_secret *eg_creds_get(const struct eg_creds *c, struct eg_slice n
     if (why->status == EG_OK)
         eg_err_set(why, EG_CREDENTIAL_UNAVAILABLE, "credential", 0, "it was not loaded");
     return NULL;
+}
+
+/* What a field lacks is what its credential lacks: one that was not read yet or failed has no
+ * fields to know of. */
+const struct eg_secret *eg_creds_field(const struct eg_creds *c, struct eg_slice name,
+                                       struct eg_slice f, struct eg_err *why)
+{
+    char full[NAME_MAX_BYTES + 1];
+    const struct entry *e = NULL, *whole = eg_table_get(c->table, name);
+    if (f.n == 0)
+        return eg_creds_get(c, name, why);
+    if (name.n + 1 + f.n <= NAME_MAX_BYTES) {
+        memcpy(full, name.p, name.n);
+        full[name.n] = '#';
+        memcpy(full + name.n + 1, f.p, f.n);
+        e = eg_table_get(c->table, eg_slice(full, name.n + 1 + f.n));
+    }
+    if (e && e->secret)
+        return e->secret;
+    if (!why)
+        return NULL;
+    eg_err_reset(why);
+    if (whole && !whole->secret)
+        *why = whole->why;
+    else if (e)
+        *why = e->why;
+    if (why->status == EG_OK)
+        eg_err_set(why, EG_CREDENTIAL_UNAVAILABLE, "credential", 0, "it has no such field");
+    return NULL;
+}
+
+uint32_t eg_creds_version(const struct eg_creds *c, struct eg_slice name)
+{
+    const struct entry *e = eg_table_get(c->table, name);
+    return e ? e->version : 0;
 }
 
 void eg_creds_drop(struct eg_creds *c, struct eg_slice name)

@@ -90,7 +90,7 @@ static bool take_string(struct eg_slice *rest, const char **ret)
 
 static bool known(uint32_t kind)
 {
-    return (kind >= EG_LINK_POLICY && kind <= EG_LINK_CHANNEL) ||
+    return (kind >= EG_LINK_POLICY && kind <= EG_LINK_CLIENT) ||
            (kind >= EG_LINK_READY && kind <= EG_LINK_CHANNEL_CANCEL);
 }
 

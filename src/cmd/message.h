@@ -28,6 +28,7 @@ enum eg_link_kind {
     /* id: the answer to CHANNEL_ASK, once; status OK: descriptors to read from and to write to;
      * else a: why */
     EG_LINK_CHANNEL,
+    EG_LINK_CLIENT, /* descriptor: a connected client of our own, for internal services */
     /* from a worker */
     EG_LINK_READY = 64,
     EG_LINK_ACCEPTED, /* generation */

@@ -251,6 +251,18 @@ static void put_session(struct worker *w, const struct eg_link_message *m)
         warn(w, *err.text ? err.text : "a session could not be stored");
 }
 
+/* Who waits at its other end sees it closed when it can't be served. */
+static void take_client(struct worker *w, int *fds, unsigned fd_count)
+{
+    struct eg_err err = { 0 };
+    if (fd_count != 1)
+        return;
+    int fd = fds[0];
+    fds[0] = -1;
+    if (eg_engine_client(w->engine, fd, &err) != EG_OK)
+        warn(w, *err.text ? err.text : "a client of our own could not be served");
+}
+
 static void drive(struct worker *w, const struct eg_link_message *m)
 {
     struct eg_link_message answer = { .generation = m->generation };
@@ -315,6 +327,9 @@ static void message(struct eg_link *l, const struct eg_link_message *m, int *fds
         break;
     case EG_LINK_CHANNEL:
         eg_ssh_answer_take(w->engine, m, fds, fd_count);
+        break;
+    case EG_LINK_CLIENT:
+        take_client(w, fds, fd_count);
         break;
     case EG_LINK_CREDENTIAL:
     case EG_LINK_CREDENTIAL_FAILED:

@@ -8,7 +8,7 @@
 
 #include "policy/model.h"
 
-enum { EG_BLOCK_VERSION = 2, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
+enum { EG_BLOCK_VERSION = 3, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
 #define EG_BLOCK_MAGIC "EGPOLICY"
 
 struct eg_block_text {
@@ -39,12 +39,12 @@ struct eg_block_rule {
 };
 
 struct eg_block_slot {
-    uint32_t kind;
+    uint32_t kind, segment;
     struct eg_block_text name;
 };
 struct eg_block_write {
-    uint32_t credential;
-    struct eg_block_text name, before, after;
+    uint32_t kind, credential;
+    struct eg_block_text name, text, before, after;
 };
 struct eg_block_service {
     struct eg_block_text name, route, base_path, credential;
@@ -101,9 +101,9 @@ enum eg_block_section {
     EG_BLOCK_RULES,
     EG_BLOCK_PORTS, /* uint16_t */
     EG_BLOCK_SERVICES,
-    EG_BLOCK_SLOTS, /* accepted */
+    EG_BLOCK_SLOTS, /* accepted and stripped */
     EG_BLOCK_WRITES,
-    EG_BLOCK_NAMES, /* eg_block_text: strip and env keys */
+    EG_BLOCK_NAMES, /* eg_block_text: env keys */
     EG_BLOCK_CREDENTIALS,
     EG_BLOCK_HOSTS,
     EG_BLOCK_LISTEN,

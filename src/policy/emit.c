@@ -218,6 +218,18 @@ static struct eg_block_range put_names(struct emit *e, const struct eg_slice *na
     return range;
 }
 
+static struct eg_block_range put_slots(struct emit *e, const struct eg_slot *slots, unsigned count)
+{
+    struct eg_block_range range = { count_of(e, EG_BLOCK_SLOTS), count };
+    for (unsigned i = 0; i < count; i++) {
+        struct eg_block_slot slot = { .kind = slots[i].kind,
+                                      .segment = slots[i].segment,
+                                      .name = put_text(e, slots[i].name) };
+        put(e, EG_BLOCK_SLOTS, &slot);
+    }
+    return range;
+}
+
 static void put_service(struct emit *e, const struct eg_service *s)
 {
     struct eg_block_service b = { .name = put_text(e, s->name),
@@ -225,7 +237,6 @@ static void put_service(struct emit *e, const struct eg_service *s)
                                   .base_path = put_text(e, s->base_path),
                                   .credential = put_text(e, s->credential),
                                   .upstream = block_authority(e, &s->upstream, s->tls),
-                                  .accept = { count_of(e, EG_BLOCK_SLOTS), s->accept_count },
                                   .write = { count_of(e, EG_BLOCK_WRITES), s->write_count },
                                   .env_base_url = put_text(e, s->env_base_url),
                                   .env_base_path = put_text(e, s->env_base_path),
@@ -236,17 +247,18 @@ static void put_service(struct emit *e, const struct eg_service *s)
                                   .client_key_pem = put_text(e, s->client_key_pem),
                                   .server_name = put_text(e, s->server_name),
                                   .rule = put_text(e, s->rule) };
-    for (unsigned i = 0; i < s->accept_count; i++) {
-        struct eg_block_slot slot = { s->accept[i].kind, put_text(e, s->accept[i].name) };
-        put(e, EG_BLOCK_SLOTS, &slot);
-    }
     for (unsigned i = 0; i < s->write_count; i++) {
         const struct eg_write *w = &s->write[i];
-        struct eg_block_write out = { w->credential, put_text(e, w->name), put_text(e, w->before),
-                                      put_text(e, w->after) };
+        struct eg_block_write out = { .kind = w->kind,
+                                      .credential = w->credential,
+                                      .name = put_text(e, w->name),
+                                      .text = put_text(e, w->text),
+                                      .before = put_text(e, w->before),
+                                      .after = put_text(e, w->after) };
         put(e, EG_BLOCK_WRITES, &out);
     }
-    b.strip = put_names(e, s->strip, s->strip_count);
+    b.accept = put_slots(e, s->accept, s->accept_count);
+    b.strip = put_slots(e, s->strip_slots, s->strip_slot_count);
     b.keys = put_names(e, s->env_keys, s->env_key_count);
     put(e, EG_BLOCK_SERVICES, &b);
 }

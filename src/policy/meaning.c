@@ -75,6 +75,16 @@ static void add_rule(struct facts *f, const struct eg_model_rule *r)
     end(f);
 }
 
+static void slots(struct facts *f, const struct eg_slot *list, unsigned count)
+{
+    number(f, count);
+    for (unsigned i = 0; i < count; i++) {
+        number(f, list[i].kind);
+        text(f, list[i].name);
+        number(f, list[i].segment);
+    }
+}
+
 static void add_service(struct facts *f, const struct eg_service *s)
 {
     const struct eg_slice texts[] = { s->name,           s->route,        s->base_path,
@@ -88,21 +98,14 @@ static void add_service(struct facts *f, const struct eg_service *s)
     number(f, s->upstream.port);
     number(f, s->tls);
     number(f, s->shape_length);
-    number(f, s->accept_count);
-    for (unsigned i = 0; i < s->accept_count; i++) {
-        number(f, s->accept[i].kind);
-        text(f, s->accept[i].name);
-    }
+    slots(f, s->accept, s->accept_count);
+    slots(f, s->strip_slots, s->strip_slot_count);
     number(f, s->write_count);
     for (unsigned i = 0; i < s->write_count; i++) {
         text(f, s->write[i].name);
-        text(f, s->write[i].before);
-        text(f, s->write[i].after);
-        number(f, s->write[i].credential);
+        text(f, s->write[i].text);
+        number(f, s->write[i].kind);
     }
-    number(f, s->strip_count);
-    for (unsigned i = 0; i < s->strip_count; i++)
-        text(f, s->strip[i]);
     for (unsigned i = 0; i < s->env_key_count; i++)
         text(f, s->env_keys[i]);
     end(f);

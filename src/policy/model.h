@@ -153,6 +153,10 @@ void eg_model_read_slots(struct eg_model *m, struct eg_model_service *s,
                          const struct eg_yaml *service);
 void eg_model_read_env(struct eg_model *m, struct eg_model_service *s,
                        const struct eg_yaml *service);
+/* One element of write; "bearer" is also what is written where nothing says what. */
+void eg_model_take_write(struct eg_model *m, struct eg_model_service *s,
+                         const struct eg_yaml *node);
+void eg_model_write_bearer(struct eg_model_service *s);
 void eg_model_finish_service(struct eg_model *m, struct eg_model_service *s,
                              struct eg_table *names);
 void eg_model_add_credentials(struct eg_model *m, const struct eg_source *source,
@@ -177,6 +181,23 @@ void eg_model_client_tls(struct eg_model *m, const struct eg_source *source,
 /* Is there such a credential, and is it bound to that host? If not, it is reported. */
 void eg_model_check_binding(struct eg_model *m, struct eg_place at, struct eg_slice name,
                             struct eg_slice host);
+/* A list, or one text that stands for a list of one: take is called for each good element. More than max are reported. */
+typedef void eg_model_take(struct eg_model *m, struct eg_model_service *s,
+                           const struct eg_yaml *node);
+void eg_model_each(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *list,
+                   unsigned max, eg_model_take *take);
+/* May this field, query key or cookie be named by a slot? False: reported. */
+bool eg_model_field_name(struct eg_model *m, const struct eg_yaml *node, struct eg_slice name);
+bool eg_model_query_key(struct eg_model *m, const struct eg_yaml *node, struct eg_slice key);
+bool eg_model_cookie_name(struct eg_model *m, const struct eg_yaml *node, struct eg_slice name);
+/* Reports; always false. */
+bool eg_model_bad_slot(struct eg_model *m, const struct eg_yaml *node, const char *code,
+                       const char *fix, const char *text);
+bool eg_model_printable(struct eg_slice s);
+/* The next literal part of a template and, where true, what stands between the braces behind it (from the { on where nothing closes it); false
+ * at its end. */
+bool eg_model_template_next(struct eg_slice *rest, struct eg_slice *literal,
+                            struct eg_slice *field);
 bool eg_model_is_local(const struct eg_authority *a);
 void *eg_model_alloc(struct eg_model *m, size_t n); /* NULL sets m->status */
 struct eg_slice eg_model_copy(struct eg_model *m, struct eg_slice s);

@@ -89,15 +89,17 @@ static bool check_services(const struct eg_policy *p)
             return false;
         if (!eg_block_is_range(s->accept, p->count[EG_BLOCK_SLOTS]) || s->accept.count > EG_SERVICE_SLOTS ||
             !eg_block_is_range(s->write, p->count[EG_BLOCK_WRITES]) || s->write.count > EG_SERVICE_WRITES ||
-            !eg_block_is_range(s->strip, p->count[EG_BLOCK_NAMES]) || s->strip.count > EG_SERVICE_SLOTS ||
+            !eg_block_is_range(s->strip, p->count[EG_BLOCK_SLOTS]) || s->strip.count > EG_SERVICE_SLOTS ||
             !eg_block_is_range(s->keys, p->count[EG_BLOCK_NAMES]) || s->keys.count > 4)
             return false;
     }
     for (uint32_t i = 0; i < p->count[EG_BLOCK_SLOTS]; i++)
-        if (p->slots[i].kind > EG_SLOT_BASIC_PASSWORD || !eg_block_is_text(p, p->slots[i].name))
+        if (p->slots[i].kind > EG_SLOT_SIGV4 || !eg_block_is_text(p, p->slots[i].name) ||
+            (p->slots[i].kind == EG_SLOT_PATH) != (p->slots[i].segment >= 2))
             return false;
     for (uint32_t i = 0; i < p->count[EG_BLOCK_WRITES]; i++)
-        if (!TEXTS(p->writes[i].name, p->writes[i].before, p->writes[i].after))
+        if (p->writes[i].kind > EG_WRITE_SIGV4 ||
+            !TEXTS(p->writes[i].name, p->writes[i].text, p->writes[i].before, p->writes[i].after))
             return false;
     return are_texts(p, p->names, p->count[EG_BLOCK_NAMES]);
 }
@@ -272,26 +274,36 @@ unsigned eg_policy_service_count(const struct eg_policy *p)
     return p->count[EG_BLOCK_SERVICES];
 }
 
+static unsigned fill_list(const struct eg_policy *p, struct eg_block_range range,
+                          struct eg_slot out[EG_SERVICE_SLOTS])
+{
+    for (uint32_t i = 0; i < range.count; i++) {
+        const struct eg_block_slot *slot = &p->slots[range.first + i];
+        out[i] = (struct eg_slot){ .kind = (enum eg_slot_kind)slot->kind,
+                                   .name = eg_block_slice(p, slot->name),
+                                   .segment = slot->segment };
+    }
+    return range.count;
+}
+
 static void fill_slots(const struct eg_policy *p, const struct eg_block_service *b,
                        struct eg_service *s)
 {
-    s->accept_count = b->accept.count;
-    for (uint32_t i = 0; i < b->accept.count; i++) {
-        const struct eg_block_slot *slot = &p->slots[b->accept.first + i];
-        s->accept[i] = (struct eg_slot){ .kind = (enum eg_slot_kind)slot->kind,
-                                         .name = eg_block_slice(p, slot->name) };
-    }
+    s->accept_count = fill_list(p, b->accept, s->accept);
+    s->strip_slot_count = fill_list(p, b->strip, s->strip_slots);
     s->write_count = b->write.count;
     for (uint32_t i = 0; i < b->write.count; i++) {
         const struct eg_block_write *w = &p->writes[b->write.first + i];
-        s->write[i] = (struct eg_write){ .name = eg_block_slice(p, w->name),
+        s->write[i] = (struct eg_write){ .kind = (enum eg_write_kind)w->kind,
+                                         .name = eg_block_slice(p, w->name),
+                                         .text = eg_block_slice(p, w->text),
                                          .before = eg_block_slice(p, w->before),
                                          .after = eg_block_slice(p, w->after),
                                          .credential = w->credential != 0 };
     }
-    s->strip_count = b->strip.count;
-    for (uint32_t i = 0; i < b->strip.count; i++)
-        s->strip[i] = eg_block_slice(p, p->names[b->strip.first + i]);
+    for (uint32_t i = 0; i < s->strip_slot_count; i++)
+        if (s->strip_slots[i].kind == EG_SLOT_HEADER)
+            s->strip[s->strip_count++] = s->strip_slots[i].name;
     s->env_key_count = b->keys.count;
     for (uint32_t i = 0; i < b->keys.count; i++)
         s->env_keys[i] = eg_block_slice(p, p->names[b->keys.first + i]);

@@ -97,7 +97,9 @@ struct eg_service {
     unsigned accept_count;
     struct eg_write write[EG_SERVICE_WRITES];
     unsigned write_count;
-    struct eg_slice strip[EG_SERVICE_SLOTS];
+    struct eg_slot strip_slots[EG_SERVICE_SLOTS]; /* headers, query keys and cookies */
+    unsigned strip_slot_count;
+    struct eg_slice strip[EG_SERVICE_SLOTS]; /* going away: the headers among them */
     unsigned strip_count;
     struct eg_slice env_base_url, env_base_path, env_keys[4]; /* variable names; base_path as shown to the child */
     unsigned env_key_count;

@@ -1,11 +1,10 @@
 /* policy_block.c - the compiled block: what it answers about the configuration, its identity, layers, and that no damage to it can crash. */
 #include <criterion/criterion.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "policy/compile.h"
 #include "policy/schema.h"
+#include "support/policies.h"
 
 static const char full[] =
     "egress: 1\n"
@@ -44,43 +43,6 @@ static const char full[] =
     "upstream: {proxies: [{proxy: \"http://proxy.example:3128\", credential: proxy}], resolve: "
     "local}\n";
 
-static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, struct eg_err *err)
-{
-    (void)ctx;
-    (void)err;
-    const char *label = strstr(path, "key") ? "PRIVATE KEY" : "CERTIFICATE";
-    return eg_buf_printf(out, "%s\n-----BEGIN %s-----\nMAA=\n-----END %s-----\n", path, label,
-                         label);
-}
-
-static const struct eg_policy_reader reader = { read_pem, NULL, NULL, 0, NULL, false };
-
-static struct eg_policy *build_files(const struct eg_policy_file *files, unsigned count,
-                                     struct eg_buf *block)
-{
-    struct eg_diags *d = NULL;
-    struct eg_policy *p = NULL;
-    struct eg_buf text;
-    struct eg_err err = { 0 };
-    cr_assert_geq(sodium_init(), 0);
-    eg_buf_init(block, 16 << 20);
-    eg_buf_init(&text, 1 << 20);
-    cr_assert_eq(eg_diags_new(&d), EG_OK);
-    enum eg_status st = eg_policy_compile(files, count, &reader, d, block, &err);
-    cr_assert_eq(eg_diags_render(d, false, &text), EG_OK);
-    cr_assert_eq(st, EG_OK, "%.*s", (int)text.len, text.len ? text.data : "");
-    cr_assert_eq(eg_policy_open(block->data, block->len, &p, &err), EG_OK, "%s", err.text);
-    eg_buf_done(&text);
-    eg_diags_free(d);
-    return p;
-}
-
-static struct eg_policy *build(const char *path, const char *text, struct eg_buf *block)
-{
-    const struct eg_policy_file file = { path, eg_slice_str(text), EG_LAYER_REPO, true };
-    return build_files(&file, 1, block);
-}
-
 static void is(struct eg_slice got, const char *want)
 {
     cr_assert(eg_slice_eq(got, eg_slice_str(want)), "got '%.*s', want '%s'", (int)got.n, got.p,
@@ -92,7 +54,7 @@ Test(policy, service_has_all_that_was_written)
 {
     struct eg_buf block;
     struct eg_service s;
-    struct eg_policy *p = build("conf/egress.yaml", full, &block);
+    struct eg_policy *p = eg_policies_build("conf/egress.yaml", full, &block);
     cr_assert_eq(eg_policy_service_count(p), 2);
     cr_assert_eq(eg_policy_service_of_route(p, EG_SLICE("ai")), 0);
     cr_assert_eq(eg_policy_service_of_route(p, EG_SLICE("openai")), -1);
@@ -135,7 +97,7 @@ Test(policy, service_defaults)
     struct eg_buf block;
     struct eg_service s;
     struct eg_policy *p =
-        build("egress.yaml",
+        eg_policies_build("egress.yaml",
               "egress: 1\nservices:\n  a: {upstream: \"https://a.example\", credential: k}\n"
               "  my-docs.v2: {upstream: \"http://b.example:8080/\"}\n  9x: {upstream: "
               "\"https://c.example\", credential: f}\n"
@@ -169,7 +131,7 @@ Test(policy, credentials_and_their_hosts)
 {
     struct eg_buf block;
     struct eg_credential c;
-    struct eg_policy *p = build("conf/egress.yaml", full, &block);
+    struct eg_policy *p = eg_policies_build("conf/egress.yaml", full, &block);
     cr_assert_eq(eg_policy_credential_count(p), 4);
     eg_policy_credential(p, 0, &c);
     is(c.place, "REAL_KEY");
@@ -210,7 +172,7 @@ Test(policy, settings_limits_and_listeners)
 {
     struct eg_buf block;
     struct eg_listen_spec l;
-    struct eg_policy *p = build("conf/egress.yaml", full, &block);
+    struct eg_policy *p = eg_policies_build("conf/egress.yaml", full, &block);
     const struct eg_settings *s = eg_policy_settings(p);
     const struct eg_limits *limits = eg_policy_limits(p);
     is(eg_policy_name(p), "agent");
@@ -240,7 +202,7 @@ Test(policy, settings_limits_and_listeners)
 Test(policy, defaults_of_an_empty_policy)
 {
     struct eg_buf block;
-    struct eg_policy *p = build("egress.yaml", "egress: 1\n", &block);
+    struct eg_policy *p = eg_policies_build("egress.yaml", "egress: 1\n", &block);
     const struct eg_settings *s = eg_policy_settings(p);
     const struct eg_limits *l = eg_policy_limits(p);
     struct eg_hop hops[EG_HOPS_MAX];
@@ -279,7 +241,7 @@ Test(policy, layers_win_unite_and_lower)
     struct eg_authority to;
     struct eg_verdict v;
     char advice[200];
-    struct eg_policy *p = build_files(files, 3, &block);
+    struct eg_policy *p = eg_policies_build_files(files, 3, &block);
     cr_assert(eg_policy_settings(p)->via);
     cr_assert_eq(eg_policy_limits(p)->connections, 600);
     cr_assert_eq(eg_policy_limits(p)->headers, 90);
@@ -317,7 +279,7 @@ Test(policy, an_untrusted_file_may_not_redefine_a_service)
     cr_assert_geq(sodium_init(), 0);
     eg_buf_init(&block, 1 << 20);
     cr_assert_eq(eg_diags_new(&d), EG_OK);
-    cr_assert_eq(eg_policy_compile(files, 2, &reader, d, &block, NULL), EG_INVALID);
+    cr_assert_eq(eg_policy_compile(files, 2, &eg_policies_reader, d, &block, NULL), EG_INVALID);
     cr_assert_eq(eg_diags_total(d), 1);
     cr_assert_str_eq(eg_diags_at(d, 0)->code, "untrusted-key");
     cr_assert_str_eq(eg_diags_at(d, 0)->file, "repo.yaml");
@@ -329,7 +291,7 @@ Test(policy, an_untrusted_file_may_not_redefine_a_service)
 static void id_of(const char *text, unsigned char id[32])
 {
     struct eg_buf block;
-    struct eg_policy *p = build("egress.yaml", text, &block);
+    struct eg_policy *p = eg_policies_build("egress.yaml", text, &block);
     memcpy(id, eg_policy_id(p), 32);
     eg_policy_close(p);
     eg_buf_done(&block);
@@ -369,8 +331,8 @@ Test(policy, identity_is_the_meaning)
 Test(policy, the_same_files_give_the_same_bytes)
 {
     struct eg_buf a, b;
-    struct eg_policy *p = build("egress.yaml", full, &a);
-    struct eg_policy *q = build("egress.yaml", full, &b);
+    struct eg_policy *p = eg_policies_build("egress.yaml", full, &a);
+    struct eg_policy *q = eg_policies_build("egress.yaml", full, &b);
     cr_assert(a.len == b.len && memcmp(a.data, b.data, a.len) == 0);
     eg_policy_close(p);
     eg_policy_close(q);
@@ -437,7 +399,7 @@ Test(policy, a_damaged_block_is_refused_or_harmless)
 {
     struct eg_buf block;
     unsigned opened = 0;
-    struct eg_policy *p = build("egress.yaml", full, &block);
+    struct eg_policy *p = eg_policies_build("egress.yaml", full, &block);
     ask_all(p);
     eg_policy_close(p);
     for (size_t i = 0; i < block.len; i++)
@@ -462,7 +424,7 @@ Test(policy, a_damaged_block_is_refused_or_harmless)
 Test(policy, a_misplaced_block_is_refused)
 {
     struct eg_buf block;
-    struct eg_policy *p = build("egress.yaml", "egress: 1\n", &block);
+    struct eg_policy *p = eg_policies_build("egress.yaml", "egress: 1\n", &block);
     eg_policy_close(p);
     char *room = malloc(block.len + 16);
     memcpy(room + 1, block.data, block.len);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "net/sock.h"
+#include "proxy/credwait.h"
 #include "proxy/flow.h"
 #include "proxy/pool.h"
 
@@ -25,6 +26,7 @@ enum eg_status eg_engine_new(const struct eg_engine_config *config, struct eg_en
     e->ctx = config->ctx;
     e->channel_open = config->channel_open;
     e->channel_cancel = config->channel_cancel;
+    e->credential_ask = config->credential_ask;
     e->gate.trail = config->trail;
     e->drain_timer.fire = drain_over;
     e->drain_timer.ctx = e;
@@ -81,6 +83,7 @@ void eg_engine_free(struct eg_engine *e)
     eg_snapshot_unref(e->current);
     eg_sessions_free(e->sessions);
     eg_creds_free(e->creds);
+    eg_credwait_free(e);
     while (e->pipe_count > 0) {
         e->pipe_count--;
         close(e->pipes[e->pipe_count].fd[0]);

@@ -10,6 +10,7 @@
 
 #include "http/write.h"
 #include "proxy/pool.h"
+#include "proxy/replay.h"
 #include "proxy/response.h"
 #include "proxy/upstream.h"
 
@@ -30,6 +31,7 @@ void eg_exchange_drop(struct eg_flow *f)
 {
     if (!f->exchange)
         return;
+    eg_replay_drop(f->exchange);
     eg_buf_done(&f->exchange->path);
     free(f->exchange);
     f->exchange = NULL;
@@ -47,6 +49,8 @@ enum eg_step eg_exchange_begin(struct eg_flow *f, bool pooled)
     eg_msg_reset(f->response, head->method);
     enum eg_status status =
         f->want == EG_WANT_ROUTE ? eg_route_head(f, &err) : eg_forward_head(f, &err);
+    if (status == EG_OK)
+        status = eg_replay_begin(f);
     eg_upstream_drop(f);
     if (status != EG_OK)
         return eg_refuse(f, status, true, err.text);
@@ -62,6 +66,7 @@ static enum eg_status queue_request(struct eg_flow *f, struct eg_slice data, str
     f->bytes_up += data.n;
     if (f->exchange->body_max != 0 && f->bytes_up > f->exchange->body_max)
         return EG_BODY_TOO_LARGE;
+    eg_replay_keep(f->exchange, data);
     if (eg_msg_head_get(f->request)->framing == EG_BODY_CHUNKED)
         return eg_write_chunk(&f->origin.out, data);
     if (f->origin.out.len > 0 && data.n < 4096) /* one record or segment with the head */
@@ -258,6 +263,8 @@ enum eg_step eg_exchange_step(struct eg_flow *f)
     if (down != EG_OK && down != EG_AGAIN)
         return down == EG_CLIENT_GONE ? (eg_flow_kill(f, down), EG_STEP_WAIT)
                                       : origin_failed(f, down, &down_err);
+    if (x->held)
+        return eg_replay_start(f);
     if (x->response_done && f->client.out.len == 0)
         return finish(f);
     set_deadline(f, moved || queued != f->client.out.len + f->origin.out.len);

@@ -21,6 +21,11 @@ struct eg_exchange {
     bool origin_keep;  /* the origin's connection may serve another request */
     unsigned interim;  /* 1xx responses so far */
     uint64_t body_max; /* 0: no ceiling */
+    struct eg_buf kept; /* the request's body, for replay.c; wiped */
+    bool keeping;       /* ... it is whole so far */
+    bool held;          /* a 401 was read and is not the client's yet */
+    bool replayed;      /* ... and another one would be */
+    uint32_t version;   /* of the credential that was sent */
 };
 
 static inline const struct eg_service *eg_exchange_service(const struct eg_flow *f)
@@ -50,8 +55,10 @@ enum eg_status eg_exchange_canary(const struct eg_flow *f,
 enum eg_status eg_exchange_path(struct eg_flow *f, struct eg_slice path,
                                 struct eg_path_flags *flags, struct eg_err *err) EG_MUST_USE;
 enum eg_status eg_exchange_query(struct eg_flow *f, const struct eg_target *target) EG_MUST_USE;
-/* The ticket was allowed by name: on a pooled connection, or on a new one. */
+/* The ticket was allowed by name: goes on once there is all that it needs. */
 enum eg_step eg_exchange_open(struct eg_flow *f);
+/* ... on a pooled connection, or on a new one. */
+enum eg_step eg_exchange_connect(struct eg_flow *f);
 /* Request line, Host and, for an upstream proxy in absolute-form, its authorization. EG_OK or the
  * refusal, err tells. */
 enum eg_status eg_exchange_start_head(struct eg_flow *f, uint16_t default_port,

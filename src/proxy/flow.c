@@ -28,8 +28,10 @@ static const struct phase {
     [EG_PHASE_SOCKS_REQUEST] = { "socks-request", eg_socks_request_step,
                                  TO(RESOLVE) | TO(CONNECT) | TO(ANSWER) | TO(REFUSE) },
     [EG_PHASE_HEAD] = { "head", eg_request_step,
-                        TO(HEAD) | TO(RESOLVE) | TO(CONNECT) | TO(ANSWER) | TO(EXCHANGE) |
-                            TO(REFUSE) },
+                        TO(HEAD) | TO(CREDENTIAL) | TO(RESOLVE) | TO(CONNECT) | TO(ANSWER) |
+                            TO(EXCHANGE) | TO(REFUSE) },
+    [EG_PHASE_CREDENTIAL] = { "credential", eg_credential_step,
+                              TO(RESOLVE) | TO(CONNECT) | TO(EXCHANGE) | TO(REFUSE) },
     [EG_PHASE_RESOLVE] = { "resolve", eg_resolve_step, TO(RESOLVE) | TO(CONNECT) | TO(REFUSE) },
     [EG_PHASE_CONNECT] = { "connect", eg_connect_step,
                            TO(SECURE) | TO(ANSWER) | TO(EXCHANGE) | TO(REFUSE) },
@@ -38,7 +40,8 @@ static const struct phase {
     [EG_PHASE_HELLO] = { "hello", eg_hello_step, TO(RELAY) | TO(REFUSE) },
     [EG_PHASE_RELAY] = { "relay", eg_relay_step, 0 },
     [EG_PHASE_EXCHANGE] = { "exchange", eg_exchange_step,
-                            TO(HEAD) | TO(RESOLVE) | TO(CONNECT) | TO(REFUSE) | TO(LINGER) },
+                            TO(HEAD) | TO(CREDENTIAL) | TO(RESOLVE) | TO(CONNECT) | TO(EXCHANGE) |
+                                TO(REFUSE) | TO(LINGER) },
     [EG_PHASE_REFUSE] = { "refuse", eg_refuse_step, TO(HEAD) | TO(LINGER) },
     [EG_PHASE_LINGER] = { "linger", eg_linger_step, 0 },
     [EG_PHASE_DEAD] = { "dead", NULL, 0 },
@@ -104,6 +107,9 @@ static void timed_out(struct eg_flow *f, enum eg_status reason)
         }
         eg_flow_begin(f, EGRESS_VIA_NONE);
         break;
+    case EG_PHASE_CREDENTIAL:
+        eg_credential_late(f);
+        return;
     case EG_PHASE_RESOLVE:
     case EG_PHASE_CONNECT:
     case EG_PHASE_SECURE:

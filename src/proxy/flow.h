@@ -17,6 +17,7 @@
 struct eg_flow;
 struct eg_pool;
 struct eg_channel;
+struct eg_asked;
 
 enum {
     EG_SCRATCH = 65536,  /* the engine's one read buffer: flows at rest hold none */
@@ -60,6 +61,7 @@ struct eg_side { /* the client's or the origin's end */
     X(SOCKS_REQUEST, "socks-request")                                                              \
     X(HEAD, "head")         /* reading a request head, or idle between two */                      \
     X(RESOLVE, "resolve")   /* asking for addresses */                                             \
+    X(CREDENTIAL, "credential") /* a route waits until it was read */                              \
     X(CONNECT, "connect")   /* tcp and proxy hops */                                               \
     X(SECURE, "secure")     /* TLS with the origin */                                              \
     X(ANSWER, "answer")     /* sending 200, or its like */                                         \
@@ -152,6 +154,8 @@ struct eg_engine {
     uint64_t last_channel;
     enum eg_status (*channel_open)(void *ctx, const struct eg_channel_ask *ask); /* may be NULL */
     void (*channel_cancel)(void *ctx, uint64_t id);
+    enum eg_status (*credential_ask)(void *ctx, struct eg_slice name, bool refused); /* may be NULL */
+    struct eg_asked *asked; /* credentials that are awaited: credwait.c */
     bool splice, draining;
     struct eg_ingress *own_ingress; /* NULL: no client of our own yet (client.c) */
     struct eg_session *own_session;
@@ -294,5 +298,9 @@ enum eg_status eg_exchange_new(struct eg_flow *f) EG_MUST_USE;
 enum eg_step eg_exchange_begin(struct eg_flow *f, bool pooled);
 enum eg_step eg_exchange_step(struct eg_flow *f);
 void eg_exchange_drop(struct eg_flow *f);
+
+/* ---- credwait.c ---- */
+enum eg_step eg_credential_step(struct eg_flow *f); /* PHASE_CREDENTIAL */
+void eg_credential_late(struct eg_flow *f);         /* its deadline passed */
 
 #endif

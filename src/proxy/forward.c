@@ -2,6 +2,7 @@
  * by request, its head written anew for the origin (or for the upstream proxy). */
 #include "http/hygiene.h"
 #include "http/write.h"
+#include "proxy/credwait.h"
 #include "proxy/pool.h"
 #include "proxy/hops.h"
 #include "proxy/exchange.h"
@@ -76,6 +77,11 @@ enum eg_step eg_exchange_open(struct eg_flow *f)
     if (f->exchange->body_max != 0 && head->framing == EG_BODY_LENGTH &&
         head->length > f->exchange->body_max)
         return eg_refuse(f, EG_BODY_TOO_LARGE, true, NULL);
+    return eg_credwait_needed(f) ? eg_credwait_start(f) : eg_exchange_connect(f);
+}
+
+enum eg_step eg_exchange_connect(struct eg_flow *f)
+{
     if (!eg_pool_take(f))
         return eg_upstream_open(f);
     enum eg_status status = f->peer.addr.family

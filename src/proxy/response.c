@@ -9,6 +9,7 @@
 
 #include "http/hygiene.h"
 #include "http/write.h"
+#include "proxy/replay.h"
 
 static enum eg_status write_fields(struct eg_buf *out, const struct eg_head *head)
 {
@@ -68,10 +69,11 @@ static enum eg_status write_connection(struct eg_flow *f)
     return EG_OK;
 }
 
-static enum eg_status write_head(struct eg_flow *f, const struct eg_head *head)
+enum eg_status eg_response_head(struct eg_flow *f)
 {
     struct eg_exchange *x = f->exchange;
     struct eg_buf *out = &f->client.out;
+    const struct eg_head *head = eg_msg_head_get(f->response);
     x->head_read = x->answered = true;
     x->origin_keep = head->keep_alive && head->framing != EG_BODY_UNTIL_CLOSE;
     f->ticket->event.http_status = head->status;
@@ -102,7 +104,10 @@ static enum eg_status take_head(struct eg_flow *f, const char *p, size_t n, size
     if (head->status == 407 &&
         eg_upstream_absolute(f)) /* the hop's own: not the child's to answer */
         return EG_UPSTREAM_PROXY_AUTH;
-    return head->status < 200 ? pass_interim(f, head) : write_head(f, head);
+    if (head->status < 200)
+        return pass_interim(f, head);
+    f->exchange->held = eg_replay_wanted(f);
+    return f->exchange->held ? EG_OK : eg_response_head(f);
 }
 
 static enum eg_status send_body(struct eg_flow *f, struct eg_slice data)
@@ -143,7 +148,7 @@ static enum eg_status take_body(struct eg_flow *f, const char *p, size_t n, size
 static enum eg_status take(struct eg_flow *f, const char *p, size_t n, struct eg_err *err)
 {
     struct eg_exchange *x = f->exchange;
-    while (n > 0 && !x->response_done) {
+    while (n > 0 && !x->response_done && !x->held) {
         size_t used = 0;
         enum eg_status status =
             x->head_read ? take_body(f, p, n, &used, err) : take_head(f, p, n, &used, err);
@@ -152,6 +157,8 @@ static enum eg_status take(struct eg_flow *f, const char *p, size_t n, struct eg
         p += used;
         n -= used;
     }
+    if (x->held)
+        return eg_buf_append(&f->origin.in, p, n);
     if (n > 0)
         x->origin_keep = false;
     return EG_OK;
@@ -166,6 +173,17 @@ static enum eg_status origin_ended(struct eg_flow *f, struct eg_err *err)
     return status == EG_CLOSED ? EG_CLOSED : status == EG_EOF ? EG_BAD_RESPONSE : status;
 }
 
+/* What came behind a head that was held back. */
+static enum eg_status take_kept(struct eg_flow *f, struct eg_err *err)
+{
+    struct eg_buf kept = f->origin.in;
+    eg_buf_init(&f->origin.in, kept.max);
+    struct eg_slice in = eg_buf_slice(&kept);
+    enum eg_status status = take(f, in.p, in.n, err);
+    eg_buf_done(&kept);
+    return status;
+}
+
 enum eg_status eg_response_pump(struct eg_flow *f, bool *moved, struct eg_err *err)
 {
     for (unsigned round = 0; round < EG_ROUNDS; round++) {
@@ -174,16 +192,18 @@ enum eg_status eg_response_pump(struct eg_flow *f, bool *moved, struct eg_err *e
             f->client.intent |= EG_OUT;
         else if (status != EG_OK)
             return EG_CLIENT_GONE;
-        if (f->exchange->response_done || f->client.out.len >= EG_OUT_HIGH)
+        if (f->exchange->response_done || f->exchange->held || f->client.out.len >= EG_OUT_HIGH)
             return EG_AGAIN;
         size_t n = 0;
-        status = eg_side_read(&f->origin, f->engine->scratch, EG_SCRATCH, &n, err);
+        bool kept = f->origin.in.len > 0;
+        status = kept ? EG_OK
+                      : eg_side_read(&f->origin, f->engine->scratch, EG_SCRATCH, &n, err);
         if (status == EG_AGAIN) {
             f->origin.intent |= EG_IN;
             return EG_AGAIN;
         }
         if (status == EG_OK)
-            status = take(f, f->engine->scratch, n, err);
+            status = kept ? take_kept(f, err) : take(f, f->engine->scratch, n, err);
         else if (status == EG_EOF)
             status = origin_ended(f, err);
         if (status != EG_OK)

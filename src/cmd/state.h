@@ -54,6 +54,7 @@ struct eg_sup_credential {
     enum { EG_SUP_CRED_WAITING, EG_SUP_CRED_READING, EG_SUP_CRED_LOADED, EG_SUP_CRED_FAILED } state;
     struct eg_secret *secret;
     struct eg_err why;
+    bool newer; /* its source does not hold this value yet: it could not be written back (oauth.c); not read again */
 };
 struct eg_sup_helper;
 struct eg_sup_creds {

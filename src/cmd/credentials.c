@@ -87,7 +87,7 @@ static void read_env(struct eg_sup_creds *c, struct eg_sup_credential *e)
         eg_buf_commit(&b, strlen(value));
     }
     if (status == EG_OK)
-        status = eg_source_check(&b, &err);
+        status = eg_source_check(&b, false, &err);
     if (status == EG_OK)
         status = keep(c, e, eg_buf_slice(&b), &err);
     eg_buf_wipe(&b);
@@ -121,8 +121,8 @@ static _Noreturn void helper_run(const struct eg_sup_credential *e, int fd)
     if (status == EG_OK)
         status =
             e->kind == EG_SOURCE_FILE
-                ? eg_source_file(e->place, &value, &err)
-                : eg_source_keyring(e->place, e->account, eg_clock_ms() + KEYRING_MS, &value, &err);
+                ? eg_source_file(e->place, false, &value, &err)
+                : eg_source_keyring(e->place, e->account, eg_clock_ms() + KEYRING_MS, false, &value, &err);
     a.status = status;
     if (status != EG_OK) {
         eg_buf_wipe(&value);

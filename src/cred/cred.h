@@ -53,12 +53,44 @@ enum { EG_CREDENTIAL_MAX = 16384 };
  *
  * What every value must satisfy, also one from the environment (getenv's result, copied by the
  * caller before the environment was wiped): one newline at its end is dropped; NUL, CR, LF or
- * other control bytes inside are EG_INVALID; empty or blank is EG_NOT_FOUND; longer than
- * EG_CREDENTIAL_MAX is EG_TOO_BIG. */
-enum eg_status eg_source_check(struct eg_buf *value, struct eg_err *err) EG_MUST_USE;
+ * other control bytes inside are EG_INVALID, but for line breaks and tabs in a text (a PEM key);
+ * empty or blank is EG_NOT_FOUND; longer than EG_CREDENTIAL_MAX is EG_TOO_BIG. */
+enum eg_status eg_source_check(struct eg_buf *value, bool text, struct eg_err *err) EG_MUST_USE;
 /* EG_PERMISSION when it is open to group or world, a symbolic link, not a regular file or of an
  * owner who is neither us nor root; EG_NOT_FOUND, EG_IO, and as eg_source_check. */
-enum eg_status eg_source_file(const char *path, struct eg_buf *out, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_source_file(const char *path, bool text, struct eg_buf *out,
+                              struct eg_err *err) EG_MUST_USE;
+/* The file `name` (no slash) in systemd's $CREDENTIALS_DIRECTORY, which is judged as
+ * eg_source_file does it, but that mode 0440 passes, as systemd shows an ACL of ours. folder NULL:
+ * EG_CREDENTIAL_UNAVAILABLE. */
+enum eg_status eg_source_systemd(const char *folder, const char *name, bool text,
+                                 struct eg_buf *out, struct eg_err *err) EG_MUST_USE;
+/* The key of type "user" with that description, searched for in the session keyring, the user
+ * session keyring, the user keyring and the user's persistent keyring, in that order. Links
+ * keyrings into the calling process' own where it may only so read. EG_NOT_FOUND: nowhere, expired
+ * or revoked; EG_PERMISSION; EG_CREDENTIAL_UNAVAILABLE: no such system calls here; and as
+ * eg_source_check. */
+enum eg_status eg_source_kernel(const char *description, bool text, struct eg_buf *out,
+                                struct eg_err *err) EG_MUST_USE;
+struct eg_source_command {
+    const char *const *argv; /* argv[0]: an absolute path */
+    const char *const *env;  /* all of its environment; both end with NULL */
+    size_t limit;            /* of its output */
+    uint64_t deadline_ms;    /* eg_clock_ms, absolute */
+};
+/* What the program writes to stdout, as it is (eg_source_check is the caller's). It has no input and
+ * no terminal; what it writes to stderr goes nowhere: either may hold the secret, so errors tell
+ * only its exit status or signal. It runs in a process group of its own, of which nothing is left
+ * when this returns. SIGTERM is blocked meanwhile and makes it return EG_CLOSED. EG_PERMISSION: others
+ * than us and root could change the program; EG_NOT_FOUND; EG_IO: it failed or was late;
+ * EG_TOO_BIG. out has room for limit + 2 bytes; the caller has SIGCHLD at its default. */
+enum eg_status eg_source_cmd(const struct eg_source_command *command, struct eg_buf *out,
+                             struct eg_err *err) EG_MUST_USE;
+/* The absolute path of a program that is named without a slash, in the system's folders
+ * (/usr/local/sbin ... /bin, as login gives them to root): of root, and such that nobody else can
+ * change it. path: cap >= EG_PROGRAM_PATH. EG_NOT_FOUND. */
+enum { EG_PROGRAM_PATH = 128 };
+enum eg_status eg_source_program(const char *name, char *path, struct eg_err *err) EG_MUST_USE;
 /* Secret Service over sd-bus (libsystemd.so.0 by dlopen): the first item that has these two
  * attributes (and any others); an empty account asks by service alone. A locked collection is
  * unlocked; its prompt is awaited until deadline_ms (eg_clock_ms, absolute), which bounds
@@ -66,7 +98,15 @@ enum eg_status eg_source_file(const char *path, struct eg_buf *out, struct eg_er
  * EG_NOT_FOUND: no such item, or blank; EG_CREDENTIAL_UNAVAILABLE: no bus, no service, locked,
  * dismissed, too late, or not built in; and as eg_source_check. */
 enum eg_status eg_source_keyring(const char *service, const char *account, uint64_t deadline_ms,
-                                 struct eg_buf *out, struct eg_err *err) EG_MUST_USE;
+                                 bool text, struct eg_buf *out, struct eg_err *err) EG_MUST_USE;
+
+/* Puts a new value in the place of the one that the source gave: a rotated refresh token. The file is
+ * judged as eg_source_file does it and replaced as a whole (its owner and mode stay); the keyring's
+ * item is the one that eg_source_keyring reads. Errors as of reading. */
+enum eg_status eg_source_file_put(const char *path, const void *bytes, size_t n,
+                                  struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_source_keyring_put(const char *service, const char *account, uint64_t deadline_ms,
+                                     const void *bytes, size_t n, struct eg_err *err) EG_MUST_USE;
 
 /* ---- phantoms ---- */
 
@@ -105,6 +145,10 @@ enum eg_escape { EG_ESCAPE_NONE, EG_ESCAPE_BASE64, EG_ESCAPE_PERCENT };
 enum eg_status eg_inject_template(struct eg_buf *out, struct eg_slice text,
                                   const struct eg_creds *creds, struct eg_slice credential,
                                   enum eg_escape escape, struct eg_err *err) EG_MUST_USE;
+
+/* Are all the values there that a template wants? EG_OK; EG_AGAIN: not read yet (load: lazy); EG_CREDENTIAL_UNAVAILABLE, err tells why. */
+enum eg_status eg_inject_ready(struct eg_slice text, const struct eg_creds *creds,
+                               struct eg_slice credential, struct eg_err *err) EG_MUST_USE;
 
 /* Appends "NAME: " before + secret + after "\r\n" to out. The bytes of out hold the credential
  * afterwards: wipe it once sent. EG_INVALID for a name that is no token or for control bytes;

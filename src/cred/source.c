@@ -1,13 +1,15 @@
-/* source.c - credentials from a file, and what every credential value must satisfy.
+/* source.c - credentials from a file or systemd, and what every credential value must satisfy.
  *
  * Blocking: only the supervisor's short-lived helpers call this. A file is judged by the
  * descriptor that is read, not by its name. The value is read once, into memory that the caller
  * wipes; errors name the path, never the value; a failure leaves nothing in out. */
-#include "cred/cred.h"
+#include "cred/source.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,7 +30,12 @@ static void trim_newline(struct eg_buf *b)
     drop_tail(b, v.n > 1 && v.p[v.n - 2] == '\r' ? 2 : 1);
 }
 
-enum eg_status eg_source_check(struct eg_buf *value, struct eg_err *err)
+static bool stands(unsigned char c, bool text)
+{
+    return (c >= 0x20 && c != 0x7f) || (text && (c == '\n' || c == '\r' || c == '\t'));
+}
+
+enum eg_status eg_source_check(struct eg_buf *value, bool text, struct eg_err *err)
 {
     trim_newline(value);
     struct eg_slice v = eg_buf_slice(value);
@@ -36,17 +43,18 @@ enum eg_status eg_source_check(struct eg_buf *value, struct eg_err *err)
     bool blank = true;
     for (size_t i = 0; i < v.n; i++) {
         unsigned char c = (unsigned char)v.p[i];
-        if (c < 0x20 || c == 0x7f)
+        if (!stands(c, text))
             s = EG_INVALID;
-        if (c != ' ')
+        if (c > ' ')
             blank = false;
     }
     if (v.n > EG_CREDENTIAL_MAX)
         s = eg_err_set(err, EG_TOO_BIG, layer, 0, "the value is longer than %d bytes",
                        (int)EG_CREDENTIAL_MAX);
     else if (s != EG_OK)
-        s = eg_err_set(err, EG_INVALID, layer, 0,
-                       "the value holds a line break, NUL or control character");
+        s = eg_err_set(err, EG_INVALID, layer, 0, "the value holds a %s",
+                       text ? "NUL or control character"
+                            : "line break, NUL or control character");
     else if (blank)
         s = eg_err_set(err, EG_NOT_FOUND, layer, 0, "the value is %s", v.n ? "blank" : "empty");
     if (s != EG_OK)
@@ -54,87 +62,120 @@ enum eg_status eg_source_check(struct eg_buf *value, struct eg_err *err)
     return s;
 }
 
-static enum eg_status judge_file(int fd, const char *path, struct eg_err *err)
+static enum eg_status judge(const struct eg_source_place *at, const struct stat *st,
+                            struct eg_err *err)
 {
-    struct stat st;
-    if (fstat(fd, &st) != 0)
-        return eg_err_set(err, EG_IO, layer, errno, "file:%s", path);
-    if (!S_ISREG(st.st_mode))
-        return eg_err_set(err, EG_PERMISSION, layer, 0, "file:%s is not a regular file", path);
-    if (st.st_uid != geteuid() && st.st_uid != 0)
-        return eg_err_set(err, EG_PERMISSION, layer, 0, "file:%s belongs to another user", path);
-    if (st.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH))
+    mode_t open = S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH;
+    if (at->group_read && !(st->st_mode & S_IWUSR))
+        open &= ~(mode_t)S_IRGRP;
+    if (!S_ISREG(st->st_mode))
+        return eg_err_set(err, EG_PERMISSION, layer, 0, "%s:%s is not a regular file", at->scheme,
+                          at->name);
+    if (st->st_uid != geteuid() && st->st_uid != 0)
+        return eg_err_set(err, EG_PERMISSION, layer, 0, "%s:%s belongs to another user", at->scheme,
+                          at->name);
+    if (st->st_mode & open)
         return eg_err_set(err, EG_PERMISSION, layer, 0,
-                          "file:%s is open to other users (chmod 600 it)", path);
-    if (st.st_size > EG_CREDENTIAL_MAX + 2)
-        return eg_err_set(err, EG_TOO_BIG, layer, 0, "file:%s is longer than %d bytes", path,
-                          (int)EG_CREDENTIAL_MAX);
+                          "%s:%s is open to other users (chmod %s it)", at->scheme, at->name,
+                          at->group_read ? "400" : "600");
     return EG_OK;
 }
 
-/* As much as there is, up to n bytes and one more that only tells that the file is longer. */
-static enum eg_status fill(int fd, char *p, size_t n, size_t *got, int *sys)
+enum eg_status eg_source_place_open(const struct eg_source_place *at, int *ret, struct stat *st,
+                                    struct eg_err *err)
 {
-    char more;
-    *got = 0;
-    for (;;) {
-        ssize_t r = *got < n ? read(fd, p + *got, n - *got) : read(fd, &more, 1);
+    /* O_NONBLOCK: a FIFO without a writer must not hang us. */
+    int fd = open(at->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 && errno == ELOOP)
+        return eg_err_set(err, EG_PERMISSION, layer, 0,
+                          "%s:%s is a symbolic link; name the file itself", at->scheme, at->name);
+    if (fd < 0)
+        return eg_err_set(err, errno == ENOENT ? EG_NOT_FOUND : EG_IO, layer, errno, "%s:%s",
+                          at->scheme, at->name);
+    enum eg_status s = fstat(fd, st) == 0 ? judge(at, st, err)
+                                          : eg_err_set(err, EG_IO, layer, errno, "%s:%s",
+                                                       at->scheme, at->name);
+    if (s != EG_OK) {
+        close(fd);
+        return s;
+    }
+    *ret = fd;
+    return EG_OK;
+}
+
+enum eg_status eg_source_fill(int fd, size_t room, struct eg_buf *out, int *sys)
+{
+    char more, *p = NULL;
+    size_t got = 0;
+    if (room > eg_buf_room(out))
+        room = eg_buf_room(out);
+    enum eg_status s = eg_buf_reserve(out, room, &p);
+    while (s == EG_OK) { /* one byte more only tells that it is longer */
+        ssize_t r = got < room ? read(fd, p + got, room - got) : read(fd, &more, 1);
         if (r < 0 && errno == EINTR)
             continue;
         if (r < 0) {
             *sys = errno;
-            return EG_IO;
-        }
-        if (r == 0)
+            s = EG_IO;
+        } else if (r == 0) {
+            eg_buf_commit(out, got);
             return EG_OK;
-        if (*got == n) {
+        } else if (got == room) {
             sodium_memzero(&more, 1);
-            return EG_TOO_BIG;
+            s = EG_TOO_BIG;
+        } else {
+            got += (size_t)r;
         }
-        *got += (size_t)r;
     }
-}
-
-/* One reservation for all, so that no growth leaves a copy in freed memory. */
-static enum eg_status read_all(int fd, const char *path, struct eg_buf *out, struct eg_err *err)
-{
-    size_t room = EG_CREDENTIAL_MAX + 2, got = 0; /* a line break of two bytes may follow */
-    if (room > eg_buf_room(out))
-        room = eg_buf_room(out);
-    char *p = NULL;
-    enum eg_status s = eg_buf_reserve(out, room, &p);
-    if (s != EG_OK)
-        return eg_err_set(err, s, layer, 0, "no memory for file:%s", path);
-    int sys = 0;
-    s = fill(fd, p, room, &got, &sys);
-    if (s != EG_OK) {
+    if (p)
         sodium_memzero(p, got);
-        return eg_err_set(err, s, layer, sys, s == EG_TOO_BIG ? "file:%s is too long" : "file:%s",
-                          path);
-    }
-    eg_buf_commit(out, got);
-    return EG_OK;
+    return s;
 }
 
-enum eg_status eg_source_file(const char *path, struct eg_buf *out, struct eg_err *err)
+enum eg_status eg_source_place_read(const struct eg_source_place *at, bool text, struct eg_buf *out,
+                                    struct eg_err *err)
 {
-    /* O_NONBLOCK: a FIFO without a writer must not hang us. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 && errno == ELOOP)
-        return eg_err_set(err, EG_PERMISSION, layer, 0,
-                          "file:%s is a symbolic link; name the file itself", path);
-    if (fd < 0)
-        return eg_err_set(err, errno == ENOENT ? EG_NOT_FOUND : EG_IO, layer, errno, "file:%s",
-                          path);
-    enum eg_status s = judge_file(fd, path, err);
-    if (s == EG_OK)
-        s = read_all(fd, path, out, err);
-    close(fd);
+    struct stat st;
+    struct eg_err why = { 0 };
+    int fd = -1, sys = 0;
+    enum eg_status s = eg_source_place_open(at, &fd, &st, err);
     if (s != EG_OK)
         return s;
-    struct eg_err why = { 0 };
-    s = eg_source_check(out, &why);
+    /* a line break of two bytes may follow */
+    s = eg_source_fill(fd, EG_CREDENTIAL_MAX + 2, out, &sys);
+    close(fd);
+    if (s == EG_TOO_BIG)
+        return eg_err_set(err, s, layer, 0, "%s:%s is longer than %d bytes", at->scheme, at->name,
+                          (int)EG_CREDENTIAL_MAX);
     if (s != EG_OK)
-        return eg_err_set(err, s, layer, 0, "file:%s: %s", path, why.text);
+        return eg_err_set(err, s, layer, sys, "%s:%s", at->scheme, at->name);
+    s = eg_source_check(out, text, &why);
+    if (s != EG_OK)
+        return eg_err_set(err, s, layer, 0, "%s:%s: %s", at->scheme, at->name, why.text);
     return EG_OK;
+}
+
+enum eg_status eg_source_file(const char *path, bool text, struct eg_buf *out, struct eg_err *err)
+{
+    struct eg_source_place at = { .path = path, .scheme = "file", .name = path };
+    return eg_source_place_read(&at, text, out, err);
+}
+
+enum eg_status eg_source_systemd(const char *folder, const char *name, bool text,
+                                 struct eg_buf *out, struct eg_err *err)
+{
+    char path[4096];
+    struct eg_source_place at = {
+        .path = path, .scheme = "systemd", .name = name, .group_read = true
+    };
+    if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return eg_err_set(err, EG_INVALID, layer, 0, "systemd: takes the name of a credential");
+    if (!folder || folder[0] != '/')
+        return eg_err_set(err, EG_CREDENTIAL_UNAVAILABLE, layer, 0,
+                          "systemd:%s: CREDENTIALS_DIRECTORY is not set: not started by systemd "
+                          "with LoadCredential=",
+                          name);
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, name) >= sizeof path)
+        return eg_err_set(err, EG_INVALID, layer, 0, "systemd:%.100s: its path is too long", name);
+    return eg_source_place_read(&at, text, out, err);
 }

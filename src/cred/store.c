@@ -21,7 +21,7 @@ struct eg_creds {
 struct entry {
     struct eg_secret *secret; /* NULL: failed or not read yet, and why tells */
     struct eg_err why;
-    uint32_t version; /* puts so far */
+    uint32_t version; /* changes by put so far */
 };
 
 static void entry_drop(void *value)
@@ -93,9 +93,11 @@ enum eg_status eg_creds_put(struct eg_creds *c, struct eg_slice name, const void
     }
     if (!e->secret)
         c->loaded++;
+    /* the same value again is no change: who was refused with it would be refused again */
+    if (!e->secret || !eg_secret_equal(e->secret, bytes, n))
+        e->version += e->version < UINT32_MAX;
     eg_secret_free(e->secret);
     e->secret = secret;
-    e->version += e->version < UINT32_MAX;
     eg_err_reset(&e->why);
     return EG_OK;
 }

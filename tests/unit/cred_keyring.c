@@ -49,7 +49,7 @@ static enum eg_status ask(const char *service, const char *account, uint64_t ms)
     uint64_t start = eg_clock_ms();
     eg_buf_wipe(&out);
     eg_err_reset(&err);
-    enum eg_status s = eg_source_keyring(service, account, start + ms, &out, &err);
+    enum eg_status s = eg_source_keyring(service, account, start + ms, false, &out, &err);
     cr_expect_lt(eg_clock_ms(), start + ms + 3000, "the deadline holds");
     cr_expect_eq(err.status, s);
     if (s != EG_OK) {
@@ -262,7 +262,7 @@ KEYRING(service_that_is_not_there)
 KEYRING(deadline_that_has_passed)
 {
     serve(FAKE(.locked = false));
-    cr_expect_eq(eg_source_keyring("svc", "acc", 0, &out, &err), EG_CREDENTIAL_UNAVAILABLE);
+    cr_expect_eq(eg_source_keyring("svc", "acc", 0, false, &out, &err), EG_CREDENTIAL_UNAVAILABLE);
 }
 
 KEYRING(bus_that_is_not_there)
@@ -320,3 +320,23 @@ Test(cred, keyring_that_is_not_built_in_says_so)
     cr_expect(strstr(err.text, "built without"));
 }
 #endif
+
+/* ---- writing back ---- */
+
+KEYRING(gnome_takes_a_rotated_value)
+{
+    gnome();
+    cr_assert(keyring_gnome_store("oauth", "work", "rt-1", 4));
+    cr_assert(keyring_gnome_store("oauth", "home", "rt-other", 8));
+    eg_err_reset(&err);
+    cr_assert_eq(eg_source_keyring_put("oauth", "work", eg_clock_ms() + LONG_MS, "rt-2-longer", 11,
+                                       &err),
+                 EG_OK, "%s", err.text);
+    cr_expect_eq(ask("oauth", "work", LONG_MS), EG_OK, "%s", err.text);
+    cr_expect(got("rt-2-longer"));
+    cr_expect_eq(ask("oauth", "home", LONG_MS), EG_OK);
+    cr_expect(got("rt-other"));
+    eg_err_reset(&err);
+    cr_expect_eq(eg_source_keyring_put("oauth", "nobody", eg_clock_ms() + LONG_MS, "x", 1, &err),
+                 EG_NOT_FOUND);
+}

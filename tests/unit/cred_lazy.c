@@ -105,7 +105,7 @@ CRED(store_field_name_has_the_ceiling_of_a_name)
     cr_expect_eq(why.status, EG_CREDENTIAL_UNAVAILABLE);
 }
 
-CRED(store_counts_the_puts_of_a_name)
+CRED(store_counts_the_changes_of_a_name)
 {
     struct eg_err why = { 0 };
     eg_err_set(&why, EG_IO, "file", 0, "gone");
@@ -115,7 +115,9 @@ CRED(store_counts_the_puts_of_a_name)
     cr_assert_eq(put("a", "one"), EG_OK);
     cr_expect_eq(eg_creds_version(creds, EG_SLICE("a")), 1);
     cr_assert_eq(put("a", "one"), EG_OK);
-    cr_expect_eq(eg_creds_version(creds, EG_SLICE("a")), 2, "the same value is a put all the same");
+    cr_expect_eq(eg_creds_version(creds, EG_SLICE("a")), 1, "the same value is no change");
+    cr_assert_eq(put("a", "two"), EG_OK);
+    cr_expect_eq(eg_creds_version(creds, EG_SLICE("a")), 2);
     cr_assert_eq(eg_creds_fail(creds, EG_SLICE("a"), &why), EG_OK);
     cr_expect_eq(eg_creds_version(creds, EG_SLICE("a")), 2);
     cr_expect_eq(eg_creds_version(creds, EG_SLICE("b")), 0);

@@ -58,7 +58,7 @@ static enum eg_status read_key(const char *path)
 {
     eg_buf_wipe(&out);
     eg_err_reset(&err);
-    enum eg_status s = eg_source_file(path, &out, &err);
+    enum eg_status s = eg_source_file(path, false, &out, &err);
     if (s != EG_OK) {
         cr_expect_eq(out.len, 0, "a failure leaves nothing");
         cr_expect_eq(err.status, s);
@@ -100,7 +100,7 @@ SOURCE(check_table)
         eg_buf_wipe(&out);
         eg_err_reset(&err);
         cr_assert_eq(eg_buf_put(&out, rows[i].in), EG_OK);
-        cr_expect_eq(eg_source_check(&out, &err), rows[i].status, "row %zu", i);
+        cr_expect_eq(eg_source_check(&out, false, &err), rows[i].status, "row %zu", i);
         if (rows[i].value) {
             cr_expect(eg_slice_eq(eg_buf_slice(&out), eg_slice_str(rows[i].value)), "row %zu", i);
         } else {
@@ -117,12 +117,12 @@ SOURCE(check_length)
     char text[EG_CREDENTIAL_MAX + 2];
     memset(text, 'x', sizeof text);
     cr_assert_eq(eg_buf_append(&out, text, EG_CREDENTIAL_MAX), EG_OK);
-    cr_expect_eq(eg_source_check(&out, &err), EG_OK);
+    cr_expect_eq(eg_source_check(&out, false, &err), EG_OK);
     cr_assert_eq(eg_buf_append(&out, "\n", 1), EG_OK);
-    cr_expect_eq(eg_source_check(&out, &err), EG_OK);
+    cr_expect_eq(eg_source_check(&out, false, &err), EG_OK);
     cr_expect_eq(out.len, (size_t)EG_CREDENTIAL_MAX);
     cr_assert_eq(eg_buf_append(&out, "x", 1), EG_OK);
-    cr_expect_eq(eg_source_check(&out, &err), EG_TOO_BIG);
+    cr_expect_eq(eg_source_check(&out, false, &err), EG_TOO_BIG);
     cr_expect_eq(out.len, 0);
 }
 
@@ -251,4 +251,40 @@ SOURCE(value_is_left_nowhere)
         eg_buf_wipe(&out);
         cr_expect_eq(residue_count(&r), 0);
     }
+}
+
+/* ---- writing back ---- */
+
+SOURCE(file_put_replaces_the_whole)
+{
+    struct stat before, after;
+    write_key("rt-1", 4, 0600);
+    cr_assert_eq(stat("key", &before), 0);
+    cr_assert_eq(eg_source_file_put("key", "rt-2-longer", 11, &err), EG_OK, "%s", err.text);
+    cr_assert_eq(read_key("key"), EG_OK);
+    cr_expect(eg_slice_eq(eg_buf_slice(&out), EG_SLICE("rt-2-longer")));
+    cr_assert_eq(stat("key", &after), 0);
+    cr_expect_eq(after.st_mode, before.st_mode);
+    cr_expect_eq(after.st_uid, before.st_uid);
+    cr_expect_neq(after.st_ino, before.st_ino, "nobody sees half of it");
+    char path[128];
+    snprintf(path, sizeof path, "%s/key", folder);
+    cr_expect_eq(eg_source_file_put(path, "rt-3", 4, &err), EG_OK);
+    cr_assert_eq(read_key("key"), EG_OK);
+    cr_expect(eg_slice_eq(eg_buf_slice(&out), EG_SLICE("rt-3")));
+}
+
+SOURCE(file_put_judges_as_reading_does)
+{
+    cr_expect_eq(eg_source_file_put("key", "x", 1, &err), EG_NOT_FOUND);
+    cr_expect_neq(access("key", F_OK), 0, "it makes none");
+    write_key("old", 3, 0644);
+    eg_err_reset(&err);
+    cr_expect_eq(eg_source_file_put("key", "x", 1, &err), EG_PERMISSION);
+    write_key("old", 3, 0600);
+    cr_assert_eq(symlink("key", "link"), 0);
+    eg_err_reset(&err);
+    cr_expect_eq(eg_source_file_put("link", "x", 1, &err), EG_PERMISSION);
+    cr_assert_eq(read_key("key"), EG_OK);
+    cr_expect(eg_slice_eq(eg_buf_slice(&out), EG_SLICE("old")));
 }

@@ -46,6 +46,8 @@ struct origin_answer {
 /* Writes the answer to q. release is set when held event streams are to go on. */
 enum eg_status origin_answer(const struct origin_request *q, const struct origin_stats *stats, struct origin_answer *ret,
                              bool *release) EG_MUST_USE;
+/* origin_oauth.c: true when the path is one of its own. */
+bool origin_oauth(const struct origin_request *q, struct origin_answer *a, enum eg_status *r);
 /* The rest of an event stream; the last piece of a trickle. */
 enum eg_status origin_sse_rest(struct eg_buf *out) EG_MUST_USE;
 

@@ -5,6 +5,7 @@
  *   /trickle  a byte at a time    /hold  never    /close  Connection: close    /early-hints  103, 200    /redirect  302
  *   /truncate, /truncate-chunked, /until-close-cut  ends without close_notify in mid-body    /die  reset in mid-body
  *   /bad, /bad/garbage, /bad/te-cl, /bad/extra  malformed
+ *   /oauth/..., /app/installations/...  a token endpoint: origin_oauth.c
  *   POST /v1/chat/completions, /v1/responses, /v1/messages  minimal answers, streamed when "stream" is true
  * Anything else is 200 with a short text. It sends nothing itself. */
 #include "support/origin.h"
@@ -305,7 +306,8 @@ enum eg_status origin_answer(const struct origin_request *q, const struct origin
     bool head_only = eg_slice_eq(q->head->method, EG_SLICE("HEAD"));
     enum eg_status r = EG_OK;
     a->after = q->head->keep_alive ? ORIGIN_NEXT : ORIGIN_CLOSE;
-    if (model_api(q, a, &r) || generated(q, a, head_only, &r) || fixed_answer(q, a, &r))
+    if (origin_oauth(q, a, &r) || model_api(q, a, &r) || generated(q, a, head_only, &r) ||
+        fixed_answer(q, a, &r))
         return r;
     if (is(q->path, "/echo"))
         return echo(q, a);

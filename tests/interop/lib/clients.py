@@ -10,19 +10,11 @@ import subprocess
 import tarfile
 import zipfile
 
-from lib.world import BUILD, DEADLINE, PYTHON, Skip, check, end, need, read_line
+from lib.world import DEADLINE, PYTHON, Skip, check, end, need, one_key_and_no_phantom, read_line
 
 
 # The same listener and token as http_proxy has, in SOCKS5 with names that the proxy resolves; the shell in the child writes it.
 SOCKS = '"socks5h${http_proxy#http}"'
-
-
-def one_key_and_no_phantom(world, key, phantom):
-    """What the origin recorded: the real credential exactly once, the phantom nowhere."""
-    got = world.api.received
-    check(got.count(key.encode()) == 1, f"the origin got the real key {got.count(key.encode())} times:\n{got!r}")
-    check(phantom and phantom != key, f"the child's key is {phantom!r}")
-    check(phantom.encode() not in got, f"the origin got the phantom:\n{got!r}")
 
 
 def test_curl_https_through_the_tunnel(world):
@@ -131,56 +123,6 @@ def test_git_clone_over_https(world):
 def test_git_clone_over_https_through_socks5(world):
     clone_over_https(world, f"-c http.proxy={SOCKS}")
     check([e["via"] for e in world.events() if e["event"] == "decision"][0] == "socks", world.events())
-
-
-unreachable = []  # why the packages could not be had: asked once a run
-
-
-def install(folder, wanted):
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "package.json"), "w") as f:
-        f.write('{"private": true}\n')
-    r = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=1",
-                        "--fetch-timeout=20000", *wanted], cwd=folder, capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL)
-    return (r.stderr.strip().splitlines() or ["?"])[0][:200] if r.returncode else None
-
-
-def modules():
-    need("node", "npm")
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=DEADLINE).stdout
-    if int(version[1:].split(".")[0]) < 20:
-        raise Skip(f"node {version.strip()} is older than 20")
-    folder = os.path.join(os.path.dirname(BUILD), "interop")
-    wanted = ("openai", "@anthropic-ai/sdk")
-    if not unreachable and not all(os.path.exists(os.path.join(folder, "node_modules", w, "package.json")) for w in wanted):
-        try:
-            why = install(folder, wanted)
-        except (OSError, subprocess.TimeoutExpired) as e:
-            why = type(e).__name__
-        if why:
-            unreachable.append(why)
-    if unreachable:
-        raise Skip("npm can't install here: " + unreachable[0])
-    return folder
-
-
-def vendor(world, script, key):
-    r = world.run("sh", "-c", f'echo "${key}"; exec node "$0" "$1"', os.path.join(world.child, script), world.copy(modules(), "modules"))
-    check(r.code == 0 and "ANSWER origin says hi" in r.out, r)
-    return r.out.splitlines()[0]
-
-
-def test_openai_package(world):
-    phantom = vendor(world, "openai.mjs", "OPENAI_API_KEY")
-    one_key_and_no_phantom(world, world.keys["openai"], phantom)
-    check(b"POST /v1/chat/completions HTTP/1.1" in world.api.received, world.api.received)
-
-
-def test_anthropic_package(world):
-    phantom = vendor(world, "anthropic.mjs", "ANTHROPIC_API_KEY")
-    one_key_and_no_phantom(world, world.keys["anthropic"], phantom)
-    check(b"POST /v1/messages HTTP/1.1" in world.api.received, world.api.received)
-    check(b"x-api-key: " + world.keys["anthropic"].encode() in world.api.received, world.api.received)
 
 
 def test_first_event_arrives_while_the_second_is_held_back(world):

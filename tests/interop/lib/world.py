@@ -20,6 +20,9 @@ EGRESSCTL = os.path.join(BUILD, "egressctl")
 PYTHON = next((p for p in ("/usr/bin/python3", "/usr/local/bin/python3") if os.access(p, os.X_OK)), "python3")
 
 
+WEBSOCKET = ""
+
+
 class Skip(Exception):
     pass
 
@@ -57,7 +60,7 @@ class World:
         os.chmod(self.work, 0o777)
         self.runtime = self._make("runtime", 0o700)
         self.child = self.copy(os.path.join(REPOSITORY, "tests", "interop", "child"), "child")
-        self.keys = {n: "sk-real-" + secrets.token_hex(24) for n in ("openai", "anthropic", "file", "keyring")}
+        self.keys = {n: "sk-real-" + secrets.token_hex(24) for n in ("openai", "anthropic", "gemini", "groq", "socket", "file", "keyring")}
         self._certificates()
         self.api = Origin("127.0.0.2", self.cert, self.key)
         self.plain = Origin("127.0.0.2")
@@ -106,12 +109,16 @@ class World:
                                         ", env: {base_url: OPENAI_BASE_URL, base_path: /v1, key: [OPENAI_API_KEY]}, shape: {prefix: sk-}"),
                  "  anthropic: " + service("anthropic", "header:x-api-key: {}",
                                            ", env: {base_url: ANTHROPIC_BASE_URL, key: [ANTHROPIC_API_KEY]}, shape: {prefix: sk-ant-}"),
+                 "  gemini: " + service("gemini", "header:x-goog-api-key: {}",
+                                        ", env: {base_url: GOOGLE_GEMINI_BASE_URL, key: [GEMINI_API_KEY]}"),
+                 "  groq: " + service("groq", "header:Authorization: Bearer {}", ", env: {key: [GROQ_API_KEY]}, shape: {prefix: gsk_}"),
+                 "  socket: " + service("socket", "header:Authorization: Bearer {}", ", env: {key: [SOCKET_API_KEY]}" + WEBSOCKET),
                  "  filed: " + service("filed", "header:Authorization: Bearer {}")]
         if keyring:
             lines.append("  ringed: " + service("ringed", "header:Authorization: Bearer {}"))
         lines += ["credentials:",
                   "  openai: {from: env:INTEROP_OPENAI_KEY, hosts: [svc.interop.test]}",
-                  "  anthropic: {from: env:INTEROP_ANTHROPIC_KEY, hosts: [svc.interop.test]}",
+                  *("  %s: {from: env:INTEROP_%s_KEY, hosts: [svc.interop.test]}" % (n, n.upper()) for n in ("anthropic", "gemini", "groq", "socket")),
                   f"  filed: {{from: \"file:{self.secret_file}\", hosts: [svc.interop.test]}}"]
         if keyring:
             lines.append("  ringed: {from: keyring:interop/ringed, hosts: [svc.interop.test]}")
@@ -125,7 +132,7 @@ class World:
     def environment(self, **more):
         return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.home, "LANG": "C.UTF-8",
                 "XDG_RUNTIME_DIR": self.runtime, "INTEROP_OPENAI_KEY": self.keys["openai"],
-                "INTEROP_ANTHROPIC_KEY": self.keys["anthropic"], "INTEROP_COPY": "x" + self.keys["openai"], "CA": self.ca,
+                **{f"INTEROP_{n.upper()}_KEY": self.keys[n] for n in ("anthropic", "gemini", "groq", "socket")}, "INTEROP_COPY": "x" + self.keys["openai"], "CA": self.ca,
                 "API": f"api.interop.test:{self.api.port}", "PLAIN": f"plain.interop.test:{self.plain.port}",
                 "LOOP": f"loop.interop.test:{self.local.port}", "UNNAMED": f"unnamed.interop.test:{self.api.port}", "WORK": self.work,
                 "API_PORT": str(self.api.port), "SECRET_FILE": self.secret_file, "CONTROL": self.runtime, **more}
@@ -170,6 +177,14 @@ class World:
 
     def done(self):
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def one_key_and_no_phantom(world, key, phantom):
+    """What the origin recorded: the real credential exactly once, the phantom nowhere."""
+    got = world.api.received
+    check(got.count(key.encode()) == 1, f"the origin got the real key {got.count(key.encode())} times:\n{got!r}")
+    check(phantom and phantom != key, f"the child's key is {phantom!r}")
+    check(phantom.encode() not in got, f"the origin got the phantom:\n{got!r}")
 
 
 def read_line(stream, seconds=DEADLINE):

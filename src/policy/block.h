@@ -49,10 +49,12 @@ struct eg_block_write {
 struct eg_block_service {
     struct eg_block_text name, route, base_path, credential;
     struct eg_block_addr upstream;
-    struct eg_block_range accept, write, strip, keys;
+    struct eg_block_range accept, write, strip, keys, trailers, pins;
     struct eg_block_text env_base_url, env_base_path, shape_prefix, ca_pem, client_cert_pem,
         client_key_pem, server_name, rule;
-    uint32_t shape_length, padding;
+    uint32_t shape_length, requests_per_minute, concurrent;
+    uint8_t redact, websocket, internal, padding;
+    uint64_t request_bytes, response_bytes;
 };
 
 struct eg_block_host { /* of a credential */
@@ -60,9 +62,14 @@ struct eg_block_host { /* of a credential */
     struct eg_block_text host;
 };
 struct eg_block_credential {
-    uint32_t kind, padding;
+    uint32_t kind;
+    uint8_t json, lazy, kept, padding;
+    uint64_t ttl_ms, timeout_ms;
     struct eg_block_text name, place, account, rule;
-    struct eg_block_range hosts;
+    struct eg_block_range hosts, args;
+    uint8_t grant, basic, padding2[6]; /* from here: oauth2 */
+    struct eg_block_text route, path, client_id, scope, audience, issuer, subject;
+    struct eg_block_text region, service; /* aws_sigv4 */
 };
 
 struct eg_block_listen {
@@ -103,7 +110,7 @@ enum eg_block_section {
     EG_BLOCK_SERVICES,
     EG_BLOCK_SLOTS, /* accepted and stripped */
     EG_BLOCK_WRITES,
-    EG_BLOCK_NAMES, /* eg_block_text: env keys */
+    EG_BLOCK_NAMES, /* eg_block_text: env keys, trailers, pins, arguments */
     EG_BLOCK_CREDENTIALS,
     EG_BLOCK_HOSTS,
     EG_BLOCK_LISTEN,
@@ -171,7 +178,17 @@ static inline bool eg_block_bit(const uint8_t *bits, unsigned n)
 /* Is the range inside of a section of that many records; is the text inside of the pool; is the address one (or none)? */
 bool eg_block_is_range(struct eg_block_range r, uint32_t count);
 bool eg_block_is_text(const struct eg_policy *p, struct eg_block_text t);
+/* All of them inside of the pool? */
+bool eg_block_are_texts(const struct eg_policy *p, const struct eg_block_text *t, size_t n);
+#define EG_BLOCK_TEXTS(p, ...)                                                                     \
+    eg_block_are_texts(p, (const struct eg_block_text[]){ __VA_ARGS__ },                           \
+                       sizeof((const struct eg_block_text[]){ __VA_ARGS__ }) /                     \
+                           sizeof(struct eg_block_text))
+bool eg_block_is_family(uint8_t family, bool none);
 bool eg_block_is_addr(const struct eg_policy *p, const struct eg_block_addr *a, bool none);
+/* The tables of services and credentials, for eg_policy_open. */
+bool eg_block_check_services(const struct eg_policy *p);
+bool eg_block_check_credentials(const struct eg_policy *p);
 /* The tables of listeners, hops and bypasses, for eg_policy_open. */
 bool eg_block_check_ways(const struct eg_policy *p);
 /* Is it the credential of a hop on that host that the caller of the compiler chose, and provides? */

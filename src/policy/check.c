@@ -235,7 +235,7 @@ static void check_required(struct walk *w, struct eg_yaml *map, uint32_t row)
         map->bad |= child->bad; /* one problem at a time: what is missing may be what is misspelt */
     if (map->bad)
         return;
-    for (unsigned i = row;; i++) {
+    for (unsigned i = 0;; i++) {
         const struct eg_schema_key *key = eg_schema_each(i);
         if (!key)
             return;
@@ -245,7 +245,8 @@ static void check_required(struct walk *w, struct eg_yaml *map, uint32_t row)
             continue;
         struct eg_place at = map->name.p ? map->name_at : map->at;
         char fix[80];
-        snprintf(fix, sizeof fix, "add `%s: %s`", name, row ? "..." : "1");
+        snprintf(fix, sizeof fix, "add `%s: %s`", name,
+                 !row ? "1" : key->shapes & EG_SHAPE_SCALAR ? "..." : "[...]");
         eg_diag_error(w->diags, "missing-key", at, fix, "the key %s is missing", name);
         map->bad = true;
     }

@@ -161,7 +161,7 @@ static void refuse_name(const struct question *q, const struct eg_authority *to,
     const struct eg_block_rule *service = rule_of(q, h, EG_ACTION_SERVICE, true);
     struct eg_slice detail = eg_block_slice(q->p, q->p->head->settings.file);
     struct eg_slice host = eg_authority_host(to);
-    if (service)
+    if (service && service->why.length > 0) /* a token endpoint has no hint for a child */
         detail = eg_block_slice(q->p, service->why);
     else if (to->literal)
         detail = EG_SLICE("an address is allowed by an address: or cidr: rule alone");

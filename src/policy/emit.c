@@ -2,33 +2,26 @@
  *
  * Rules are sorted by what they name, so that all rules on one name or prefix are neighbours behind one entry of a hash
  * table: the cost of a decision does not grow with the number of rules. The same model gives the same bytes. */
-#include "policy/block.h"
+#include "policy/emit.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-struct emit {
-    struct eg_model *m;
-    struct eg_buf part[EG_BLOCK_SECTIONS];
-    struct eg_block_head head;
-    enum eg_status status;
-};
-
 /* ---- records ---- */
 
-static uint32_t count_of(const struct emit *e, enum eg_block_section s)
+uint32_t eg_emit_count(const struct eg_emit *e, enum eg_block_section s)
 {
     return (uint32_t)(e->part[s].len / eg_block_record[s]);
 }
 
-static void put(struct emit *e, enum eg_block_section s, const void *record)
+void eg_emit_put(struct eg_emit *e, enum eg_block_section s, const void *record)
 {
     if (e->status == EG_OK)
         e->status = eg_buf_append(&e->part[s], record, eg_block_record[s]);
 }
 
-static struct eg_block_text put_text(struct emit *e, struct eg_slice s)
+struct eg_block_text eg_emit_text(struct eg_emit *e, struct eg_slice s)
 {
     struct eg_block_text t = { (uint32_t)e->part[EG_BLOCK_POOL].len, (uint32_t)s.n };
     if (s.n == 0)
@@ -47,12 +40,12 @@ static struct eg_block_addr block_addr(const struct eg_addr *a, uint16_t port)
     return out;
 }
 
-static struct eg_block_addr block_authority(struct emit *e, const struct eg_authority *a, bool tls)
+struct eg_block_addr eg_emit_authority(struct eg_emit *e, const struct eg_authority *a, bool tls)
 {
     struct eg_block_addr out = block_addr(&a->addr, a->port);
     out.literal = a->literal;
     out.tls = tls;
-    out.host = put_text(e, eg_authority_host(a));
+    out.host = eg_emit_text(e, eg_authority_host(a));
     return out;
 }
 
@@ -103,22 +96,22 @@ static int compare_rules(const void *x, const void *y)
     return c ? c : order(a->at.offset, b->at.offset);
 }
 
-static void put_rule(struct emit *e, const struct eg_model_rule *rule)
+static void put_rule(struct eg_emit *e, const struct eg_model_rule *rule)
 {
     struct eg_block_rule r = { .action = (uint8_t)rule->action,
                                .scheme = (uint8_t)rule->scheme,
                                .sni_optional = rule->sni_optional,
                                .max_request_body = rule->max_request_body,
-                               .ports = { count_of(e, EG_BLOCK_PORTS), rule->port_count } };
+                               .ports = { eg_emit_count(e, EG_BLOCK_PORTS), rule->port_count } };
     for (unsigned i = 0; i < rule->port_count; i++)
-        put(e, EG_BLOCK_PORTS, &rule->ports[i]);
-    r.rule = put_text(e, rule->rule);
-    r.why = put_text(e, rule->why);
-    put(e, EG_BLOCK_RULES, &r);
+        eg_emit_put(e, EG_BLOCK_PORTS, &rule->ports[i]);
+    r.rule = eg_emit_text(e, rule->rule);
+    r.why = eg_emit_text(e, rule->why);
+    eg_emit_put(e, EG_BLOCK_RULES, &r);
 }
 
 /* "https on 443; http on 80, 8080" of the allow rules, for port_not_allowed. */
-static struct eg_block_text put_allowed(struct emit *e, struct eg_model_rule **rules, size_t count)
+static struct eg_block_text put_allowed(struct eg_emit *e, struct eg_model_rule **rules, size_t count)
 {
     static const char *const names[] = { "", "https", "http", "tcp" };
     char text[160];
@@ -133,10 +126,10 @@ static struct eg_block_text put_allowed(struct emit *e, struct eg_model_rule **r
         for (unsigned p = 0; p < r->port_count && n < sizeof text - 16; p++)
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", p ? ", " : "", r->ports[p]);
     }
-    return put_text(e, eg_slice(text, n));
+    return eg_emit_text(e, eg_slice(text, n));
 }
 
-static void mark_target(struct emit *e, const struct eg_pattern *to)
+static void mark_target(struct eg_emit *e, const struct eg_pattern *to)
 {
     if (to->kind == EG_PATTERN_PREFIX) {
         uint8_t *bits = to->addr.family == 4 ? e->head.prefixes4 : e->head.prefixes6;
@@ -149,22 +142,22 @@ static void mark_target(struct emit *e, const struct eg_pattern *to)
     }
 }
 
-static void put_target(struct emit *e, struct eg_model_rule **rules, size_t count)
+static void put_target(struct eg_emit *e, struct eg_model_rule **rules, size_t count)
 {
     unsigned char key[EG_BLOCK_PREFIX_KEY];
     const struct eg_pattern *to = &rules[0]->to;
     struct eg_block_target t = { .kind = to->kind,
-                                 .rules = { count_of(e, EG_BLOCK_RULES), (uint32_t)count } };
+                                 .rules = { eg_emit_count(e, EG_BLOCK_RULES), (uint32_t)count } };
     eg_block_prefix_key(&to->addr, to->bits, key);
-    t.key = put_text(e, to->kind == EG_PATTERN_PREFIX ? eg_slice(key, sizeof key) : to->host);
+    t.key = eg_emit_text(e, to->kind == EG_PATTERN_PREFIX ? eg_slice(key, sizeof key) : to->host);
     for (size_t i = 0; i < count; i++)
         put_rule(e, rules[i]);
     t.allowed = put_allowed(e, rules, count);
     mark_target(e, to);
-    put(e, EG_BLOCK_TARGETS, &t);
+    eg_emit_put(e, EG_BLOCK_TARGETS, &t);
 }
 
-static void put_rules(struct emit *e)
+static void put_rules(struct eg_emit *e)
 {
     size_t count = 0;
     struct eg_model_rule **list = eg_model_alloc(e->m, (e->m->rule_count + 1) * sizeof *list);
@@ -181,10 +174,10 @@ static void put_rules(struct emit *e)
 }
 
 /* Linear probing at half load at most; keyed by the texts themselves, so that nobody can write rules that collide. */
-static void put_hash(struct emit *e)
+static void put_hash(struct eg_emit *e)
 {
     const struct eg_block_target *targets = (const void *)(e->part[EG_BLOCK_TARGETS].data);
-    uint32_t count = count_of(e, EG_BLOCK_TARGETS);
+    uint32_t count = eg_emit_count(e, EG_BLOCK_TARGETS);
     uint32_t size = 8;
     while (size < 2 * count)
         size *= 2;
@@ -203,129 +196,54 @@ static void put_hash(struct emit *e)
         slots[at & (size - 1)] = i + 1;
     }
     for (uint32_t i = 0; i < size; i++)
-        put(e, EG_BLOCK_SLOTS_HASH, &slots[i]);
+        eg_emit_put(e, EG_BLOCK_SLOTS_HASH, &slots[i]);
 }
 
-/* ---- services, credentials, listeners, settings ---- */
+/* ---- listeners, ways out, settings ---- */
 
-static struct eg_block_range put_names(struct emit *e, const struct eg_slice *names, unsigned count)
-{
-    struct eg_block_range range = { count_of(e, EG_BLOCK_NAMES), count };
-    for (unsigned i = 0; i < count; i++) {
-        struct eg_block_text t = put_text(e, names[i]);
-        put(e, EG_BLOCK_NAMES, &t);
-    }
-    return range;
-}
-
-static struct eg_block_range put_slots(struct emit *e, const struct eg_slot *slots, unsigned count)
-{
-    struct eg_block_range range = { count_of(e, EG_BLOCK_SLOTS), count };
-    for (unsigned i = 0; i < count; i++) {
-        struct eg_block_slot slot = { .kind = slots[i].kind,
-                                      .segment = slots[i].segment,
-                                      .name = put_text(e, slots[i].name) };
-        put(e, EG_BLOCK_SLOTS, &slot);
-    }
-    return range;
-}
-
-static void put_service(struct emit *e, const struct eg_service *s)
-{
-    struct eg_block_service b = { .name = put_text(e, s->name),
-                                  .route = put_text(e, s->route),
-                                  .base_path = put_text(e, s->base_path),
-                                  .credential = put_text(e, s->credential),
-                                  .upstream = block_authority(e, &s->upstream, s->tls),
-                                  .write = { count_of(e, EG_BLOCK_WRITES), s->write_count },
-                                  .env_base_url = put_text(e, s->env_base_url),
-                                  .env_base_path = put_text(e, s->env_base_path),
-                                  .shape_prefix = put_text(e, s->shape_prefix),
-                                  .shape_length = s->shape_length,
-                                  .ca_pem = put_text(e, s->ca_pem),
-                                  .client_cert_pem = put_text(e, s->client_cert_pem),
-                                  .client_key_pem = put_text(e, s->client_key_pem),
-                                  .server_name = put_text(e, s->server_name),
-                                  .rule = put_text(e, s->rule) };
-    for (unsigned i = 0; i < s->write_count; i++) {
-        const struct eg_write *w = &s->write[i];
-        struct eg_block_write out = { .kind = w->kind,
-                                      .credential = w->credential,
-                                      .name = put_text(e, w->name),
-                                      .text = put_text(e, w->text),
-                                      .before = put_text(e, w->before),
-                                      .after = put_text(e, w->after) };
-        put(e, EG_BLOCK_WRITES, &out);
-    }
-    b.accept = put_slots(e, s->accept, s->accept_count);
-    b.strip = put_slots(e, s->strip_slots, s->strip_slot_count);
-    b.keys = put_names(e, s->env_keys, s->env_key_count);
-    put(e, EG_BLOCK_SERVICES, &b);
-}
-
-static void put_credential(struct emit *e, const struct eg_model_credential *c)
-{
-    struct eg_block_credential b = { .kind = c->c.kind,
-                                     .name = put_text(e, c->c.name),
-                                     .place = put_text(e, c->c.place),
-                                     .account = put_text(e, c->c.account),
-                                     .rule = put_text(e, c->c.rule),
-                                     .hosts = { count_of(e, EG_BLOCK_HOSTS), c->host_count } };
-    for (unsigned i = 0; i < c->host_count; i++) {
-        const struct eg_pattern *p = &c->hosts[i];
-        struct eg_block_host host = { .kind = (uint8_t)p->kind,
-                                      .family = p->addr.family,
-                                      .bits = p->bits };
-        memcpy(host.b, p->addr.b, sizeof host.b);
-        host.host = put_text(e, p->host);
-        put(e, EG_BLOCK_HOSTS, &host);
-    }
-    put(e, EG_BLOCK_CREDENTIALS, &b);
-}
-
-static void put_listen(struct emit *e, const struct eg_model_listen *listen)
+static void put_listen(struct eg_emit *e, const struct eg_model_listen *listen)
 {
     const struct eg_listen_spec *s = &listen->s;
     struct eg_block_listen b = { .at = block_addr(&s->at.addr, s->at.port),
                                  .auth = (uint8_t)s->auth,
                                  .protocols = (uint8_t)s->protocols,
                                  .require_client = s->require_client,
-                                 .unix_path = put_text(e, s->unix_path),
-                                 .cert_pem = put_text(e, s->cert_pem),
-                                 .key_pem = put_text(e, s->key_pem),
-                                 .client_ca_pem = put_text(e, s->client_ca_pem),
-                                 .rule = put_text(e, s->rule),
-                                 .sessions = { count_of(e, EG_BLOCK_PAIRS), s->session_count } };
+                                 .unix_path = eg_emit_text(e, s->unix_path),
+                                 .cert_pem = eg_emit_text(e, s->cert_pem),
+                                 .key_pem = eg_emit_text(e, s->key_pem),
+                                 .client_ca_pem = eg_emit_text(e, s->client_ca_pem),
+                                 .rule = eg_emit_text(e, s->rule),
+                                 .sessions = { eg_emit_count(e, EG_BLOCK_PAIRS), s->session_count } };
     for (unsigned i = 0; i < s->session_count; i++) {
-        struct eg_block_pair pair = { put_text(e, listen->sessions[i].san),
-                                      put_text(e, listen->sessions[i].label) };
-        put(e, EG_BLOCK_PAIRS, &pair);
+        struct eg_block_pair pair = { eg_emit_text(e, listen->sessions[i].san),
+                                      eg_emit_text(e, listen->sessions[i].label) };
+        eg_emit_put(e, EG_BLOCK_PAIRS, &pair);
     }
-    put(e, EG_BLOCK_LISTEN, &b);
+    eg_emit_put(e, EG_BLOCK_LISTEN, &b);
 }
 
-static void put_hop(struct emit *e, const struct eg_hop *h)
+static void put_hop(struct eg_emit *e, const struct eg_hop *h)
 {
-    struct eg_block_hop b = { .at = block_authority(e, &h->at, h->tls),
+    struct eg_block_hop b = { .at = eg_emit_authority(e, &h->at, h->tls),
                               .kind = (uint8_t)h->kind,
                               .bearer = h->bearer,
-                              .user = put_text(e, h->user),
-                              .credential = put_text(e, h->credential),
-                              .ca_pem = put_text(e, h->ca_pem),
-                              .cert_pem = put_text(e, h->cert_pem),
-                              .key_pem = put_text(e, h->key_pem),
-                              .server_name = put_text(e, h->server_name),
-                              .text = put_text(e, h->text),
-                              .rule = put_text(e, h->rule) };
-    put(e, EG_BLOCK_HOPS, &b);
+                              .user = eg_emit_text(e, h->user),
+                              .credential = eg_emit_text(e, h->credential),
+                              .ca_pem = eg_emit_text(e, h->ca_pem),
+                              .cert_pem = eg_emit_text(e, h->cert_pem),
+                              .key_pem = eg_emit_text(e, h->key_pem),
+                              .server_name = eg_emit_text(e, h->server_name),
+                              .text = eg_emit_text(e, h->text),
+                              .rule = eg_emit_text(e, h->rule) };
+    eg_emit_put(e, EG_BLOCK_HOPS, &b);
 }
 
-static void put_upstream(struct emit *e)
+static void put_upstream(struct eg_emit *e)
 {
     const struct eg_model_upstream *u = &e->m->upstream;
     for (int c = EG_CHAIN_SECURE; c <= EG_CHAIN_PLAIN; c++) {
         e->head.settings.chains[c] =
-            (struct eg_block_range){ count_of(e, EG_BLOCK_HOPS), u->hop_count[c] };
+            (struct eg_block_range){ eg_emit_count(e, EG_BLOCK_HOPS), u->hop_count[c] };
         for (unsigned i = 0; i < u->hop_count[c]; i++)
             put_hop(e, &u->hops[c][i].h);
     }
@@ -335,13 +253,13 @@ static void put_upstream(struct emit *e)
                                      .family = from->addr.family,
                                      .bits = from->bits,
                                      .port = from->port,
-                                     .host = put_text(e, from->host) };
+                                     .host = eg_emit_text(e, from->host) };
         memcpy(b.b, from->addr.b, sizeof b.b);
-        put(e, EG_BLOCK_BYPASS, &b);
+        eg_emit_put(e, EG_BLOCK_BYPASS, &b);
     }
 }
 
-static void set_settings(struct emit *e)
+static void set_settings(struct eg_emit *e)
 {
     const struct eg_settings *s = &e->m->settings;
     struct eg_block_settings *b = &e->head.settings;
@@ -356,23 +274,23 @@ static void set_settings(struct emit *e)
     b->upstream_from = (uint8_t)e->m->upstream.from;
     b->proxy_resolve_local = e->m->upstream.resolve_local;
     b->allow_metadata = e->m->allow_metadata;
-    b->name = put_text(e, e->m->name);
-    b->file = put_text(e, eg_model_printf(e->m, "no rule names it; add it to allow in %.*s",
+    b->name = eg_emit_text(e, e->m->name);
+    b->file = eg_emit_text(e, eg_model_printf(e->m, "no rule names it; add it to allow in %.*s",
                                           (int)e->m->file.n, e->m->file.p));
-    b->ca_pem = put_text(e, s->ca_pem);
-    b->audit_file = put_text(e, s->audit_file);
+    b->ca_pem = eg_emit_text(e, s->ca_pem);
+    b->audit_file = eg_emit_text(e, s->audit_file);
     e->head.limits = e->m->limits;
 }
 
 /* ---- the whole ---- */
 
-static enum eg_status assemble(struct emit *e, struct eg_buf *out)
+static enum eg_status assemble(struct eg_emit *e, struct eg_buf *out)
 {
     static const char zero[EG_BLOCK_ALIGN];
     size_t at = sizeof e->head;
     for (int s = 0; s < EG_BLOCK_SECTIONS; s++) {
         e->head.sections[s].offset = (uint32_t)at;
-        e->head.sections[s].count = count_of(e, s);
+        e->head.sections[s].count = eg_emit_count(e, s);
         at += (e->part[s].len + EG_BLOCK_ALIGN - 1) / EG_BLOCK_ALIGN * EG_BLOCK_ALIGN;
         if (at > UINT32_MAX / 2)
             return EG_TOO_BIG;
@@ -391,7 +309,7 @@ static enum eg_status assemble(struct emit *e, struct eg_buf *out)
 
 enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out, struct eg_err *err)
 {
-    struct emit e = { .m = m, .status = EG_OK };
+    struct eg_emit e = { .m = m, .status = EG_OK };
     for (int s = 0; s < EG_BLOCK_SECTIONS; s++)
         eg_buf_init(&e.part[s], out->max);
     memcpy(e.head.magic, EG_BLOCK_MAGIC, sizeof e.head.magic);
@@ -400,9 +318,9 @@ enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out, struct eg_e
     set_settings(&e);
     put_rules(&e);
     for (const struct eg_model_service *s = m->services; s; s = s->next)
-        put_service(&e, &s->s);
+        eg_emit_service(&e, s);
     for (const struct eg_model_credential *c = m->credentials; c; c = c->next)
-        put_credential(&e, c);
+        eg_emit_credential(&e, c);
     for (unsigned i = 0; i < m->listen_count; i++)
         put_listen(&e, &m->listen[i]);
     put_upstream(&e);

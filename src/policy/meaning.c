@@ -75,6 +75,13 @@ static void add_rule(struct facts *f, const struct eg_model_rule *r)
     end(f);
 }
 
+static void names(struct facts *f, const struct eg_slice *list, unsigned count)
+{
+    number(f, count);
+    for (unsigned i = 0; i < count; i++)
+        text(f, list[i]);
+}
+
 static void slots(struct facts *f, const struct eg_slot *list, unsigned count)
 {
     number(f, count);
@@ -106,8 +113,15 @@ static void add_service(struct facts *f, const struct eg_service *s)
         text(f, s->write[i].text);
         number(f, s->write[i].kind);
     }
-    for (unsigned i = 0; i < s->env_key_count; i++)
-        text(f, s->env_keys[i]);
+    names(f, s->env_keys, s->env_key_count);
+    names(f, s->trailers, s->trailer_count);
+    names(f, s->pins, s->pin_count);
+    number(f, s->redact);
+    number(f, s->websocket);
+    number(f, s->limits.requests_per_minute);
+    number(f, s->limits.concurrent);
+    number(f, s->limits.request_bytes);
+    number(f, s->limits.response_bytes);
     end(f);
 }
 
@@ -118,6 +132,15 @@ static void add_credential(struct facts *f, const struct eg_model_credential *c)
     number(f, c->c.kind);
     text(f, c->c.place);
     text(f, c->c.account);
+    names(f, c->args, c->c.arg_count);
+    const uint64_t numbers[] = { c->c.json,       c->c.ttl_ms,     c->c.timeout_ms,
+                                 c->c.lazy,       c->oauth2.grant, c->oauth2.basic };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        number(f, numbers[i]);
+    const struct eg_slice texts[] = { c->oauth2.path,     c->oauth2.client_id, c->oauth2.scope,
+                                      c->oauth2.audience, c->oauth2.issuer,    c->oauth2.subject,
+                                      c->sigv4.region,    c->sigv4.service };
+    names(f, texts, sizeof texts / sizeof *texts);
     end(f);
     for (unsigned i = 0; i < c->host_count; i++) {
         begin(f, "binding");

@@ -1,7 +1,6 @@
 /* model.c - the model's life: defaults from the schema, files added one by one, and the checks that need all of them.
  *
- * The parts of a file are read by model_rules.c, model_services.c, model_slots.c, model_settings.c,
- * model_listen.c, model_upstream.c. Nothing here is fatal for the rest: a
+ * The parts of a file are read by the other model_*.c. Nothing here is fatal for the rest: a
  * bad part is reported and left out, so that one run shows every problem. */
 #include "policy/model.h"
 
@@ -330,6 +329,7 @@ enum eg_status eg_model_finish(struct eg_model *m)
     enum eg_status st = eg_table_new(&names, 8 * EG_MODEL_SERVICES_MAX);
     if (st != EG_OK)
         return st;
+    eg_model_finish_derived(m);
     for (struct eg_model_service *s = m->services; s && m->status == EG_OK; s = s->next) {
         eg_model_finish_service(m, s, names);
         check_service(m, s);

@@ -5,6 +5,7 @@
 #ifndef EG_POLICY_MODEL_H
 #define EG_POLICY_MODEL_H
 
+#include "policy/schema.h"
 #include "policy/yaml.h"
 
 struct eg_table;
@@ -14,6 +15,7 @@ enum {
     EG_MODEL_SERVICES_MAX = 1000,
     EG_MODEL_CREDENTIALS_MAX = 1000,
     EG_MODEL_HOSTS_MAX = 64, /* of a credential */
+    EG_MODEL_PARTS_MAX = 4,  /* of a credential */
     EG_MODEL_PORTS_MAX = 64, /* of a rule */
     EG_MODEL_LISTEN_MAX = 8,
     EG_MODEL_SESSIONS_MAX = 256, /* of a listener */
@@ -59,12 +61,18 @@ struct eg_model_service {
     const struct eg_source *source;
     bool plaintext;
     bool has_accept, has_write, has_key, has_env;
-    struct eg_place at, upstream_at, credential_at, route_at, write_at, env_at;
+    struct eg_place at, upstream_at, credential_at, route_at, accept_at, write_at, env_at;
 };
 
 struct eg_model_credential {
     struct eg_model_credential *next;
     struct eg_credential c;
+    struct eg_slice *args; /* c.arg_count */
+    struct eg_model_credential *parts[EG_MODEL_PARTS_MAX]; /* of oauth2 and aws_sigv4 */
+    unsigned part_count;
+    struct eg_oauth2 oauth2;
+    struct eg_model_service *endpoint; /* oauth2; NULL: its URL is bad, which is reported */
+    struct eg_sigv4_scope sigv4;
     struct eg_pattern hosts[EG_MODEL_HOSTS_MAX];
     unsigned host_count;
     struct eg_place at;
@@ -157,10 +165,38 @@ void eg_model_read_env(struct eg_model *m, struct eg_model_service *s,
 void eg_model_take_write(struct eg_model *m, struct eg_model_service *s,
                          const struct eg_yaml *node);
 void eg_model_write_bearer(struct eg_model_service *s);
+struct eg_write eg_model_sigv4_write(void);
+/* limits, redact, websocket and trailers. */
+void eg_model_read_members(struct eg_model *m, struct eg_model_service *s,
+                           const struct eg_yaml *service);
+/* tls.pin: one or a list; NULL: none. */
+void eg_model_read_pins(struct eg_model *m, const struct eg_yaml *pin,
+                        struct eg_slice pins[EG_SERVICE_PINS], unsigned *count);
+/* What a credential's kind says of slots and templates; c NULL: there is none. */
+void eg_model_finish_slots(struct eg_model *m, struct eg_model_service *s,
+                           const struct eg_model_credential *c);
 void eg_model_finish_service(struct eg_model *m, struct eg_model_service *s,
                              struct eg_table *names);
 void eg_model_add_credentials(struct eg_model *m, const struct eg_source *source,
                               const struct eg_yaml *credentials);
+enum eg_source_use {
+    EG_USE_VALUE,   /* one value, or JSON with fields */
+    EG_USE_WRITTEN, /* a new value is written back */
+    EG_USE_SIGV4,   /* a program that prints all keys */
+};
+/* A reference: text, or a map with cmd. False: reported. */
+bool eg_model_read_source(struct eg_model *m, const struct eg_source *source,
+                          const struct eg_yaml *from, enum eg_source_use use,
+                          struct eg_model_credential *c);
+void eg_model_read_oauth2(struct eg_model *m, struct eg_model_credential *c,
+                          const struct eg_yaml *map);
+void eg_model_read_sigv4(struct eg_model *m, struct eg_model_credential *c,
+                         const struct eg_yaml *map);
+/* Once all files are in: parts become credentials, token endpoints become services. */
+void eg_model_finish_derived(struct eg_model *m);
+/* Scheme, host and port of a token endpoint into s; *path is the rest in origin-form. False: reported. */
+bool eg_model_token_url(struct eg_model *m, struct eg_place at, struct eg_slice url,
+                        struct eg_service *s, struct eg_slice *path);
 void eg_model_add_settings(struct eg_model *m, const struct eg_source *source,
                            const struct eg_yaml *root);
 void eg_model_add_listeners(struct eg_model *m, const struct eg_source *source,

@@ -1,7 +1,6 @@
-/* model_credentials.c - credentials: names, sources and the hosts that they are bound to.
+/* model_credentials.c - credentials: names, the hosts that they are bound to, when they are read, and which layer has the word.
  *
- * A credential's value never comes here: `from` names a place, and what does not look like one is
- * refused without being repeated. */
+ * Where a value comes from is in model_source.c and model_derived.c; a value itself never comes here. */
 #include "policy/model.h"
 
 #include "base/table.h"
@@ -31,83 +30,6 @@ bool eg_model_check_name(struct eg_model *m, struct eg_slice name, struct eg_pla
     return false;
 }
 
-static bool bad_source(struct eg_model *m, const struct eg_yaml *from, const char *code,
-                       const char *fix, const char *text)
-{
-    struct eg_place at = from->at;
-    at.hide = true;
-    eg_diag_error(m->diags, code, at, fix, "%s", text);
-    return false;
-}
-
-static bool is_variable(struct eg_slice s)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        char c = eg_lower(s.p[i]);
-        if (!((c >= 'a' && c <= 'z') || c == '_' || (i > 0 && c >= '0' && c <= '9')))
-            return false;
-    }
-    return s.n > 0 && s.n <= 128;
-}
-
-static bool read_keyring(struct eg_model *m, const struct eg_yaml *from, struct eg_slice place,
-                         struct eg_credential *c)
-{
-    long slash = eg_slice_index(place, '/');
-    c->kind = EG_SOURCE_KEYRING;
-    if (slash <= 0 || (size_t)slash + 1 >= place.n)
-        return bad_source(m, from, "bad-source", "write keyring:SERVICE/ACCOUNT",
-                          "a keyring source names a service and an account");
-    c->place = eg_slice(place.p, (size_t)slash);
-    c->account = eg_slice_from(place, (size_t)slash + 1);
-    return true;
-}
-
-static bool is_later_source(struct eg_slice from)
-{
-    static const char *const later[] = { "cmd:",  "kernel:", "systemd:", "op://",
-                                         "bw://", "pass:",   "oauth2:",  "aws_sigv4:" };
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-        if (eg_slice_starts(from, eg_slice_str(later[i])))
-            return true;
-    return false;
-}
-
-/* from: where the credential is. Nothing of a text without a known source is repeated. */
-static bool read_source(struct eg_model *m, const struct eg_source *source,
-                        const struct eg_yaml *from, struct eg_credential *c)
-{
-    static const char fix[] = "write env:NAME, file:PATH or keyring:SERVICE/ACCOUNT";
-    struct eg_slice text = from->text;
-    long colon = eg_slice_index(text, ':');
-    struct eg_slice place = colon < 0 ? EG_SLICE_NONE : eg_slice_from(text, (size_t)colon + 1);
-    if (eg_slice_starts(text, EG_SLICE("keyring:")))
-        return read_keyring(m, from, place, c);
-    if (eg_slice_starts(text, EG_SLICE("file:"))) {
-        c->kind = EG_SOURCE_FILE;
-        c->place = place.n ? eg_model_path(m, source, place) : place;
-        return place.n ? true : bad_source(m, from, "bad-source", fix, "file: needs a path");
-    }
-    if (eg_slice_starts(text, EG_SLICE("env:"))) {
-        c->kind = EG_SOURCE_ENV;
-        c->place = place;
-        if (is_variable(place) && !eg_secret_like(place))
-            return true;
-        return bad_source(m, from, eg_secret_like(place) ? "inline-secret" : "bad-source", fix,
-                          "env: needs the name of a variable");
-    }
-    if (is_later_source(text)) {
-        eg_diag_error(m->diags, "not-available", from->at, fix,
-                      "this kind of source is not available in this version");
-        return false;
-    }
-    if (eg_secret_like(text))
-        return bad_source(
-            m, from, "inline-secret", fix,
-            "this looks like the secret itself; a policy names the place where it is kept");
-    return bad_source(m, from, "bad-source", fix, "this names no known source of a credential");
-}
-
 static void read_hosts(struct eg_model *m, const struct eg_yaml *hosts,
                        struct eg_model_credential *c)
 {
@@ -123,13 +45,59 @@ static void read_hosts(struct eg_model *m, const struct eg_yaml *hosts,
             c->host_count++;
 }
 
+/* ttl, load and timeout, of a source that has them. */
+static void read_times(struct eg_model *m, const struct eg_yaml *node,
+                       struct eg_model_credential *c)
+{
+    enum { TIMEOUT_MS = 30000 };
+    const struct eg_yaml *ttl = eg_model_child(node, "ttl");
+    const struct eg_yaml *load = eg_model_child(node, "load");
+    const struct eg_yaml *timeout = eg_model_child(node, "timeout");
+    bool env = c->c.kind == EG_SOURCE_ENV;
+    bool runs = c->c.kind == EG_SOURCE_CMD || c->c.kind == EG_SOURCE_OAUTH2 || c->c.arg_count > 0;
+    for (unsigned i = 0; i < c->part_count; i++)
+        runs |= c->parts[i]->c.kind == EG_SOURCE_CMD;
+    c->c.ttl_ms = ttl ? ttl->number : 0;
+    c->c.lazy = load && load->number == 1;
+    c->c.timeout_ms = runs ? timeout ? timeout->number : TIMEOUT_MS : 0;
+    if (env && (ttl || c->c.lazy))
+        eg_diag_error(m->diags, "bad-value", (ttl ? ttl : load)->name_at, "remove it",
+                      "a variable is read once, at start");
+    if (timeout && !runs)
+        eg_diag_error(m->diags, "bad-value", timeout->name_at, "remove it",
+                      "timeout is for programs and token endpoints");
+}
+
+/* from, oauth2 or aws_sigv4: exactly one. False: there is nothing to go on with. */
+static bool read_kind(struct eg_model *m, const struct eg_yaml *node, struct eg_model_credential *c)
+{
+    const struct eg_yaml *from = eg_yaml_get(node, "from");
+    const struct eg_yaml *oauth2 = eg_yaml_get(node, "oauth2");
+    const struct eg_yaml *sigv4 = eg_yaml_get(node, "aws_sigv4");
+    int count = (from != NULL) + (oauth2 != NULL) + (sigv4 != NULL);
+    if (count == 0)
+        eg_diag_error(m->diags, "missing-key", node->name_at, "add `from: ...`",
+                      "the key from is missing");
+    else if (count > 1)
+        eg_diag_error(m->diags, "bad-source", (sigv4 ? sigv4 : oauth2)->name_at,
+                      "make it a credential of its own",
+                      "a credential is one of from, oauth2 and aws_sigv4");
+    if (count != 1 || (from && from->bad) || (oauth2 && oauth2->bad) || (sigv4 && sigv4->bad))
+        return false;
+    if (from)
+        (void)eg_model_read_source(m, c->source, from, EG_USE_VALUE, c);
+    else if (oauth2)
+        eg_model_read_oauth2(m, c, oauth2);
+    else
+        eg_model_read_sigv4(m, c, sigv4);
+    return true;
+}
+
 static void read_credential(struct eg_model *m, const struct eg_source *source,
                             const struct eg_yaml *node)
 {
-    const struct eg_yaml *from = eg_model_child(node, "from");
     const struct eg_yaml *hosts = eg_model_child(node, "hosts");
-    if (!eg_model_check_name(m, node->name, node->name_at, "credential's name", false) || !from ||
-        !hosts)
+    if (!eg_model_check_name(m, node->name, node->name_at, "credential's name", false) || !hosts)
         return;
     struct eg_model_credential *c = eg_model_alloc(m, sizeof *c);
     if (!c)
@@ -138,7 +106,9 @@ static void read_credential(struct eg_model *m, const struct eg_source *source,
     c->source = source;
     c->c.name = node->name;
     c->c.rule = eg_model_rule_text(m, c->at);
-    (void)read_source(m, source, from, &c->c);
+    if (!read_kind(m, node, c))
+        return;
+    read_times(m, node, c);
     read_hosts(m, hosts, c);
     struct eg_model_credential *old = eg_table_take(m->credential_names, node->name);
     struct eg_model_credential **at = &m->credentials;

@@ -12,17 +12,16 @@
 
 /* ---- upstream ---- */
 
-static bool bad_url(struct eg_model *m, const struct eg_yaml *node, const char *fix,
+static bool bad_url(struct eg_model *m, struct eg_place at, struct eg_slice url, const char *fix,
                     const char *text)
 {
-    struct eg_place at = node->at;
-    at.hide = eg_slice_index(node->text, '@') >= 0;
+    at.hide = eg_slice_index(url, '@') >= 0;
     eg_diag_error(m->diags, "bad-url", at, fix, "%s", text);
     return false;
 }
 
-/* The path of an upstream URL or of base_path, canonical, without the slash at its end. False: reported. */
-static bool base_path(struct eg_model *m, const struct eg_yaml *node, struct eg_slice path,
+/* The path of a URL, canonical. False: reported. */
+static bool canonical(struct eg_model *m, struct eg_place at, struct eg_slice path,
                       struct eg_slice *ret)
 {
     struct eg_buf out;
@@ -33,40 +32,70 @@ static bool base_path(struct eg_model *m, const struct eg_yaml *node, struct eg_
     if (st == EG_NOMEM)
         m->status = st;
     else if (st != EG_OK)
-        bad_url(m, node, NULL, err.text[0] ? err.text : "this path can't be used");
+        bad_url(m, at, path, NULL, err.text[0] ? err.text : "this path can't be used");
     else if (flags.unsafe)
-        bad_url(m, node, NULL, flags.why);
+        bad_url(m, at, path, NULL, flags.why);
     bool fine = st == EG_OK && !flags.unsafe;
-    struct eg_slice text = eg_buf_slice(&out);
-    while (fine && text.n > 0 && text.p[text.n - 1] == '/')
-        text.n--;
     if (fine)
-        *ret = eg_model_copy(m, text);
+        *ret = eg_model_copy(m, eg_buf_slice(&out));
     eg_buf_done(&out);
     return fine;
+}
+
+/* Scheme and authority of a URL; *rest is what stands behind. False: reported. */
+static bool read_authority(struct eg_model *m, struct eg_place at, struct eg_slice url,
+                           struct eg_service *s, struct eg_slice *rest)
+{
+    struct eg_err err = { 0 };
+    s->tls = eg_slice_casestarts(url, EG_SLICE("https://"));
+    if (!s->tls && !eg_slice_casestarts(url, EG_SLICE("http://")))
+        return bad_url(m, at, url, "write https://HOST/PATH", "this is not an https:// or http:// URL");
+    *rest = eg_slice_from(url, s->tls ? 8 : 7);
+    if (eg_slice_index(*rest, '@') >= 0)
+        return bad_url(m, at, url, "name a credential",
+                       "a URL with a user or password in it is not accepted");
+    size_t n = 0;
+    while (n < rest->n && !strchr("/?#", rest->p[n]))
+        n++;
+    struct eg_slice authority = eg_slice(rest->p, n);
+    if (eg_authority_parse(authority, s->tls ? 443 : 80, &s->upstream, &err) != EG_OK)
+        return bad_url(m, at, url, NULL, err.text);
+    *rest = eg_slice_from(*rest, n);
+    return true;
 }
 
 static bool read_upstream(struct eg_model *m, struct eg_model_service *s,
                           const struct eg_yaml *node)
 {
-    struct eg_err err = { 0 };
-    struct eg_slice rest = node->text;
-    s->s.tls = eg_slice_casestarts(rest, EG_SLICE("https://"));
-    if (!s->s.tls && !eg_slice_casestarts(rest, EG_SLICE("http://")))
-        return bad_url(m, node, "write https://HOST/PATH",
-                       "an upstream is an https:// or http:// URL");
-    rest = eg_slice_from(rest, s->s.tls ? 8 : 7);
-    if (eg_slice_index(rest, '@') >= 0)
-        return bad_url(m, node, "name a credential",
-                       "a URL with a user or password in it is not accepted");
-    if (eg_slice_index(rest, '?') >= 0 || eg_slice_index(rest, '#') >= 0)
-        return bad_url(m, node, NULL, "an upstream has no query and no fragment");
-    long slash = eg_slice_index(rest, '/');
-    struct eg_slice authority = slash < 0 ? rest : eg_slice(rest.p, (size_t)slash);
-    if (eg_authority_parse(authority, s->s.tls ? 443 : 80, &s->s.upstream, &err) != EG_OK)
-        return bad_url(m, node, NULL, err.text);
-    if (slash >= 0 && !base_path(m, node, eg_slice_from(rest, (size_t)slash), &s->s.base_path))
+    struct eg_slice rest, path = EG_SLICE_NONE;
+    if (eg_slice_index(node->text, '?') >= 0 || eg_slice_index(node->text, '#') >= 0)
+        return bad_url(m, node->at, node->text, NULL, "an upstream has no query and no fragment");
+    if (!read_authority(m, node->at, node->text, &s->s, &rest) ||
+        (rest.n > 0 && !canonical(m, node->at, rest, &path)))
         return false;
+    while (path.n > 0 && path.p[path.n - 1] == '/')
+        path.n--;
+    s->s.base_path = path;
+    return true;
+}
+
+bool eg_model_token_url(struct eg_model *m, struct eg_place at, struct eg_slice url,
+                        struct eg_service *s, struct eg_slice *path)
+{
+    struct eg_target target;
+    struct eg_err err = { 0 };
+    struct eg_slice rest;
+    if (!read_authority(m, at, url, s, &rest))
+        return false;
+    if (rest.n == 0 || rest.p[0] == '?')
+        rest = eg_model_printf(m, "/%.*s", (int)rest.n, rest.n ? rest.p : "");
+    if (eg_target_parse(rest, false, &target, &err) != EG_OK)
+        return bad_url(m, at, url, NULL, err.text);
+    if (!canonical(m, at, target.path, path))
+        return false;
+    if (target.has_query)
+        *path = eg_model_printf(m, "%.*s?%.*s", (int)path->n, path->p, (int)target.query.n,
+                                target.query.n ? target.query.p : "");
     return true;
 }
 
@@ -98,9 +127,10 @@ static void add_service_rule(struct eg_model *m, const struct eg_model_service *
     rule->to.bits = s->s.upstream.addr.family == 4 ? 32 : 128;
     rule->ports[0] = s->s.upstream.port;
     rule->port_count = 1;
-    rule->why = eg_model_printf(m, "it is reached by its route /%.*s/, whose URL is in %.*s",
-                                (int)s->s.route.n, s->s.route.p, (int)s->s.env_base_url.n,
-                                s->s.env_base_url.p);
+    if (!s->s.internal)
+        rule->why = eg_model_printf(m, "it is reached by its route /%.*s/, whose URL is in %.*s",
+                                    (int)s->s.route.n, s->s.route.p, (int)s->s.env_base_url.n,
+                                    s->s.env_base_url.p);
 }
 
 static void read_tls(struct eg_model *m, const struct eg_source *source, struct eg_model_service *s,
@@ -117,6 +147,7 @@ static void read_tls(struct eg_model *m, const struct eg_source *source, struct 
     s->s.client_cert_pem = t.cert_pem;
     s->s.client_key_pem = t.key_pem;
     s->s.server_name = t.server_name;
+    eg_model_read_pins(m, eg_model_child(tls, "pin"), s->s.pins, &s->s.pin_count);
 }
 
 /* ---- services ---- */
@@ -188,6 +219,7 @@ static void read_service(struct eg_model *m, const struct eg_source *source,
     read_tls(m, source, s, eg_model_child(node, "tls"));
     eg_model_read_slots(m, s, node);
     eg_model_read_env(m, s, node);
+    eg_model_read_members(m, s, node);
     if (!fine)
         return;
     keep_service(m, s);
@@ -230,17 +262,35 @@ static struct eg_slice variable(struct eg_model *m, struct eg_slice name, const 
     return eg_model_printf(m, "%.*s%s", (int)n, text, suffix);
 }
 
+/* Variables that the service does not name. */
+static void default_env(struct eg_model *m, struct eg_model_service *s,
+                        const struct eg_model_credential *c)
+{
+    bool sigv4 = c && c->c.kind == EG_SOURCE_SIGV4;
+    if (!s->s.env_base_url.n)
+        s->s.env_base_url = variable(m, s->s.name, "_BASE_URL");
+    if (s->s.credential.n == 0 || s->has_key)
+        return;
+    s->s.env_key_count = sigv4 ? 2 : 1;
+    if (sigv4) {
+        s->s.env_keys[0] = EG_SLICE("AWS_ACCESS_KEY_ID");
+        s->s.env_keys[1] = EG_SLICE("AWS_SECRET_ACCESS_KEY");
+    } else {
+        s->s.env_keys[0] =
+            c && c->c.kind == EG_SOURCE_ENV ? c->c.place : variable(m, s->s.name, "_API_KEY");
+    }
+}
+
 void eg_model_finish_service(struct eg_model *m, struct eg_model_service *s, struct eg_table *names)
 {
     const struct eg_model_credential *c =
         s->s.credential.n ? eg_table_get(m->credential_names, s->s.credential) : NULL;
-    if (!s->s.env_base_url.n)
-        s->s.env_base_url = variable(m, s->s.name, "_BASE_URL");
-    if (s->s.credential.n && !s->has_key) {
-        bool env = c && c->c.kind == EG_SOURCE_ENV;
-        s->s.env_keys[0] = env ? c->c.place : variable(m, s->s.name, "_API_KEY");
-        s->s.env_key_count = 1;
+    if (s->s.internal) {
+        add_service_rule(m, s);
+        return;
     }
+    default_env(m, s, c);
+    eg_model_finish_slots(m, s, c);
     claim(m, s, names, s->route_at, "route", s->s.route);
     claim(m, s, names, s->has_env ? s->env_at : s->at, "variable", s->s.env_base_url);
     for (unsigned i = 0; i < s->s.env_key_count; i++)

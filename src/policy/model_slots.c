@@ -160,6 +160,11 @@ static void keep_slot(struct eg_model *m, const struct eg_yaml *node, struct eg_
     list[(*count)++] = *slot;
 }
 
+static struct eg_slot sigv4_slot(void)
+{
+    return (struct eg_slot){ .kind = EG_SLOT_SIGV4, .name = EG_SLICE("Authorization") };
+}
+
 static void take_accept(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *node)
 {
     struct eg_slot slot = { .kind = EG_SLOT_BEARER };
@@ -168,6 +173,8 @@ static void take_accept(struct eg_model *m, struct eg_model_service *s, const st
         return;
     if (eg_slice_eq(node->text, EG_SLICE("basic:password"))) {
         slot.kind = EG_SLOT_BASIC_PASSWORD;
+    } else if (eg_slice_eq(node->text, EG_SLICE("sigv4"))) {
+        slot = sigv4_slot();
     } else if (eg_slice_starts(node->text, EG_SLICE("path:"))) {
         if (!read_segment(m, node, &slot))
             return;
@@ -229,13 +236,66 @@ void eg_model_read_slots(struct eg_model *m, struct eg_model_service *s,
 {
     const struct eg_yaml *accept = eg_model_child(service, "accept");
     const struct eg_yaml *write = eg_model_child(service, "write");
-    s->write_at = write ? write->at : s->at;
+    s->accept_at = accept ? accept->at : s->credential_at;
+    s->write_at = write ? write->at : s->credential_at;
+    s->has_accept = eg_yaml_get(service, "accept") != NULL;
+    s->has_write = eg_yaml_get(service, "write") != NULL;
     eg_model_each(m, s, accept, EG_SERVICE_SLOTS, take_accept);
     eg_model_each(m, s, write, EG_SERVICE_WRITES, eg_model_take_write);
     eg_model_each(m, s, eg_model_child(service, "strip"), EG_SERVICE_SLOTS, take_strip);
-    if (s->s.credential.n && !eg_yaml_get(service, "accept"))
+    if (s->s.credential.n && !s->has_accept)
         default_slots(s);
-    if (s->s.credential.n && !eg_yaml_get(service, "write"))
+    if (s->s.credential.n && !s->has_write)
         eg_model_write_bearer(s);
     check_slots(m, s, accept, write);
+}
+
+/* ---- what the credential's kind says, once all files are in ---- */
+
+/* A request that is signed is signed with the phantoms and nothing else says who sends it. */
+static void finish_sigv4(struct eg_model *m, struct eg_model_service *s)
+{
+    const char *text = "a credential of aws_sigv4 is used by signing alone";
+    if (!s->has_accept) {
+        s->s.accept[0] = sigv4_slot();
+        s->s.accept_count = 1;
+    }
+    if (!s->has_write) {
+        s->s.write[0] = eg_model_sigv4_write();
+        s->s.write_count = 1;
+    }
+    if (s->s.accept_count != 1 || s->s.accept[0].kind != EG_SLOT_SIGV4)
+        eg_diag_error(m->diags, "bad-slot", s->accept_at, "leave accept out", "%s", text);
+    for (unsigned i = 0; i < s->s.write_count; i++)
+        if (s->s.write[i].credential != (s->s.write[i].kind == EG_WRITE_SIGV4)) {
+            eg_diag_error(m->diags, "bad-slot", s->write_at, "leave write out", "%s", text);
+            return;
+        }
+}
+
+void eg_model_finish_slots(struct eg_model *m, struct eg_model_service *s,
+                           const struct eg_model_credential *c)
+{
+    bool fields = c && c->c.kind == EG_SOURCE_CMD && c->c.json;
+    if (c && c->c.kind == EG_SOURCE_SIGV4) {
+        finish_sigv4(m, s);
+        return;
+    }
+    for (unsigned i = 0; i < s->s.accept_count; i++)
+        if (s->s.accept[i].kind == EG_SLOT_SIGV4)
+            eg_diag_error(m->diags, "bad-slot", s->accept_at, "name a credential of aws_sigv4",
+                          "sigv4 needs keys to sign with");
+    for (unsigned i = 0; i < s->s.write_count && c; i++) {
+        struct eg_slice rest = s->s.write[i].text, literal, field;
+        bool sigv4 = s->s.write[i].kind == EG_WRITE_SIGV4, named = false;
+        while (eg_model_template_next(&rest, &literal, &field))
+            named |= field.n > 0;
+        if (sigv4)
+            eg_diag_error(m->diags, "bad-slot", s->write_at, "name a credential of aws_sigv4",
+                          "sigv4 needs keys to sign with");
+        else if (named && !fields)
+            eg_diag_error(m->diags, "bad-slot", s->write_at, "write {}",
+                          "the credential %s has no fields; only JSON of a program has",
+                          eg_quote(s->s.credential).text);
+    }
 }

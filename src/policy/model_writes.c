@@ -224,7 +224,7 @@ static void fill_around(struct eg_write *w)
 /* Where two of them would write: a field's name, a query's key, a cookie's name. */
 static bool same_target(const struct eg_write *a, const struct eg_write *b)
 {
-    const struct eg_slice authorization = EG_SLICE("authorization"), cookie = EG_SLICE("cookie");
+    static const struct eg_slice authorization = { "authorization", 13 }, cookie = { "cookie", 6 };
     bool headers = a->kind == EG_WRITE_HEADER && b->kind == EG_WRITE_HEADER;
     if (a->kind == b->kind)
         return headers ? eg_slice_caseeq(a->name, b->name) : eg_slice_eq(a->name, b->name);
@@ -232,7 +232,8 @@ static bool same_target(const struct eg_write *a, const struct eg_write *b)
     const struct eg_write *other = header == a ? b : a;
     if (header->kind != EG_WRITE_HEADER)
         return false;
-    return (other->kind == EG_WRITE_BASIC && eg_slice_caseeq(header->name, authorization)) ||
+    bool signs = other->kind == EG_WRITE_BASIC || other->kind == EG_WRITE_SIGV4;
+    return (signs && eg_slice_caseeq(header->name, authorization)) ||
            (other->kind == EG_WRITE_COOKIE && eg_slice_caseeq(header->name, cookie));
 }
 
@@ -246,6 +247,14 @@ static struct eg_write bearer(void)
     return w;
 }
 
+struct eg_write eg_model_sigv4_write(void)
+{
+    return (struct eg_write){ .kind = EG_WRITE_SIGV4,
+                              .name = EG_SLICE("Authorization"),
+                              .text = EG_SLICE("{access_key}{secret_key}"),
+                              .credential = true };
+}
+
 void eg_model_write_bearer(struct eg_model_service *s)
 {
     s->s.write[0] = bearer();
@@ -255,8 +264,11 @@ void eg_model_write_bearer(struct eg_model_service *s)
 void eg_model_take_write(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *node)
 {
     struct eg_write w = { .kind = EG_WRITE_HEADER };
-    bool known = eg_slice_eq(node->text, EG_SLICE("bearer"));
-    if (known)
+    bool sigv4 = eg_slice_eq(node->text, EG_SLICE("sigv4"));
+    bool known = sigv4 || eg_slice_eq(node->text, EG_SLICE("bearer"));
+    if (sigv4)
+        w = eg_model_sigv4_write();
+    else if (known)
         w = bearer();
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !known; i++) {
         known = eg_slice_starts(node->text, kinds[i].prefix);

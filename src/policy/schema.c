@@ -15,6 +15,7 @@ enum {
     UNTR = EG_KEY_UNTRUSTED,
     LATER = EG_KEY_RESERVED,
     NAMES = EG_KEY_ANY_NAME,
+    REF = EG_KEY_SOURCE,
 };
 #define KIB    1024ull
 #define MIB    (1024 * KIB)
@@ -79,27 +80,61 @@ static const struct eg_schema_key rows[] = {
     { "services.*.shape.prefix", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.shape.length", S, EG_TYPE_TEXT, 0, 0, 0, NULL, "same" },
     { "services.*.limits", M, EG_TYPE_NONE, UNTR | LATER, 0, 0, NULL, NULL },
+    { "services.*.limits.requests_per_minute", S, EG_TYPE_NUMBER, UNTR | LATER, 1, 1000000, NULL,
+      NULL },
+    { "services.*.limits.request_bytes", S, EG_TYPE_SIZE, UNTR | LATER, 1, UINT64_MAX / 2, NULL,
+      NULL },
+    { "services.*.limits.response_bytes", S, EG_TYPE_SIZE, UNTR | LATER, 1, UINT64_MAX / 2, NULL,
+      NULL },
+    { "services.*.limits.concurrent", S, EG_TYPE_NUMBER, UNTR | LATER, 1, 100000, NULL, NULL },
     { "services.*.tls", M, EG_TYPE_NONE, 0, 0, 0, NULL, NULL },
     { "services.*.tls.ca", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.tls.client_cert", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.tls.client_key", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.tls.server_name", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.tls.pin", S | L, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
-    { "services.*.redact", S, EG_TYPE_BOOL, LATER, 0, 0, NULL, NULL },
-    { "services.*.trailers", S | L, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
-    { "services.*.websocket", S, EG_TYPE_BOOL, LATER, 0, 0, NULL, NULL },
+    { "services.*.tls.pin[]", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
+    { "services.*.redact", S, EG_TYPE_BOOL, LATER, 0, 0, NULL, "true" },
+    { "services.*.trailers", S | L, EG_TYPE_TEXT, LATER, 0, 0, NULL, "[]" },
+    { "services.*.trailers[]", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
+    { "services.*.websocket", S, EG_TYPE_BOOL, LATER, 0, 0, NULL, "false" },
     { "services.*.intercept", S, EG_TYPE_BOOL, LATER, 0, 0, NULL, NULL },
 
     { "credentials", M, EG_TYPE_NONE, NAMES, 0, 0, NULL, "{}" },
     { "credentials.*", M, EG_TYPE_NONE, 0, 0, 0, NULL, NULL },
-    { "credentials.*.from", S, EG_TYPE_TEXT, REQ, 0, 0, NULL, NULL },
+    { "credentials.*.from", S | M, EG_TYPE_TEXT, REF, 0, 0, NULL, NULL },
+    { "credentials.*.from.cmd", L, EG_TYPE_NONE, REQ | LATER, 0, 0, NULL, NULL },
+    { "credentials.*.from.cmd[]", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
+    { "credentials.*.from.json", S, EG_TYPE_BOOL, LATER, 0, 0, NULL, "false" },
+    { "credentials.*.from.field", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, "value" },
     { "credentials.*.hosts", S | L, EG_TYPE_TEXT, REQ, 0, 0, NULL, NULL },
     { "credentials.*.hosts[]", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
-    { "credentials.*.ttl", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
-    { "credentials.*.load", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
-    { "credentials.*.cmd", S | L, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
+    { "credentials.*.ttl", S, EG_TYPE_DURATION, LATER, 1 * SECOND, 365 * DAY, NULL, NULL },
+    { "credentials.*.load", S, EG_TYPE_WORD, LATER, 0, 0, "start|lazy", "start" },
+    { "credentials.*.timeout", S, EG_TYPE_DURATION, LATER, 100, 600 * SECOND, NULL, "30s" },
     { "credentials.*.oauth2", M, EG_TYPE_NONE, LATER, 0, 0, NULL, NULL },
+    { "credentials.*.oauth2.grant", S, EG_TYPE_WORD, REQ | LATER, 0, 0,
+      "client_credentials|refresh_token|jwt_bearer|github_app|google_service_account", NULL },
+    { "credentials.*.oauth2.token_url", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
+    { "credentials.*.oauth2.client_id", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
+    { "credentials.*.oauth2.client_secret", S | M, EG_TYPE_TEXT, LATER | REF, 0, 0, NULL, NULL },
+    { "credentials.*.oauth2.refresh_token", S | M, EG_TYPE_TEXT, LATER | REF, 0, 0, NULL, NULL },
+    { "credentials.*.oauth2.key", S | M, EG_TYPE_TEXT, LATER | REF, 0, 0, NULL, NULL },
+    { "credentials.*.oauth2.scope", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
+    { "credentials.*.oauth2.audience", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
+    { "credentials.*.oauth2.issuer", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
+    { "credentials.*.oauth2.subject", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
+    { "credentials.*.oauth2.installation", S, EG_TYPE_NUMBER, LATER, 1, UINT64_MAX / 2, NULL,
+      NULL },
+    { "credentials.*.oauth2.auth", S, EG_TYPE_WORD, LATER, 0, 0, "basic|body", "basic" },
     { "credentials.*.aws_sigv4", M, EG_TYPE_NONE, LATER, 0, 0, NULL, NULL },
+    { "credentials.*.aws_sigv4.from", S | M, EG_TYPE_TEXT, LATER | REF, 0, 0, NULL, NULL },
+    { "credentials.*.aws_sigv4.access_key", S | M, EG_TYPE_TEXT, LATER | REF, 0, 0, NULL, NULL },
+    { "credentials.*.aws_sigv4.secret_key", S | M, EG_TYPE_TEXT, LATER | REF, 0, 0, NULL, NULL },
+    { "credentials.*.aws_sigv4.session_token", S | M, EG_TYPE_TEXT, LATER | REF, 0, 0, NULL,
+      NULL },
+    { "credentials.*.aws_sigv4.region", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
+    { "credentials.*.aws_sigv4.service", S, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
 
     { "networks", M, EG_TYPE_NONE, 0, 0, 0, NULL, NULL },
     { "networks.allow", L, EG_TYPE_NONE, 0, 0, 0, NULL, "[]" },
@@ -194,6 +229,18 @@ static bool is_path(const char *path, const char *parent, const char *separator,
     return eg_slice_eq(eg_slice_str(path + n + s), name);
 }
 
+/* The row whose children a row has. */
+static uint32_t family(uint32_t row)
+{
+    static const char source[] = "credentials.*.from";
+    if (row == 0 || !(rows[row - 1].flags & EG_KEY_SOURCE))
+        return row;
+    for (uint32_t i = 0; i < ROW_COUNT; i++)
+        if (strcmp(rows[i].path, source) == 0)
+            return i + 1;
+    return row;
+}
+
 static uint32_t find(uint32_t parent, const char *separator, struct eg_slice name)
 {
     const char *base = parent ? rows[parent - 1].path : "";
@@ -208,7 +255,7 @@ uint32_t eg_schema_child(uint32_t parent, struct eg_slice name)
     for (size_t i = 0; i < name.n; i++)
         if (name.p[i] == '.' || name.p[i] == '[' || name.p[i] == '*')
             return 0;
-    return find(parent, ".", name);
+    return find(family(parent), ".", name);
 }
 
 uint32_t eg_schema_element(uint32_t parent)
@@ -268,7 +315,7 @@ static unsigned distance(struct eg_slice a, const char *b)
 
 bool eg_schema_is_child(uint32_t parent, uint32_t row)
 {
-    const char *base = parent ? rows[parent - 1].path : "";
+    const char *base = parent ? rows[family(parent) - 1].path : "";
     const char *path = rows[row - 1].path;
     size_t n = strlen(base);
     if (strncmp(path, base, n) != 0 || (n > 0 && path[n] != '.'))

@@ -24,6 +24,7 @@ enum eg_schema_flag {
     EG_KEY_UNTRUSTED = 2, /* an untrusted file may contain it */
     EG_KEY_RESERVED = 4,  /* of the language, not of this version: not-available */
     EG_KEY_ANY_NAME = 8,  /* a map whose keys are names; its values are the row PATH.* */
+    EG_KEY_SOURCE = 16,   /* as credentials.*.from, whose children it has */
 };
 
 struct eg_schema_key {

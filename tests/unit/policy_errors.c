@@ -365,7 +365,7 @@ Test(policy, errors_of_credentials)
           "3:13 inline-secret", 0, false },
         { K "{from: b7Fq2Lx9Kp4Zt8Wm3Nv6Rc1Yd5, hosts: [a.example]}\n", "3:13 inline-secret", 0,
           false },
-        { K "{from: \"cmd:[/bin/x]\", hosts: [a.example]}\n", "3:13 not-available", 0, false },
+        { K "{from: \"cmd:[/bin/x]\", hosts: [a.example]}\n", "3:13 bad-source", 0, false },
         { K "{from: \"kernel:x\", hosts: [a.example]}\n", "3:13 not-available", 0, false },
         { K "{from: \"systemd:x\", hosts: [a.example]}\n", "3:13 not-available", 0, false },
         { K "{from: \"op://a/b/c\", hosts: [a.example]}\n", "3:13 not-available", 0, false },

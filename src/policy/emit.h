@@ -1,0 +1,24 @@
+/* emit.h - what the files that write a block share. Internal to the room. */
+#ifndef EG_POLICY_EMIT_H
+#define EG_POLICY_EMIT_H
+
+#include "policy/block.h"
+
+struct eg_emit {
+    struct eg_model *m;
+    struct eg_buf part[EG_BLOCK_SECTIONS];
+    struct eg_block_head head;
+    enum eg_status status; /* the first failure; after it nothing is written */
+};
+
+/* Records of the section so far. */
+uint32_t eg_emit_count(const struct eg_emit *e, enum eg_block_section s);
+/* One record, of the section's size. */
+void eg_emit_put(struct eg_emit *e, enum eg_block_section s, const void *record);
+struct eg_block_text eg_emit_text(struct eg_emit *e, struct eg_slice s);
+struct eg_block_addr eg_emit_authority(struct eg_emit *e, const struct eg_authority *a, bool tls);
+
+void eg_emit_service(struct eg_emit *e, const struct eg_model_service *service);
+void eg_emit_credential(struct eg_emit *e, const struct eg_model_credential *c);
+
+#endif

@@ -3,7 +3,7 @@
  * It copies nothing: the data that it lends lie in the caller's bytes. Chunk lines and trailers go
  * to llhttp byte by byte, chunk data in runs that end with the chunk, so what is refused and where
  * doesn't depend on the split. What chunk lines and trailers may cost is bounded here, since
- * llhttp counts nothing. Trailers are dropped. */
+ * llhttp counts nothing. Trailers are dropped, unless trailer.c keeps them. */
 #include "http/msg.h"
 #include "http/strict.h"
 
@@ -29,6 +29,9 @@ static enum eg_status chunk_byte(struct eg_msg *m, const char *p, struct eg_err 
 {
     if (m->in_trailers) {
         m->trailer_bytes++;
+        if (eg_msg_tail_byte(m, *p) != EG_OK) {
+            return eg_msg_refuse(m, EG_NOMEM, "no memory for trailers", err);
+        }
     } else {
         m->debt++;
     }

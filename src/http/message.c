@@ -97,6 +97,7 @@ void eg_msg_free(struct eg_msg *m)
     if (m != NULL) {
         free(m->text);
         free(m->fields);
+        eg_msg_tail_drop(m);
         free(m);
     }
 }
@@ -118,6 +119,7 @@ void eg_msg_reset(struct eg_msg *m, struct eg_slice request_method)
     m->left = m->debt = 0;
     m->trailers = m->trailer_bytes = 0;
     m->in_trailers = m->head_seen = m->end_seen = false;
+    eg_msg_tail_drop(m);
 }
 
 void eg_msg_release(struct eg_msg *m)

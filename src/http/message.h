@@ -82,6 +82,13 @@ size_t eg_msg_begun(const struct eg_msg *m);
  * EG_BAD_RESPONSE / EG_TOO_MANY_FIELDS (trailers; dropped otherwise). */
 enum eg_status eg_msg_body(struct eg_msg *m, const char *p, size_t n, size_t *used,
                            struct eg_slice *data, struct eg_err *err) EG_MUST_USE;
+/* Keeps the trailers of this message, whose head was read: they are dropped otherwise. */
+void eg_msg_keep_trailers(struct eg_msg *m);
+/* Once it is complete: how many trailers it had, kept and judged as fields of a head are; as they were
+ * spelled, until the next reset. EG_BAD_REQUEST or EG_BAD_RESPONSE for those that no head may hold,
+ * EG_NOMEM. */
+enum eg_status eg_msg_trailers(struct eg_msg *m, const struct eg_field **ret, uint32_t *count,
+                               struct eg_err *err) EG_MUST_USE;
 /* The peer ended its stream. EG_EOF: the message is whole (complete, or close-delimited and
  * clean); otherwise EG_CLOSED when nothing had begun, EG_BAD_REQUEST or EG_RESPONSE_TRUNCATED. */
 enum eg_status eg_msg_finish(struct eg_msg *m, struct eg_err *err) EG_MUST_USE;

@@ -38,6 +38,10 @@ struct eg_msg {
     uint64_t debt; /* bytes of chunk lines that no data has paid for */
     uint32_t trailers, trailer_bytes;
     bool in_trailers;
+    bool keep_trailers;
+    char *tail; /* their bytes, where they are kept */
+    uint32_t tail_len, tail_cap;
+    struct eg_field *tail_fields;
     bool head_seen, end_seen; /* llhttp agrees that head or message ended */
 };
 
@@ -46,6 +50,9 @@ struct eg_msg {
  * sentence. Returns the status. */
 enum eg_status eg_msg_refuse(struct eg_msg *m, enum eg_status status, const char *why,
                              struct eg_err *err);
+/* One byte of the trailers, where they are kept. EG_NOMEM; trailer_bytes bounds them. */
+enum eg_status eg_msg_tail_byte(struct eg_msg *m, char c);
+void eg_msg_tail_drop(struct eg_msg *m);
 /* llhttp's reason: a static sentence without peer bytes. */
 const char *eg_msg_why(const struct eg_msg *m);
 

@@ -23,7 +23,7 @@ enum {
     LINGER_MS = 2000
 };
 
-enum phase { RAISING, READING_HEAD, READING_BODY, ANSWERING, WAITING, LINGERING };
+enum phase { RAISING, READING_HEAD, READING_BODY, ANSWERING, WAITING, LINGERING, ECHOING };
 
 struct conn {
     struct conn *next, **link;
@@ -138,6 +138,9 @@ static void answered(struct conn *c)
             c->phase = ANSWERING;
         }
         break;
+    case ORIGIN_ECHO:
+        c->phase = ECHOING;
+        break;
     case ORIGIN_TRICKLE:
     case ORIGIN_HOLD:
         c->phase = WAITING;
@@ -191,16 +194,36 @@ static void refuse(struct conn *c, const struct eg_err *err)
     c->phase = ANSWERING;
 }
 
+static struct origin_request request_of(const struct conn *c)
+{
+    const struct eg_head *h = eg_msg_head_get(c->msg);
+    long query = eg_slice_index(h->target, '?');
+    return (struct origin_request){ .head = h,
+                                    .path = eg_slice(h->target.p,
+                                                     query < 0 ? h->target.n : (size_t)query),
+                                    .body = eg_buf_slice(&c->body),
+                                    .dir = c->origin->config.dir };
+}
+
+/* Answers before the body was read, if it is asked to. */
+static bool answered_early(struct conn *c)
+{
+    struct origin_request q = request_of(c);
+    enum eg_status r = EG_OK;
+    if (!origin_early(&q, &c->answer, &r))
+        return false;
+    c->origin->stats.requests++;
+    record(c);
+    c->gone = r != EG_OK;
+    c->phase = ANSWERING;
+    return true;
+}
+
 static void answer(struct conn *c)
 {
     struct origin *o = c->origin;
-    const struct eg_head *h = eg_msg_head_get(c->msg);
     bool release = false;
-    long query = eg_slice_index(h->target, '?');
-    struct origin_request q = { .head = h,
-                                .path =
-                                    eg_slice(h->target.p, query < 0 ? h->target.n : (size_t)query),
-                                .body = eg_buf_slice(&c->body) };
+    struct origin_request q = request_of(c);
     o->stats.requests++;
     record(c);
     c->answer.generate = 0;
@@ -239,6 +262,8 @@ static void parse_head(struct conn *c)
     }
     const struct eg_head *h = eg_msg_head_get(c->msg);
     c->phase = READING_BODY;
+    if (answered_early(c))
+        return;
     if (h->expect_continue && c->in.len == 0)
         c->gone = eg_buf_append(&c->answer.out, "HTTP/1.1 100 Continue\r\n\r\n", 25) != EG_OK;
     if (eg_msg_complete(c->msg))
@@ -279,9 +304,19 @@ static bool fill(struct conn *c)
     }
     c->eof = true;
     if (r != EG_EOF || c->phase == READING_HEAD || c->phase == READING_BODY ||
-        c->phase == WAITING || c->phase == LINGERING)
+        c->phase == WAITING || c->phase == LINGERING || c->phase == ECHOING)
         c->gone = true; /* nobody is there, or it is what we waited for */
     return false;
+}
+
+/* What came goes back. */
+static void echo(struct conn *c)
+{
+    struct eg_slice in = eg_buf_slice(&c->in);
+    if (c->phase != ECHOING || in.n == 0)
+        return;
+    c->gone = eg_buf_put(&c->answer.out, in) != EG_OK;
+    eg_buf_consume(&c->in, in.n);
 }
 
 /* ---- writing ---- */
@@ -350,6 +385,7 @@ static void step(struct conn *c)
     enum phase before;
     do {
         before = c->phase;
+        echo(c);
         if (c->phase == RAISING) {
             enum eg_status r = eg_stream_connect(c->stream, NULL);
             if (r != EG_OK) {

@@ -7,7 +7,7 @@
  *   /bad, /bad/garbage, /bad/te-cl, /bad/extra  malformed
  *   /oauth/..., /app/installations/...  a token endpoint: origin_oauth.c
  *   POST /v1/chat/completions, /v1/responses, /v1/messages  minimal answers, streamed when "stream" is true
- * Anything else is 200 with a short text. It sends nothing itself. */
+ * and those of origin_leaks.c. Anything else is 200 with a short text. It sends nothing itself. */
 #include "support/origin.h"
 
 #include <stdio.h>
@@ -306,7 +306,7 @@ enum eg_status origin_answer(const struct origin_request *q, const struct origin
     bool head_only = eg_slice_eq(q->head->method, EG_SLICE("HEAD"));
     enum eg_status r = EG_OK;
     a->after = q->head->keep_alive ? ORIGIN_NEXT : ORIGIN_CLOSE;
-    if (origin_oauth(q, a, &r) || model_api(q, a, &r) || generated(q, a, head_only, &r) ||
+    if (origin_leaks(q, a, &r) || origin_oauth(q, a, &r) || model_api(q, a, &r) || generated(q, a, head_only, &r) ||
         fixed_answer(q, a, &r))
         return r;
     if (is(q->path, "/echo"))

@@ -10,6 +10,7 @@
 #include "proxy/credwait.h"
 #include "proxy/flow.h"
 #include "proxy/pool.h"
+#include "proxy/redaction.h"
 
 static void drain_over(struct eg_timer *t);
 
@@ -84,6 +85,7 @@ void eg_engine_free(struct eg_engine *e)
     eg_sessions_free(e->sessions);
     eg_creds_free(e->creds);
     eg_credwait_free(e);
+    eg_redaction_free(e);
     while (e->pipe_count > 0) {
         e->pipe_count--;
         close(e->pipes[e->pipe_count].fd[0]);
@@ -133,6 +135,7 @@ void eg_engine_switch(struct eg_engine *e)
     e->current = e->pending;
     e->pending = NULL;
     eg_pool_clear(e->pool);
+    eg_redaction_free(e);
     if (old)
         judge_again(e);
     eg_snapshot_unref(old);

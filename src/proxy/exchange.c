@@ -10,8 +10,11 @@
 
 #include "http/write.h"
 #include "proxy/pool.h"
+#include "proxy/redaction.h"
 #include "proxy/replay.h"
 #include "proxy/response.h"
+#include "proxy/trailers.h"
+#include "proxy/upgrade.h"
 #include "proxy/upstream.h"
 
 enum eg_status eg_exchange_new(struct eg_flow *f)
@@ -32,12 +35,48 @@ void eg_exchange_drop(struct eg_flow *f)
     if (!f->exchange)
         return;
     eg_replay_drop(f->exchange);
+    eg_redaction_drop(f->exchange);
     eg_buf_done(&f->exchange->path);
     free(f->exchange);
     f->exchange = NULL;
 }
 
 /* ---- the request ---- */
+
+bool eg_exchange_drops(const struct eg_flow *f, const struct eg_field *field)
+{
+    return eg_slice_caseeq(field->name, EG_SLICE("Expect")) || eg_redaction_drops(f, field);
+}
+
+enum eg_status eg_exchange_own_fields(struct eg_flow *f)
+{
+    const struct eg_head *head = eg_msg_head_get(f->request);
+    struct eg_buf *out = &f->origin.out;
+    enum eg_status status = EG_OK;
+    if (head->expect_continue && head->framing != EG_BODY_NONE)
+        status = eg_write_field(out, EG_SLICE("Expect"), EG_SLICE("100-continue"));
+    if (status == EG_OK && eg_redaction_on(f))
+        status = eg_write_field(out, EG_SLICE("Accept-Encoding"), EG_SLICE("identity"));
+    if (status == EG_OK && f->exchange->upgrade)
+        return eg_buf_put(out, EG_SLICE("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+    if (status == EG_OK && eg_trailers_wanted(f))
+        status = eg_buf_put(out, EG_SLICE("Connection: TE\r\nTE: trailers\r\n"));
+    if (status == EG_OK && head->framing == EG_BODY_CHUNKED) {
+        eg_trailers_keep(f, f->request);
+        status = eg_trailers_announce(f, head, out);
+    }
+    return status;
+}
+
+/* The exchange may have waited long: a new policy may have bound the credential's name to other hosts. */
+static bool is_bound(const struct eg_flow *f)
+{
+    if (f->snapshot == f->engine->current || f->want != EG_WANT_ROUTE ||
+        f->exchange->service.credential.n == 0)
+        return true;
+    return eg_policy_credential_host(f->engine->current->policy, f->exchange->service.credential,
+                                     eg_authority_host(&f->ticket->to));
+}
 
 enum eg_step eg_exchange_begin(struct eg_flow *f, bool pooled)
 {
@@ -47,8 +86,9 @@ enum eg_step eg_exchange_begin(struct eg_flow *f, bool pooled)
     x->pooled = pooled;
     x->request_done = head->framing == EG_BODY_NONE || eg_msg_complete(f->request);
     eg_msg_reset(f->response, head->method);
-    enum eg_status status =
-        f->want == EG_WANT_ROUTE ? eg_route_head(f, &err) : eg_forward_head(f, &err);
+    enum eg_status status = is_bound(f) ? eg_redaction_begin(f, &err) : EG_CREDENTIAL_UNAVAILABLE;
+    if (status == EG_OK)
+        status = f->want == EG_WANT_ROUTE ? eg_route_head(f, &err) : eg_forward_head(f, &err);
     if (status == EG_OK)
         status = eg_replay_begin(f);
     eg_upstream_drop(f);
@@ -99,7 +139,7 @@ static enum eg_status decode_request(struct eg_flow *f, const char *p, size_t n,
         return EG_OK;
     f->exchange->request_done = true;
     if (eg_msg_head_get(f->request)->framing == EG_BODY_CHUNKED)
-        return eg_write_last_chunk(&f->origin.out);
+        return eg_trailers_end(f, f->request, &f->origin.out, err);
     return EG_OK;
 }
 
@@ -265,6 +305,8 @@ enum eg_step eg_exchange_step(struct eg_flow *f)
                                       : origin_failed(f, down, &down_err);
     if (x->held)
         return eg_replay_start(f);
+    if (x->upgraded)
+        return eg_upgrade_relay(f);
     if (x->response_done && f->client.out.len == 0)
         return finish(f);
     set_deadline(f, moved || queued != f->client.out.len + f->origin.out.len);

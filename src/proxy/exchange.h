@@ -2,6 +2,7 @@
 #ifndef EG_PROXY_EXCHANGE_H
 #define EG_PROXY_EXCHANGE_H
 
+#include "cred/redact.h"
 #include "http/hygiene.h"
 #include "proxy/flow.h"
 
@@ -26,6 +27,11 @@ struct eg_exchange {
     bool held;          /* a 401 was read and is not the client's yet */
     bool replayed;      /* ... and another one would be */
     uint32_t version;   /* of the credential that was sent */
+    struct eg_redact_set *redact_set; /* what the answer is searched for; NULL: nothing */
+    struct eg_redact redact;          /* ... its body */
+    bool redacting;                   /* redact was begun */
+    bool upgrade;                     /* the request asks for a WebSocket */
+    bool upgraded;                    /* ... and got it: a relay is next */
 };
 
 static inline const struct eg_service *eg_exchange_service(const struct eg_flow *f)
@@ -69,6 +75,12 @@ enum eg_status eg_exchange_fields(struct eg_flow *f,
                                                const struct eg_field *field,
                                                enum eg_field_class class)) EG_MUST_USE;
 enum eg_status eg_exchange_framing(struct eg_flow *f) EG_MUST_USE;
+
+/* ---- exchange.c: for those heads ---- */
+/* An end-to-end field of the client's that is not sent, or that we write ourselves. */
+bool eg_exchange_drops(const struct eg_flow *f, const struct eg_field *field);
+/* The fields of our own that a request needs: Expect, Accept-Encoding, Connection and what it names. */
+enum eg_status eg_exchange_own_fields(struct eg_flow *f) EG_MUST_USE;
 
 /* forward.c, route.c: the whole request head into f->origin.out. EG_OK or the refusal, err
  * tells. */

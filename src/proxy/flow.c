@@ -41,7 +41,7 @@ static const struct phase {
     [EG_PHASE_RELAY] = { "relay", eg_relay_step, 0 },
     [EG_PHASE_EXCHANGE] = { "exchange", eg_exchange_step,
                             TO(HEAD) | TO(CREDENTIAL) | TO(RESOLVE) | TO(CONNECT) | TO(EXCHANGE) |
-                                TO(REFUSE) | TO(LINGER) },
+                                TO(REFUSE) | TO(LINGER) | TO(RELAY) },
     [EG_PHASE_REFUSE] = { "refuse", eg_refuse_step, TO(HEAD) | TO(LINGER) },
     [EG_PHASE_LINGER] = { "linger", eg_linger_step, 0 },
     [EG_PHASE_DEAD] = { "dead", NULL, 0 },

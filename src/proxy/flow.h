@@ -156,6 +156,7 @@ struct eg_engine {
     void (*channel_cancel)(void *ctx, uint64_t id);
     enum eg_status (*credential_ask)(void *ctx, struct eg_slice name, bool refused); /* may be NULL */
     struct eg_asked *asked; /* credentials that are awaited: credwait.c */
+    struct eg_table *redactions; /* what answers are searched for: redaction.c */
     bool splice, draining;
     struct eg_ingress *own_ingress; /* NULL: no client of our own yet (client.c) */
     struct eg_session *own_session;

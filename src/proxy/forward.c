@@ -6,6 +6,7 @@
 #include "proxy/pool.h"
 #include "proxy/hops.h"
 #include "proxy/exchange.h"
+#include "proxy/upgrade.h"
 
 /* A place that holds this secret rightly: the session's token in Proxy-Authorization, the
  * service's own phantom in its slots. */
@@ -77,6 +78,10 @@ enum eg_step eg_exchange_open(struct eg_flow *f)
     if (f->exchange->body_max != 0 && head->framing == EG_BODY_LENGTH &&
         head->length > f->exchange->body_max)
         return eg_refuse(f, EG_BODY_TOO_LARGE, true, NULL);
+    const char *why = NULL;
+    enum eg_status status = eg_upgrade_check(f, &why);
+    if (status != EG_OK)
+        return eg_refuse(f, status, true, why);
     return eg_credwait_needed(f) ? eg_credwait_start(f) : eg_exchange_connect(f);
 }
 
@@ -121,16 +126,14 @@ enum eg_status eg_exchange_fields(struct eg_flow *f, bool (*drop)(const struct e
     for (uint32_t i = 0; i < head->field_count; i++) {
         enum eg_field_class class = eg_hygiene_classify(head, i);
         if ((class != EG_FIELD_PASS && class != EG_FIELD_CREDENTIAL) ||
-            eg_slice_caseeq(head->fields[i].name, EG_SLICE("Expect")) ||
+            eg_exchange_drops(f, &head->fields[i]) ||
             drop(f, &head->fields[i], class))
             continue;
         enum eg_status status = eg_write_field(out, head->fields[i].name, head->fields[i].value);
         if (status != EG_OK)
             return status;
     }
-    if (head->expect_continue && head->framing != EG_BODY_NONE)
-        return eg_write_field(out, EG_SLICE("Expect"), EG_SLICE("100-continue"));
-    return EG_OK;
+    return eg_exchange_own_fields(f);
 }
 
 static enum eg_status write_host(struct eg_flow *f, uint16_t default_port)

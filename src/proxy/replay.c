@@ -85,8 +85,9 @@ static enum eg_step pass_on(struct eg_flow *f)
 {
     eg_replay_drop(f->exchange);
     eg_flow_move(f, EG_PHASE_EXCHANGE, f->snapshot->limits->idle_timeout, EG_IDLE_TIMEOUT);
-    enum eg_status status = eg_response_head(f);
-    return status == EG_OK ? EG_STEP_MORE : eg_refuse(f, status, true, NULL);
+    struct eg_err err = { 0 };
+    enum eg_status status = eg_response_head(f, &err);
+    return status == EG_OK ? EG_STEP_MORE : eg_refuse(f, status, true, err.text);
 }
 
 enum eg_step eg_replay_start(struct eg_flow *f)

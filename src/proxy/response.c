@@ -2,14 +2,17 @@
  * passes its body on as it arrives.
  *
  * One response a request: bytes after it close the origin's connection (security.md T18). 1xx
- * answers are counted; 101 is never asked for, so never accepted. */
+ * answers are counted; 101 is the client's only where a WebSocket was asked for (upgrade.c). */
 #include "proxy/response.h"
 
 #include <stdio.h>
 
 #include "http/hygiene.h"
 #include "http/write.h"
+#include "proxy/redaction.h"
 #include "proxy/replay.h"
+#include "proxy/trailers.h"
+#include "proxy/upgrade.h"
 
 static enum eg_status write_fields(struct eg_buf *out, const struct eg_head *head)
 {
@@ -24,18 +27,30 @@ static enum eg_status write_fields(struct eg_buf *out, const struct eg_head *hea
     return EG_OK;
 }
 
-static enum eg_status pass_interim(struct eg_flow *f, const struct eg_head *head)
+enum eg_status eg_response_lines(struct eg_flow *f, const struct eg_head *head)
 {
     struct eg_buf *out = &f->client.out;
-    if (head->status == 101 || ++f->exchange->interim > EG_INTERIM_MAX)
-        return EG_BAD_RESPONSE;
+    size_t from = out->len + sizeof "HTTP/1.1 200";
+    enum eg_status status = eg_write_status_line(out, head->status, head->reason);
+    if (status != EG_OK)
+        return status;
+    status = write_fields(out, head);
+    eg_redaction_text(f, out, from);
+    return status;
+}
+
+static enum eg_status pass_interim(struct eg_flow *f, const struct eg_head *head,
+                                   struct eg_err *err)
+{
+    if (head->status == 101)
+        return eg_upgrade_accept(f, err);
+    if (++f->exchange->interim > EG_INTERIM_MAX)
+        return eg_err_set(err, EG_BAD_RESPONSE, "http", 0, "too many 1xx answers");
     enum eg_status status = EG_OK;
     if (eg_msg_head_get(f->request)->minor >= 1) {
-        status = eg_write_status_line(out, head->status, head->reason);
+        status = eg_response_lines(f, head);
         if (status == EG_OK)
-            status = write_fields(out, head);
-        if (status == EG_OK)
-            status = eg_write_end(out);
+            status = eg_write_end(&f->client.out);
     }
     eg_msg_reset(f->response, eg_msg_head_get(f->request)->method);
     return status;
@@ -60,7 +75,8 @@ static enum eg_status write_framing(struct eg_flow *f, const struct eg_head *hea
 static enum eg_status write_connection(struct eg_flow *f)
 {
     const struct eg_head *request = eg_msg_head_get(f->request);
-    if (f->exchange->until_close || f->engine->draining)
+    /* an answer before the request's end: what is left of that can't be told from a next request */
+    if (f->exchange->until_close || f->engine->draining || !f->exchange->request_done)
         f->close_after = true;
     if (f->close_after)
         return eg_write_field(&f->client.out, EG_SLICE("Connection"), EG_SLICE("close"));
@@ -69,19 +85,24 @@ static enum eg_status write_connection(struct eg_flow *f)
     return EG_OK;
 }
 
-enum eg_status eg_response_head(struct eg_flow *f)
+enum eg_status eg_response_head(struct eg_flow *f, struct eg_err *err)
 {
     struct eg_exchange *x = f->exchange;
     struct eg_buf *out = &f->client.out;
     const struct eg_head *head = eg_msg_head_get(f->response);
+    f->ticket->event.http_status = head->status;
+    enum eg_status status = eg_redaction_head(f, err);
+    if (status != EG_OK)
+        return status;
     x->head_read = x->answered = true;
     x->origin_keep = head->keep_alive && head->framing != EG_BODY_UNTIL_CLOSE;
-    f->ticket->event.http_status = head->status;
-    enum eg_status status = eg_write_status_line(out, head->status, head->reason);
-    if (status == EG_OK)
-        status = write_fields(out, head);
+    status = eg_response_lines(f, head);
     if (status == EG_OK)
         status = write_framing(f, head);
+    if (status == EG_OK && x->rechunk && head->framing == EG_BODY_CHUNKED) {
+        eg_trailers_keep(f, f->response);
+        status = eg_trailers_announce(f, head, out);
+    }
     if (status == EG_OK && f->snapshot->settings->via)
         status = eg_write_field(out, EG_SLICE("Via"), EG_SLICE("1.1 egress"));
     if (status == EG_OK)
@@ -105,16 +126,15 @@ static enum eg_status take_head(struct eg_flow *f, const char *p, size_t n, size
         eg_upstream_absolute(f)) /* the hop's own: not the child's to answer */
         return EG_UPSTREAM_PROXY_AUTH;
     if (head->status < 200)
-        return pass_interim(f, head);
+        return pass_interim(f, head, err);
     f->exchange->held = eg_replay_wanted(f);
-    return f->exchange->held ? EG_OK : eg_response_head(f);
+    return f->exchange->held ? EG_OK : eg_response_head(f, err);
 }
 
-static enum eg_status send_body(struct eg_flow *f, struct eg_slice data)
+static enum eg_status send_piece(struct eg_flow *f, struct eg_slice data)
 {
     if (data.n == 0)
         return EG_OK;
-    f->bytes_down += data.n;
     if (f->exchange->rechunk)
         return eg_write_chunk(&f->client.out, data);
     if (f->client.out.len > 0 && data.n < 4096)
@@ -125,10 +145,29 @@ static enum eg_status send_body(struct eg_flow *f, struct eg_slice data)
     return status == EG_OK ? EG_OK : EG_CLIENT_GONE;
 }
 
-static enum eg_status body_is_done(struct eg_flow *f)
+/* data lies in a buffer of ours: it is searched, and overwritten, in place. */
+static enum eg_status send_body(struct eg_flow *f, struct eg_slice data)
 {
-    f->exchange->response_done = true;
-    return f->exchange->rechunk ? eg_write_last_chunk(&f->client.out) : EG_OK;
+    struct eg_slice settled = EG_SLICE_NONE;
+    f->bytes_down += data.n;
+    if (!f->exchange->redacting || data.n == 0)
+        return send_piece(f, data);
+    size_t ready = 0;
+    eg_redact_feed(&f->exchange->redact, (char *)(uintptr_t)data.p, data.n, &settled, &ready);
+    enum eg_status status = send_piece(f, settled);
+    return status == EG_OK ? send_piece(f, eg_slice(data.p, ready)) : status;
+}
+
+static enum eg_status body_is_done(struct eg_flow *f, struct eg_err *err)
+{
+    struct eg_exchange *x = f->exchange;
+    enum eg_status status = EG_OK;
+    x->response_done = true;
+    if (x->redacting)
+        status = send_piece(f, eg_redact_end(&x->redact));
+    if (status != EG_OK || !x->rechunk)
+        return status;
+    return eg_trailers_end(f, f->response, &f->client.out, err);
 }
 
 static enum eg_status take_body(struct eg_flow *f, const char *p, size_t n, size_t *used,
@@ -141,14 +180,14 @@ static enum eg_status take_body(struct eg_flow *f, const char *p, size_t n, size
     enum eg_status sent = send_body(f, data);
     if (sent != EG_OK)
         return sent;
-    return status == EG_EOF ? body_is_done(f) : EG_OK;
+    return status == EG_EOF ? body_is_done(f, err) : EG_OK;
 }
 
 /* Everything of p..n is used, or the response is done and the rest is one too many. */
 static enum eg_status take(struct eg_flow *f, const char *p, size_t n, struct eg_err *err)
 {
     struct eg_exchange *x = f->exchange;
-    while (n > 0 && !x->response_done && !x->held) {
+    while (n > 0 && !x->response_done && !x->held && !x->upgraded) {
         size_t used = 0;
         enum eg_status status =
             x->head_read ? take_body(f, p, n, &used, err) : take_head(f, p, n, &used, err);
@@ -159,6 +198,10 @@ static enum eg_status take(struct eg_flow *f, const char *p, size_t n, struct eg
     }
     if (x->held)
         return eg_buf_append(&f->origin.in, p, n);
+    if (x->upgraded) { /* its first frames */
+        f->bytes_down += n;
+        return eg_buf_append(&f->client.out, p, n);
+    }
     if (n > 0)
         x->origin_keep = false;
     return EG_OK;
@@ -169,7 +212,7 @@ static enum eg_status origin_ended(struct eg_flow *f, struct eg_err *err)
     f->exchange->origin_keep = false;
     enum eg_status status = eg_msg_finish(f->response, err);
     if (status == EG_EOF && f->exchange->head_read)
-        return body_is_done(f);
+        return body_is_done(f, err);
     return status == EG_CLOSED ? EG_CLOSED : status == EG_EOF ? EG_BAD_RESPONSE : status;
 }
 
@@ -192,7 +235,8 @@ enum eg_status eg_response_pump(struct eg_flow *f, bool *moved, struct eg_err *e
             f->client.intent |= EG_OUT;
         else if (status != EG_OK)
             return EG_CLIENT_GONE;
-        if (f->exchange->response_done || f->exchange->held || f->client.out.len >= EG_OUT_HIGH)
+        const struct eg_exchange *x = f->exchange;
+        if (x->response_done || x->held || x->upgraded || f->client.out.len >= EG_OUT_HIGH)
             return EG_AGAIN;
         size_t n = 0;
         bool kept = f->origin.in.len > 0;

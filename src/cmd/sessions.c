@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "cmd/state.h"
+#include "cred/sigv4.h"
 
 static void phantoms_free(struct eg_session_phantom *list, unsigned count)
 {
@@ -57,6 +58,14 @@ static const char *phantom_of(const struct eg_sup_session *e, struct eg_slice se
     return NULL;
 }
 
+/* NAME and text of one more; the list's. */
+static enum eg_status take(struct eg_slice name, const char *text, struct eg_session_phantom *out)
+{
+    out->service = strndup(name.p, name.n);
+    out->phantom = strdup(text);
+    return out->service && out->phantom ? EG_OK : EG_NOMEM;
+}
+
 static enum eg_status add_phantom(const struct eg_sup_session *e, const struct eg_service *service,
                                   const struct eg_sup_credential *real,
                                   struct eg_session_phantom *out)
@@ -70,12 +79,44 @@ static enum eg_status add_phantom(const struct eg_sup_session *e, const struct e
         size_t n = service->shape_length ? service->shape_length : eg_secret_len(real->secret);
         status = eg_phantom_make(e->key, service->name, service->shape_prefix, n, text);
     }
-    if (status != EG_OK)
-        return status;
-    out->service = strndup(service->name.p, service->name.n);
-    out->phantom = strdup(text);
+    if (status == EG_OK)
+        status = take(service->name, text, out);
     sodium_memzero(text, sizeof text);
-    return out->service && out->phantom ? EG_OK : EG_NOMEM;
+    return status;
+}
+
+/* Who signs has two: the id under the service's name, the secret under "NAME#secret_key". Both are the key's and the name's alone, so they stay. */
+static enum eg_status add_keys(const struct eg_sup_session *e, const struct eg_service *service,
+                               struct eg_session_phantom out[2])
+{
+    char text[EG_PHANTOM_MAX + 1];
+    struct eg_buf name;
+    eg_buf_init(&name, 512);
+    enum eg_status status = eg_sigv4_phantom(e->key, service->name, text);
+    if (status == EG_OK)
+        status = take(service->name, text, &out[0]);
+    if (status == EG_OK)
+        status = eg_buf_printf(&name, "%.*s#secret_key", (int)service->name.n, service->name.p);
+    if (status == EG_OK)
+        status = eg_phantom_make(e->key, eg_buf_slice(&name), EG_SLICE_NONE, EG_SIGV4_SECRET, text);
+    if (status == EG_OK)
+        status = take(eg_buf_slice(&name), text, &out[1]);
+    sodium_memzero(text, sizeof text);
+    eg_buf_done(&name);
+    return status;
+}
+
+/* Its one phantom or its two, where there is room for them. */
+static enum eg_status add_service(const struct eg_sup_session *e, const struct eg_service *service,
+                                  const struct eg_sup_credential *real,
+                                  struct eg_session_phantom *list, unsigned *count)
+{
+    unsigned need = real->kind == EG_SOURCE_SIGV4 ? 2 : 1, at = *count;
+    if (at + need > EG_SESSION_PHANTOMS)
+        return EG_OK;
+    *count += need;
+    return need == 2 ? add_keys(e, service, &list[at])
+                     : add_phantom(e, service, real, &list[at]);
 }
 
 static enum eg_status derive(struct eg_supervisor *s, struct eg_sup_session *e)
@@ -91,7 +132,7 @@ static enum eg_status derive(struct eg_supervisor *s, struct eg_sup_session *e)
         const struct eg_sup_credential *real = eg_sup_creds_find(s->creds, service.credential);
         if (service.credential.n == 0 || !real || real->state != EG_SUP_CRED_LOADED)
             continue;
-        status = add_phantom(e, &service, real, &list[count++]);
+        status = add_service(e, &service, real, list, &count);
     }
     if (status != EG_OK) {
         phantoms_free(list, count);

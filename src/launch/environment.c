@@ -204,6 +204,33 @@ static const char *phantom_of(const struct eg_child_env_spec *spec, struct eg_sl
     return NULL;
 }
 
+static bool takes_signatures(const struct eg_service *s)
+{
+    return s->accept_count > 0 && s->accept[0].kind == EG_SLOT_SIGV4;
+}
+
+/* The key id in the first variable, the secret in the others. The child signs with these two alone: a session token would be another key's. */
+static enum eg_status set_signing_keys(const struct eg_child_env_spec *spec,
+                                       const struct eg_service *s, struct eg_env_list *l)
+{
+    struct eg_buf name;
+    eg_buf_init(&name, 512);
+    enum eg_status status = eg_buf_printf(&name, "%.*s#secret_key", (int)s->name.n, s->name.p);
+    const char *id = phantom_of(spec, s->name);
+    const char *secret = status == EG_OK ? phantom_of(spec, eg_buf_slice(&name)) : NULL;
+    eg_buf_done(&name);
+    if (!id || !secret || s->env_key_count == 0)
+        return status;
+    drop(l, EG_SLICE("AWS_SESSION_TOKEN"));
+    drop(l, EG_SLICE("AWS_SECURITY_TOKEN"));
+    status = set(l, s->env_keys[0], eg_slice_str(id));
+    if (status == EG_OK && s->env_key_count == 1)
+        status = set_text(l, "AWS_SECRET_ACCESS_KEY", secret);
+    for (unsigned k = 1; k < s->env_key_count && status == EG_OK; k++)
+        status = set(l, s->env_keys[k], eg_slice_str(secret));
+    return status;
+}
+
 static enum eg_status set_service(const struct eg_child_env_spec *spec, const struct eg_service *s,
                                   struct eg_env_list *l)
 {
@@ -215,6 +242,8 @@ static enum eg_status set_service(const struct eg_child_env_spec *spec, const st
     if (status == EG_OK)
         status = set(l, s->env_base_url, eg_buf_slice(&url));
     eg_buf_done(&url);
+    if (status == EG_OK && takes_signatures(s))
+        return set_signing_keys(spec, s, l);
     const char *phantom = s->credential.n > 0 ? phantom_of(spec, s->name) : NULL;
     for (unsigned k = 0; phantom && k < s->env_key_count && status == EG_OK; k++)
         status = set(l, s->env_keys[k], eg_slice_str(phantom));

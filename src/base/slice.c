@@ -86,3 +86,21 @@ bool eg_slice_list_next(struct eg_slice *rest, struct eg_slice *ret)
     }
     return false;
 }
+
+static int hex_digit(char c)
+{
+    c = eg_lower(c);
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+char eg_slice_unescape(struct eg_slice text, size_t *at)
+{
+    char c = text.p[(*at)++];
+    if (c != '%' || text.n - *at < 2)
+        return c;
+    int high = hex_digit(text.p[*at]), low = hex_digit(text.p[*at + 1]);
+    if (high < 0 || low < 0)
+        return c;
+    *at += 2;
+    return (char)(high * 16 + low);
+}

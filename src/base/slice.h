@@ -49,6 +49,9 @@ long eg_slice_index(struct eg_slice a, char c);
 struct eg_slice eg_slice_trim(struct eg_slice a);
 /* Decimal digits only, no sign, no space, no overflow, at least one digit; false otherwise. */
 bool eg_slice_u64(struct eg_slice a, unsigned long long *ret);
+/* The next character of a percent-encoded text (RFC 3986 section 2.1) at *at, which moves behind it (*at < text.n). An invalid escape
+ * stands for itself. */
+char eg_slice_unescape(struct eg_slice text, size_t *at);
 /* Takes the next element of a comma-separated list (RFC 9110 section 5.6.1), trimmed, empty ones
  * skipped; advances *rest; false at its end. Quoted strings are not understood. */
 bool eg_slice_list_next(struct eg_slice *rest, struct eg_slice *ret);

@@ -169,3 +169,151 @@ enum eg_status eg_inject_login(struct eg_vault *vault, struct eg_slice user,
     struct prefixed w = { vault, user, user.n ? EG_SLICE(":") : EG_SLICE_NONE, ret, err };
     return eg_secret_lend(password, write_login, &w);
 }
+
+/* ---- templates of the policy ---- */
+
+enum part { PART_END, PART_TEXT, PART_FIELD };
+
+/* Takes the next piece of a template off *rest: literal text, or a field by name (empty: the credential itself). A brace that opens no
+ * field is text. */
+static enum part next_part(struct eg_slice *rest, struct eg_slice *ret)
+{
+    size_t n = 0;
+    if (rest->n == 0)
+        return PART_END;
+    while (n < rest->n) {
+        struct eg_slice at = eg_slice_from(*rest, n);
+        size_t name = at.p[0] == '{' ? 1 : 0;
+        while (name > 0 && name < at.n &&
+               ((at.p[name] >= 'a' && at.p[name] <= 'z') ||
+                (at.p[name] >= '0' && at.p[name] <= '9') || at.p[name] == '_'))
+            name++;
+        bool field = name > 0 && name < at.n && at.p[name] == '}';
+        if (field && n > 0)
+            break;
+        if (field) {
+            *ret = eg_slice(at.p + 1, name - 1);
+            *rest = eg_slice_from(at, name + 1);
+            return PART_FIELD;
+        }
+        n++;
+    }
+    *ret = eg_slice(rest->p, n);
+    *rest = eg_slice_from(*rest, n);
+    return PART_TEXT;
+}
+
+struct value {
+    struct eg_buf *out;
+    enum eg_escape escape;
+};
+
+static enum eg_status put_percent(struct eg_buf *out, const unsigned char *p, size_t n)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *to = NULL;
+    size_t used = 0;
+    enum eg_status status = eg_buf_reserve(out, n * 3, &to);
+    for (size_t i = 0; status == EG_OK && i < n; i++) {
+        unsigned char c = p[i];
+        /* RFC 3986 section 2.3 */
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+            (c != '\0' && strchr("-._~", c))) {
+            to[used++] = (char)c;
+        } else {
+            to[used++] = '%';
+            to[used++] = digits[c >> 4];
+            to[used++] = digits[c & 15];
+        }
+    }
+    if (status == EG_OK)
+        eg_buf_commit(out, used);
+    return status;
+}
+
+static enum eg_status write_value(void *ctx, const unsigned char *p, size_t n)
+{
+    const struct value *v = ctx;
+    struct eg_slice secret = eg_slice(p, n);
+    if (v->escape == EG_ESCAPE_PERCENT)
+        return put_percent(v->out, p, n);
+    return field_text(secret) ? eg_buf_put(v->out, secret) : EG_INVALID;
+}
+
+/* The template with its values; out may hold a part of it after a failure. */
+static enum eg_status fill(struct eg_buf *out, struct eg_slice text, const struct eg_creds *creds,
+                           struct eg_slice credential, enum eg_escape escape, struct eg_err *err)
+{
+    struct value v = { out, escape };
+    struct eg_slice part;
+    enum part kind;
+    while ((kind = next_part(&text, &part)) != PART_END) {
+        enum eg_status status = EG_OK;
+        if (kind == PART_TEXT) {
+            status = field_text(part) ? eg_buf_put(out, part) : EG_INVALID;
+        } else {
+            const struct eg_secret *secret = eg_creds_field(creds, credential, part, err);
+            if (!secret)
+                return EG_CREDENTIAL_UNAVAILABLE;
+            status = eg_secret_lend(secret, write_value, &v);
+        }
+        if (status == EG_INVALID)
+            return eg_err_set(err, status, "credential", 0, "a byte of it can't be sent there");
+        if (status != EG_OK)
+            return status;
+    }
+    return EG_OK;
+}
+
+static enum eg_status fill_base64(struct eg_buf *out, struct eg_slice text,
+                                  const struct eg_creds *creds, struct eg_slice credential,
+                                  struct eg_err *err)
+{
+    struct eg_buf plain;
+    char *to = NULL;
+    eg_buf_init(&plain, (size_t)EG_CREDENTIAL_MAX * 4);
+    enum eg_status status = fill(&plain, text, creds, credential, EG_ESCAPE_NONE, err);
+    size_t need = sodium_base64_ENCODED_LEN(plain.len, sodium_base64_VARIANT_ORIGINAL);
+    if (status == EG_OK)
+        status = eg_buf_reserve(out, need, &to);
+    if (status == EG_OK) {
+        struct eg_slice p = eg_buf_slice(&plain);
+        sodium_bin2base64(to, need, (const unsigned char *)p.p, p.n,
+                          sodium_base64_VARIANT_ORIGINAL);
+        eg_buf_commit(out, need - 1); /* without the NUL */
+    }
+    eg_buf_wipe(&plain);
+    eg_buf_done(&plain);
+    return status;
+}
+
+enum eg_status eg_inject_template(struct eg_buf *out, struct eg_slice text,
+                                  const struct eg_creds *creds, struct eg_slice credential,
+                                  enum eg_escape escape, struct eg_err *err)
+{
+    size_t before = out->len;
+    enum eg_status status = escape == EG_ESCAPE_BASE64
+                                ? fill_base64(out, text, creds, credential, err)
+                                : fill(out, text, creds, credential, escape, err);
+    if (status != EG_OK && out->len > before) {
+        sodium_memzero(out->data + out->off + before, out->len - before);
+        out->len = before;
+    }
+    return status;
+}
+
+enum eg_status eg_inject_ready(struct eg_slice text, const struct eg_creds *creds,
+                               struct eg_slice credential, struct eg_err *err)
+{
+    struct eg_slice part;
+    enum part kind;
+    while ((kind = next_part(&text, &part)) != PART_END) {
+        struct eg_err why = { 0 };
+        if (kind == PART_TEXT || eg_creds_field(creds, credential, part, &why))
+            continue;
+        if (err)
+            *err = why;
+        return why.status == EG_AGAIN ? EG_AGAIN : EG_CREDENTIAL_UNAVAILABLE;
+    }
+    return EG_OK;
+}

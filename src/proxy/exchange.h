@@ -10,6 +10,7 @@ struct eg_exchange {
     struct eg_service service; /* routes only */
     unsigned service_index;
     struct eg_buf path; /* canonical path and query as they are sent */
+    struct eg_path_flags flags; /* of the path as it came; routes only */
     /* on a connection that served before: a clean death before any answer may be retried */
     bool pooled;
     bool retried;
@@ -42,21 +43,15 @@ static inline unsigned eg_exchange_service_index(const struct eg_flow *f)
 {
     return f->exchange->service_index;
 }
-/* The field that a slot is in. */
-static inline struct eg_slice eg_slot_field(const struct eg_slot *slot)
-{
-    return slot->kind == EG_SLOT_HEADER ? slot->name : EG_SLICE("Authorization");
-}
 static inline bool eg_exchange_answered(const struct eg_flow *f)
 {
     return f->phase == EG_PHASE_EXCHANGE && f->exchange && f->exchange->answered;
 }
 
 /* ---- forward.c: parts that routes share ---- */
-/* The session's token or a phantom anywhere in the head but where it belongs: EG_CANARY.
- * service: whose slots were checked one by one already; NULL: none. */
-enum eg_status eg_exchange_canary(const struct eg_flow *f,
-                                  const struct eg_service *service) EG_MUST_USE;
+/* The token or a phantom of any session anywhere in the head of a request to there but where it belongs: EG_CANARY, and the ticket knows whose.
+ * EG_NOMEM. Of a route, after its path was built. */
+enum eg_status eg_exchange_canary(struct eg_flow *f, const struct eg_authority *to) EG_MUST_USE;
 /* Appends the canonical path / "?query" to the exchange's path. */
 enum eg_status eg_exchange_path(struct eg_flow *f, struct eg_slice path,
                                 struct eg_path_flags *flags, struct eg_err *err) EG_MUST_USE;
@@ -86,5 +81,7 @@ enum eg_status eg_exchange_own_fields(struct eg_flow *f) EG_MUST_USE;
  * tells. */
 enum eg_status eg_forward_head(struct eg_flow *f, struct eg_err *err) EG_MUST_USE;
 enum eg_status eg_route_head(struct eg_flow *f, struct eg_err *err) EG_MUST_USE;
+/* route.c: the request is authenticated and its path built: judges it and goes on. */
+enum eg_step eg_route_resume(struct eg_flow *f);
 
 #endif

@@ -7,52 +7,23 @@
 #include "proxy/hops.h"
 #include "proxy/exchange.h"
 #include "proxy/upgrade.h"
+#include "proxy/rewrite.h"
+#include "proxy/slots.h"
 
-/* A place that holds this secret rightly: the session's token in Proxy-Authorization, the
- * service's own phantom in its slots. */
-static bool belongs(const struct eg_field *field, bool token, bool own,
-                    const struct eg_service *service)
-{
-    if (token)
-        return eg_slice_caseeq(field->name, EG_SLICE("Proxy-Authorization"));
-    for (unsigned i = 0; own && i < service->accept_count; i++)
-        if (eg_slice_caseeq(field->name, eg_slot_field(&service->accept[i])))
-            return true;
-    return false;
-}
-
-static bool holds_secret_of(const struct eg_head *head, const struct eg_session *s,
-                            const struct eg_service *service)
-{
-    for (int i = -1; i < (int)s->phantom_count; i++) {
-        struct eg_slice needle = eg_slice_str(i < 0 ? s->token : s->phantoms[i].phantom);
-        bool own =
-            i >= 0 && service && eg_slice_eq(eg_slice_str(s->phantoms[i].service), service->name);
-        if (eg_canary_in(head->target, needle))
-            return true;
-        for (uint32_t k = 0; k < head->field_count; k++) {
-            const struct eg_field *field = &head->fields[k];
-            if (!belongs(field, i < 0, own, service) &&
-                (eg_canary_in(field->value, needle) || eg_canary_in(field->name, needle)))
-                return true;
-        }
-    }
-    return false;
-}
-
-/* Who shows no session (a plain route, a listener without authentication) may still hold the
- * secrets of any. */
-enum eg_status eg_exchange_canary(const struct eg_flow *f, const struct eg_service *service)
+/* Whatever session the request is of, or none: the secrets of all are looked for. */
+enum eg_status eg_exchange_canary(struct eg_flow *f, const struct eg_authority *to)
 {
     const struct eg_head *head = eg_msg_head_get(f->request);
-    const struct eg_session *s;
-    size_t cursor = 0;
-    if (f->session)
-        return holds_secret_of(head, f->session, service) ? EG_CANARY : EG_OK;
-    while ((s = eg_sessions_next(f->engine->sessions, &cursor)))
-        if (holds_secret_of(head, s, service))
-            return EG_CANARY;
-    return EG_OK;
+    bool route = f->want == EG_WANT_ROUTE;
+    struct eg_slots_found found;
+    if (!eg_slots_canary(f->engine->sessions, f->snapshot->policy, to,
+                         route ? eg_exchange_service(f) : NULL, head,
+                         route ? eg_buf_slice(&f->exchange->path) : EG_SLICE_NONE, &found))
+        return EG_OK;
+    if (!found.session)
+        return EG_NOMEM;
+    eg_gate_canary(f->ticket, to, head->method, found.session, found.index);
+    return EG_CANARY;
 }
 
 /* The canonical path and the query, once: judged, sent and recorded alike (invariant 4). */
@@ -104,7 +75,7 @@ enum eg_step eg_forward_start(struct eg_flow *f, const struct eg_target *target)
     if (status == EG_OK)
         status = eg_exchange_path(f, target->path, &flags, &err);
     if (status == EG_OK)
-        status = eg_exchange_canary(f, NULL);
+        status = eg_exchange_canary(f, &target->authority);
     if (status != EG_OK)
         return eg_refuse(f, status, true, err.text[0] ? err.text : NULL);
     const struct eg_head *head = eg_msg_head_get(f->request);
@@ -160,23 +131,33 @@ enum eg_status eg_exchange_framing(struct eg_flow *f)
     return status;
 }
 
-static enum eg_status request_line(struct eg_flow *f)
+/* The target is built apart where it is more than the path: it may hold a credential then. */
+static enum eg_status put_target(struct eg_flow *f, struct eg_buf *out, struct eg_err *err)
+{
+    char authority[EG_AUTHORITY_TEXT];
+    enum eg_status status = EG_OK;
+    if (eg_upstream_absolute(f))
+        status = eg_buf_printf(out, "http://%s",
+                               eg_authority_format(&f->ticket->to, 80, authority, sizeof authority));
+    if (status != EG_OK)
+        return status;
+    return f->want == EG_WANT_ROUTE ? eg_rewrite_target(f, out, err)
+                                    : eg_buf_put(out, eg_buf_slice(&f->exchange->path));
+}
+
+static enum eg_status request_line(struct eg_flow *f, struct eg_err *err)
 {
     const struct eg_head *head = eg_msg_head_get(f->request);
-    struct eg_slice path = eg_buf_slice(&f->exchange->path);
-    char authority[EG_AUTHORITY_TEXT];
-    struct eg_buf absolute;
-    if (!eg_upstream_absolute(f))
-        return eg_write_request_line(&f->origin.out, head->method, path);
-    eg_buf_init(&absolute, path.n + EG_AUTHORITY_TEXT + 16);
-    enum eg_status status =
-        eg_buf_printf(&absolute, "http://%s",
-                      eg_authority_format(&f->ticket->to, 80, authority, sizeof authority));
+    struct eg_buf target;
+    if (!eg_upstream_absolute(f) &&
+        !(f->want == EG_WANT_ROUTE && eg_rewrite_writes_target(eg_exchange_service(f))))
+        return eg_write_request_line(&f->origin.out, head->method, eg_buf_slice(&f->exchange->path));
+    eg_buf_init(&target, f->origin.out.max);
+    enum eg_status status = put_target(f, &target, err);
     if (status == EG_OK)
-        status = eg_buf_put(&absolute, path);
-    if (status == EG_OK)
-        status = eg_write_request_line(&f->origin.out, head->method, eg_buf_slice(&absolute));
-    eg_buf_done(&absolute);
+        status = eg_write_request_line(&f->origin.out, head->method, eg_buf_slice(&target));
+    eg_buf_wipe(&target);
+    eg_buf_done(&target);
     return status;
 }
 
@@ -198,7 +179,7 @@ static enum eg_status write_authorization(struct eg_flow *f, struct eg_err *err)
 enum eg_status eg_exchange_start_head(struct eg_flow *f, uint16_t default_port,
                                       struct eg_err *err)
 {
-    enum eg_status status = request_line(f);
+    enum eg_status status = request_line(f, err);
     if (status == EG_OK)
         status = write_host(f, default_port);
     if (status == EG_OK && eg_upstream_absolute(f))

@@ -31,6 +31,11 @@ void eg_gate_begin(struct eg_gate *g, struct eg_ticket *t, const struct eg_snaps
     t->started_ns = eg_clock_ns();
     t->event.id = egress_ring_next_id(g->trail.ring);
     t->event.via = (uint8_t)via;
+    eg_gate_session(t, session);
+}
+
+void eg_gate_session(struct eg_ticket *t, const struct eg_session *session)
+{
     if (session)
         SET(t, session, eg_slice_str(session->label[0] ? session->label : session->id));
 }
@@ -90,6 +95,21 @@ enum eg_status eg_gate_http(struct eg_gate *g, struct eg_ticket *t, const struct
     return by_name(g, t);
 }
 
+/* EG_OK, EG_AGAIN: a part of what the service writes was not read yet; EG_CREDENTIAL_UNAVAILABLE. */
+static enum eg_status credential_state(const struct eg_gate *g, const struct eg_service *service)
+{
+    enum eg_status state = EG_OK;
+    for (unsigned i = 0; i < service->write_count && state != EG_CREDENTIAL_UNAVAILABLE; i++) {
+        const struct eg_write *w = &service->write[i];
+        struct eg_slice text =
+            w->kind == EG_WRITE_SIGV4 ? EG_SLICE("{access_key}{secret_key}") : w->text;
+        enum eg_status one =
+            w->credential ? eg_inject_ready(text, g->creds, service->credential, NULL) : EG_OK;
+        state = one == EG_OK ? state : one;
+    }
+    return state;
+}
+
 enum eg_status eg_gate_route(struct eg_gate *g, struct eg_ticket *t, unsigned index,
                              const struct eg_service *service, struct eg_slice method,
                              struct eg_slice path, struct eg_path_flags flags)
@@ -100,9 +120,7 @@ enum eg_status eg_gate_route(struct eg_gate *g, struct eg_ticket *t, unsigned in
     SET(t, service, service->name);
     SET(t, credential, service->credential);
     eg_policy_judge_route(t->snapshot->policy, index, method, path, flags, &t->verdict);
-    struct eg_err err = { 0 };
-    if (t->verdict.status == EG_OK && service->credential.n > 0 &&
-        !eg_creds_get(g->creds, service->credential, &err)) {
+    if (t->verdict.status == EG_OK && credential_state(g, service) == EG_CREDENTIAL_UNAVAILABLE) {
         t->verdict.status = EG_CREDENTIAL_UNAVAILABLE;
         t->verdict.detail = EG_SLICE("its source failed: the proxy's own log says why");
     }
@@ -247,15 +265,37 @@ enum eg_status eg_gate_hello(struct eg_gate *g, struct eg_ticket *t, const struc
     return record(g, t, status, EGRESS_STAGE_HELLO);
 }
 
+/* Point 3. */
+static bool may_have(const struct eg_ticket *t, const struct eg_service *service)
+{
+    return t->open && eg_slice_eq(eg_slice_str(t->event.service), service->name) &&
+           eg_authority_eq(&t->to, &service->upstream) &&
+           eg_policy_credential_host(t->snapshot->policy, service->credential,
+                                     eg_authority_host(&t->to));
+}
+
+static enum eg_status out_of_order(struct eg_err *err)
+{
+    return eg_err_set(err, EG_INTERNAL, "gate", 0, "a credential was asked for out of order");
+}
+
+enum eg_status eg_gate_inject(struct eg_gate *g, const struct eg_ticket *t,
+                              const struct eg_service *service, struct eg_slice text,
+                              enum eg_escape escape, struct eg_buf *out, struct eg_err *err)
+{
+    if (!may_have(t, service))
+        return out_of_order(err);
+    enum eg_status status =
+        eg_inject_template(out, text, g->creds, service->credential, escape, err);
+    return status == EG_INVALID ? EG_CREDENTIAL_UNAVAILABLE : status;
+}
+
 enum eg_status eg_gate_credential(struct eg_gate *g, struct eg_ticket *t,
                                   const struct eg_service *service, const struct eg_secret **ret,
                                   struct eg_err *err)
 {
-    if (!t->open || !eg_slice_eq(eg_slice_str(t->event.service), service->name) ||
-        !eg_authority_eq(&t->to, &service->upstream) ||
-        !eg_policy_credential_host(t->snapshot->policy, service->credential,
-                                   eg_authority_host(&t->to)))
-        return eg_err_set(err, EG_INTERNAL, "gate", 0, "a credential was asked for out of order");
+    if (!may_have(t, service))
+        return out_of_order(err);
     const struct eg_secret *secret = eg_creds_get(g->creds, service->credential, err);
     if (!secret)
         return EG_CREDENTIAL_UNAVAILABLE;
@@ -268,12 +308,37 @@ enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticke
                                         const struct eg_secret **ret, struct eg_err *err)
 {
     if (!t->open || !eg_policy_credential_host(t->snapshot->policy, credential, host))
-        return eg_err_set(err, EG_INTERNAL, "gate", 0, "a credential was asked for out of order");
+        return out_of_order(err);
     const struct eg_secret *secret = eg_creds_get(g->creds, credential, err);
     if (!secret)
         return EG_CREDENTIAL_UNAVAILABLE;
     *ret = secret;
     return EG_OK;
+}
+
+void eg_gate_canary(struct eg_ticket *t, const struct eg_authority *to, struct eg_slice method,
+                    const struct eg_session *session, int index)
+{
+    set_destination(t, to);
+    SET(t, method, method);
+    snprintf(t->canary_session, sizeof t->canary_session, "%s",
+             session->label[0] ? session->label : session->id);
+    snprintf(t->canary_service, sizeof t->canary_service, "%s",
+             index < 0 ? "" : session->phantoms[index].service);
+}
+
+/* A second event tells whose it was; where it was to go, both tell. */
+static void record_canary(struct eg_gate *g, struct eg_ticket *t)
+{
+    struct egress_event decision = t->event;
+    t->event.kind = EGRESS_EVENT_CANARY;
+    t->event.wall_us = 0;
+    SET(t, session, eg_slice_str(t->canary_session));
+    SET(t, service, eg_slice_str(t->canary_service));
+    SET(t, detail, t->canary_service[0] ? EG_SLICE("a phantom") : EG_SLICE("a session token"));
+    enum eg_status ignored = eg_trail_write(&g->trail, &t->event); /* it is refused already */
+    (void)ignored;
+    t->event = decision;
 }
 
 void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
@@ -284,12 +349,8 @@ void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reas
         reason == EG_AUDIT_UNWRITABLE) /* the end event tells; or the trail has said so itself */
         return;
     (void)record(g, t, reason, EGRESS_STAGE_REQUEST);
-    if (reason == EG_CANARY) {
-        t->event.kind = EGRESS_EVENT_CANARY;
-        t->event.wall_us = 0;
-        enum eg_status ignored = eg_trail_write(&g->trail, &t->event); /* it is refused already */
-        (void)ignored;
-    }
+    if (reason == EG_CANARY)
+        record_canary(g, t);
 }
 
 void eg_gate_end(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,

@@ -26,12 +26,15 @@ struct eg_ticket { /* one an exchange: what was asked and what was decided */
     uint64_t started_ns;
     uint64_t decision_seq; /* of the last decision event; 0: none yet */
     bool open;             /* an allow was recorded and its end was not */
+    char canary_service[64], canary_session[48]; /* whose phantom was found; service empty: a token */
 };
 
 /* Empties the ticket and gives it an id. session may be NULL (not yet authenticated). */
 void eg_gate_begin(struct eg_gate *g, struct eg_ticket *t, const struct eg_snapshot *snapshot,
                    const struct eg_session *session, enum egress_event_via via);
 
+/* The session is known only now, or still not (NULL). */
+void eg_gate_session(struct eg_ticket *t, const struct eg_session *session);
 /* By name. Each returns EG_OK or the refusal, which is then recorded. path is canonical. A route
  * whose credential could not be had is refused here, before anybody is asked. */
 enum eg_status eg_gate_tunnel(struct eg_gate *g, struct eg_ticket *t,
@@ -62,6 +65,12 @@ enum eg_status eg_gate_inner(struct eg_gate *g, struct eg_ticket *t) EG_MUST_USE
 enum eg_status eg_gate_hello(struct eg_gate *g, struct eg_ticket *t,
                              const struct eg_hello *hello) EG_MUST_USE;
 
+/* Appends a template of the service's with the credential in it (eg_inject_template): of an allowed exchange with that service only, and to a
+ * host that the credential is bound to; otherwise EG_INTERNAL. EG_CREDENTIAL_UNAVAILABLE: it is not there, or can't stand there. */
+enum eg_status eg_gate_inject(struct eg_gate *g, const struct eg_ticket *t,
+                              const struct eg_service *service, struct eg_slice text,
+                              enum eg_escape escape, struct eg_buf *out,
+                              struct eg_err *err) EG_MUST_USE;
 /* The credential of an allowed exchange with that service, or EG_CREDENTIAL_UNAVAILABLE. Only a
  * ticket whose allow is recorded and whose host the credential is bound to gets one; otherwise
  * EG_INTERNAL. Borrowed, for this call's tick only. */
@@ -78,6 +87,9 @@ enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticke
  * that reason, or, after an allow, kept for the end event. */
 void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
                      const char *detail);
+/* Before eg_gate_refused with EG_CANARY: where it was to go, and whose phantom (or, index -1, token) it is. */
+void eg_gate_canary(struct eg_ticket *t, const struct eg_authority *to, struct eg_slice method,
+                    const struct eg_session *session, int index);
 /* The end event, once, when an allow was recorded. reason EG_OK: all went well. */
 void eg_gate_end(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
                  uint16_t http_status, uint64_t bytes_up, uint64_t bytes_down);

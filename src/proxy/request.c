@@ -2,6 +2,7 @@
  * request-target names (RFC 9112 section 3.2).
  *
  * Authentication is judged before policy: who has no token learns nothing of the rules. */
+#include "proxy/exchange.h"
 #include "proxy/flow.h"
 
 static enum eg_step refuse_unread(struct eg_flow *f, enum eg_status reason, const char *detail)
@@ -59,6 +60,8 @@ static enum eg_step start_connect(struct eg_flow *f, const struct eg_target *tar
                               "no CONNECT inside a tunnel");
     enum eg_status status = authenticate(f);
     eg_flow_begin(f, EGRESS_VIA_TUNNEL);
+    if (status == EG_OK)
+        status = eg_exchange_canary(f, &target->authority);
     if (status != EG_OK)
         return eg_refuse(f, status, true, NULL);
     return eg_tunnel_start(f, &target->authority);

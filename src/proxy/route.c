@@ -5,74 +5,12 @@
  * credential slot that the client sent is dropped, and exactly the policy's own are written
  * (security.md, Slots). The credential is opened by the gate, for this head only, after the
  * connection is verified. */
-#include <sodium.h>
-
 #include "http/write.h"
 #include "proxy/exchange.h"
+#include "proxy/rewrite.h"
+#include "proxy/slots.h"
 
-/* ---- the phantom ---- */
-
-/* What a slot holds. EG_NOT_FOUND: the field is not there; EG_PHANTOM_INVALID: it is there and
- * holds something else. */
-static enum eg_status read_slot(const struct eg_slot *slot, const struct eg_field *field,
-                                char *scratch, size_t cap, struct eg_slice *ret)
-{
-    struct eg_slice value = field->value, user;
-    switch (slot->kind) {
-    case EG_SLOT_BEARER:
-        if (!eg_slice_casestarts(value, EG_SLICE("Bearer ")))
-            return EG_PHANTOM_INVALID;
-        return eg_token_parse(value, scratch, cap, NULL, ret) == EG_OK ? EG_OK : EG_PHANTOM_INVALID;
-    case EG_SLOT_BASIC_PASSWORD:
-        if (!eg_slice_casestarts(value, EG_SLICE("Basic ")))
-            return EG_PHANTOM_INVALID;
-        return eg_token_parse(value, scratch, cap, &user, ret) == EG_OK ? EG_OK
-                                                                        : EG_PHANTOM_INVALID;
-    case EG_SLOT_HEADER:
-        *ret = value;
-        return EG_OK;
-    default: /* not in a field, or not built */
-        return EG_PHANTOM_INVALID;
-    }
-}
-
-/* Does this field's value hold the service's phantom in any of the slots of that field? */
-static enum eg_status check_field(struct eg_flow *f, const struct eg_service *service,
-                                  const struct eg_field *field, struct eg_session **session)
-{
-    enum eg_status status = EG_NOT_FOUND;
-    char scratch[EG_PHANTOM_MAX * 2];
-    for (unsigned i = 0; i < service->accept_count && status != EG_OK; i++) {
-        const struct eg_slot *slot = &service->accept[i];
-        struct eg_slice phantom;
-        if (!eg_slice_caseeq(field->name, eg_slot_field(slot)))
-            continue;
-        status = read_slot(slot, field, scratch, sizeof scratch, &phantom);
-        if (status == EG_OK)
-            status = eg_sessions_by_phantom(f->engine->sessions, phantom, service->name, session);
-    }
-    sodium_memzero(scratch, sizeof scratch);
-    return status;
-}
-
-/* EG_OK with the session; EG_PHANTOM_MISSING, EG_PHANTOM_INVALID, or the session's own refusal. */
-static enum eg_status find_phantom(struct eg_flow *f, const struct eg_service *service,
-                                   struct eg_session **ret)
-{
-    const struct eg_head *head = eg_msg_head_get(f->request);
-    struct eg_session *found = NULL;
-    for (uint32_t i = 0; i < head->field_count; i++) {
-        struct eg_session *session = NULL;
-        enum eg_status status = check_field(f, service, &head->fields[i], &session);
-        if (status == EG_NOT_FOUND)
-            continue;
-        if (status != EG_OK || (found && found != session))
-            return EG_PHANTOM_INVALID; /* also one of a session that is over: refusals.md knows no token on a route */
-        found = session;
-    }
-    *ret = found;
-    return found ? EG_OK : EG_PHANTOM_MISSING;
-}
+/* ---- who asks ---- */
 
 /* A Proxy-Authorization beside the phantom must be valid, and of the same session. */
 static enum eg_status check_beside(struct eg_flow *f)
@@ -111,21 +49,24 @@ static enum eg_status check_certified(struct eg_flow *f)
     return EG_OK;
 }
 
-static enum eg_status authenticate(struct eg_flow *f, const struct eg_service *service)
+/* slots: what they said of the phantom. A secret where it does not belong comes first: it means that the child, or who made it ask, tries to get
+ * it out. */
+static enum eg_status authenticate(struct eg_flow *f, enum eg_status slots,
+                                   struct eg_session *session)
 {
-    struct eg_session *session = NULL;
-    enum eg_status status = EG_OK;
-    if (service->credential.n > 0) {
-        status = find_phantom(f, service, &session);
-        if (status != EG_OK)
-            return status;
+    if (session) {
+        eg_session_unref(f->session);
         f->session = eg_session_ref(session);
     }
-    status = check_certified(f);
+    eg_gate_session(f->ticket, f->session);
+    enum eg_status status = eg_exchange_canary(f, &f->exchange->service.upstream);
+    if (status == EG_OK)
+        status = slots;
+    if (status == EG_OK)
+        status = check_certified(f);
     if (status == EG_OK)
         status = check_beside(f);
-    if (status == EG_OK)
-        status = eg_exchange_canary(f, service);
+    eg_gate_session(f->ticket, f->session);
     return status;
 }
 
@@ -156,41 +97,80 @@ static struct eg_slice undouble(struct eg_slice rest, const struct eg_service *s
     return rest;
 }
 
-/* Judges the path behind the route's name and builds what is sent: the upstream's base path and
- * it. */
-static enum eg_status judge(struct eg_flow *f, struct eg_slice rest, const struct eg_target *target,
-                            struct eg_path_flags flags)
+/* A query that held nothing but credentials is none. */
+static enum eg_status put_query(struct eg_exchange *x, struct eg_slice query)
+{
+    enum eg_status status = eg_buf_put(&x->path, EG_SLICE("?"));
+    size_t before = x->path.len;
+    if (status == EG_OK)
+        status = eg_rewrite_query(&x->service, query, &x->path);
+    if (status == EG_OK && x->path.len == before && query.n > 0)
+        x->path.len--;
+    return status;
+}
+
+/* Makes the exchange's path what is sent: the upstream's base path, what the route's path is without the phantom's segment, and the query
+ * without the credentials in it. path is what is left behind the route's name. */
+static enum eg_status build(struct eg_flow *f, struct eg_slice path, const struct eg_target *target)
 {
     struct eg_exchange *x = f->exchange;
-    const struct eg_head *head = eg_msg_head_get(f->request);
-    struct eg_buf sent;
-    rest = undouble(rest, &x->service);
-    if (rest.n == 0)
-        rest = EG_SLICE("/");
-    enum eg_status status = eg_gate_route(&f->engine->gate, f->ticket, x->service_index,
-                                          &x->service, head->method, rest, flags);
-    if (status != EG_OK)
-        return status;
+    struct eg_buf left, sent;
+    eg_buf_init(&left, x->path.max);
     eg_buf_init(&sent, x->path.max);
-    status = eg_buf_put(&sent, x->service.base_path);
+    enum eg_status status = eg_slots_path(&x->service, path, &left);
+    struct eg_slice rest = undouble(eg_buf_slice(&left), &x->service);
     if (status == EG_OK)
-        status = eg_buf_put(&sent, rest);
+        status = eg_buf_put(&sent, x->service.base_path);
+    if (status == EG_OK)
+        status = eg_buf_put(&sent, rest.n > 0 ? rest : EG_SLICE("/"));
+    eg_buf_done(&left);
     eg_buf_done(&x->path);
     x->path = sent;
-    return status == EG_OK ? eg_exchange_query(f, target) : status;
+    return status == EG_OK && target->has_query ? put_query(x, target->query) : status;
+}
+
+/* The path that rules see, which is the one that is sent (invariant 4). */
+static enum eg_status judge(struct eg_flow *f)
+{
+    struct eg_exchange *x = f->exchange;
+    struct eg_slice sent = eg_slice_from(eg_buf_slice(&x->path), x->service.base_path.n);
+    long query = eg_slice_index(sent, '?');
+    return eg_gate_route(&f->engine->gate, f->ticket, x->service_index, &x->service,
+                         eg_msg_head_get(f->request)->method,
+                         query < 0 ? sent : eg_slice(sent.p, (size_t)query), x->flags);
+}
+
+enum eg_step eg_route_resume(struct eg_flow *f)
+{
+    enum eg_status status = judge(f);
+    return status == EG_OK ? eg_exchange_open(f) : eg_refuse(f, status, true, NULL);
+}
+
+static enum eg_step with_service(struct eg_flow *f, struct eg_slice path,
+                                 const struct eg_target *target)
+{
+    struct eg_exchange *x = f->exchange;
+    struct eg_session *session = NULL;
+    enum eg_status slots = EG_OK;
+    if (x->service.credential.n > 0)
+        slots = eg_slots_read(f->engine->sessions, &x->service, eg_msg_head_get(f->request), path,
+                              target->query, &session);
+    enum eg_status status = build(f, path, target);
+    if (status == EG_OK)
+        status = authenticate(f, slots, session);
+    return status == EG_OK ? eg_route_resume(f) : eg_refuse(f, status, true, NULL);
 }
 
 enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target)
 {
     const struct eg_policy *policy = f->snapshot->policy;
-    struct eg_path_flags flags = { 0 };
     struct eg_err err = { 0 };
     f->want = EG_WANT_ROUTE;
     if (eg_policy_service_count(policy) == 0)
         return eg_refuse(f, EG_NO_ROUTES, true, "the policy names no services");
     enum eg_status status = eg_exchange_new(f);
     if (status == EG_OK)
-        status = eg_exchange_path(f, target->path, &flags, &err);
+        status = eg_exchange_path(f, target->path, &f->exchange->flags, &err);
     if (status != EG_OK)
         return eg_refuse(f, status, true, err.text[0] ? err.text : NULL);
     struct eg_slice path = eg_buf_slice(&f->exchange->path), route = first_segment(path);
@@ -200,11 +180,7 @@ enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target)
     if (index < 0 || f->exchange->service.internal != f->ingress->internal)
         return eg_refuse(f, EG_ROUTE_UNKNOWN, true, NULL);
     f->exchange->service_index = (unsigned)index;
-    status = authenticate(f, &f->exchange->service);
-    eg_flow_begin(f, EGRESS_VIA_ROUTE); /* again: now the session is known */
-    if (status == EG_OK)
-        status = judge(f, eg_slice_from(path, 1 + route.n), target, flags);
-    return status == EG_OK ? eg_exchange_open(f) : eg_refuse(f, status, true, NULL);
+    return with_service(f, eg_slice_from(path, 1 + route.n), target);
 }
 
 /* ---- the head ---- */
@@ -212,56 +188,19 @@ enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target)
 static bool drop_for_service(const struct eg_flow *f, const struct eg_field *field,
                              enum eg_field_class class)
 {
-    const struct eg_service *service = &f->exchange->service;
-    if (class == EG_FIELD_CREDENTIAL)
-        return true;
-    for (unsigned i = 0; i < service->accept_count; i++)
-        if (eg_slice_caseeq(field->name, eg_slot_field(&service->accept[i])))
-            return true;
-    for (unsigned i = 0; i < service->write_count; i++)
-        if (eg_slice_caseeq(field->name, service->write[i].name))
-            return true;
-    for (unsigned i = 0; i < service->strip_count; i++)
-        if (eg_slice_caseeq(field->name, service->strip[i]))
-            return true;
-    return false;
-}
-
-/* A plain route passes what the child sends, its own keys too: nothing is swapped there. */
-static bool drop_for_plain(const struct eg_flow *f, const struct eg_field *field,
-                           enum eg_field_class class)
-{
-    return class != EG_FIELD_CREDENTIAL && drop_for_service(f, field, class);
-}
-
-static enum eg_status write_credential(struct eg_flow *f, struct eg_err *err)
-{
-    const struct eg_service *service = &f->exchange->service;
-    const struct eg_secret *secret = NULL;
-    enum eg_status status = EG_OK;
-    if (service->credential.n > 0) {
-        status = eg_gate_credential(&f->engine->gate, f->ticket, service, &secret, err);
-        f->origin.secret_out = true;
-    }
-    for (unsigned i = 0; i < service->write_count && status == EG_OK; i++) {
-        const struct eg_write *w = &service->write[i];
-        if (!w->credential)
-            status = eg_write_field(&f->origin.out, w->name, w->before);
-        else if (secret)
-            status = eg_inject_field(&f->origin.out, w->name, w->before, w->after, secret);
-    }
-    return status;
+    return eg_rewrite_drops(eg_exchange_service(f), field, class);
 }
 
 enum eg_status eg_route_head(struct eg_flow *f, struct eg_err *err)
 {
-    const struct eg_service *service = &f->exchange->service;
+    const struct eg_service *service = eg_exchange_service(f);
+    if (service->credential.n > 0)
+        f->origin.secret_out = true;
     enum eg_status status = eg_exchange_start_head(f, service->tls ? 443 : 80, err);
     if (status == EG_OK)
-        status =
-            eg_exchange_fields(f, service->credential.n > 0 ? drop_for_service : drop_for_plain);
+        status = eg_exchange_fields(f, drop_for_service);
     if (status == EG_OK)
-        status = write_credential(f, err);
+        status = eg_rewrite_fields(f, err);
     if (status == EG_OK)
         status = eg_exchange_framing(f);
     return status == EG_OK ? eg_write_end(&f->origin.out) : status;

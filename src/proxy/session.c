@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/table.h"
+#include "proxy/tripwire.h"
 
 struct entry { /* one presented secret */
     struct eg_session *session;
@@ -21,6 +22,7 @@ struct eg_sessions {
     unsigned char key[32];
     struct eg_table *secrets; /* hash -> struct entry */
     struct eg_table *ids;     /* id -> struct eg_session */
+    struct eg_tripwire *tripwire;
 };
 
 enum eg_status eg_sessions_new(struct eg_sessions **ret)
@@ -32,6 +34,8 @@ enum eg_status eg_sessions_new(struct eg_sessions **ret)
     enum eg_status status = eg_table_new(&s->secrets, (size_t)EG_SESSIONS_MAX * 8);
     if (status == EG_OK)
         status = eg_table_new(&s->ids, EG_SESSIONS_MAX);
+    if (status == EG_OK)
+        status = eg_tripwire_new(&s->tripwire);
     if (status != EG_OK) {
         eg_sessions_free(s);
         return status;
@@ -58,6 +62,7 @@ void eg_sessions_free(struct eg_sessions *s)
         return;
     eg_table_free(s->secrets, drop_entry);
     eg_table_free(s->ids, drop_session);
+    eg_tripwire_free(s->tripwire);
     sodium_memzero(s, sizeof *s);
     free(s);
 }
@@ -126,9 +131,11 @@ static enum eg_status index_secret(struct eg_sessions *t, struct eg_session *s, 
     e->session = eg_session_ref(s);
     e->phantom = index;
     enum eg_status status = eg_table_add(t->secrets, eg_slice(hash, sizeof hash), e);
-    if (status != EG_OK)
+    if (status != EG_OK) {
         drop_entry(e);
-    return status;
+        return status;
+    }
+    return eg_tripwire_add(t->tripwire, session_secret(s, index), s, index);
 }
 
 static void unindex(struct eg_sessions *t, const struct eg_session *s)
@@ -138,6 +145,7 @@ static void unindex(struct eg_sessions *t, const struct eg_session *s)
         eg_token_hash(t->key, session_secret(s, i), hash);
         struct entry *e = eg_table_get(t->secrets, eg_slice(hash, sizeof hash));
         if (e && e->session == s) {
+            eg_tripwire_drop(t->tripwire, session_secret(s, i), s, i);
             (void)eg_table_take(t->secrets, eg_slice(hash, sizeof hash));
             drop_entry(e);
         }
@@ -297,4 +305,22 @@ enum eg_status eg_sessions_by_phantom(const struct eg_sessions *t, struct eg_sli
         return EG_PHANTOM_INVALID;
     *ret = e->session;
     return eg_session_usable(e->session);
+}
+
+struct search {
+    eg_session_hit *hit;
+    void *ctx;
+};
+
+static bool pass_hit(void *ctx, void *owner, int index)
+{
+    const struct search *search = ctx;
+    return search->hit(search->ctx, owner, index);
+}
+
+bool eg_sessions_scan(const struct eg_sessions *t, struct eg_slice text, eg_session_hit *hit,
+                      void *ctx)
+{
+    struct search search = { hit, ctx };
+    return eg_tripwire_scan(t->tripwire, text, pass_hit, &search);
 }

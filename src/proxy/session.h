@@ -44,6 +44,12 @@ struct eg_session *eg_sessions_by_label(const struct eg_sessions *s, struct eg_s
 enum eg_status eg_sessions_by_phantom(const struct eg_sessions *s, struct eg_slice phantom,
                                       struct eg_slice service, struct eg_session **ret) EG_MUST_USE;
 
+/* Asked for each token (index -1) or phantom of any session, usable or not, that stands in a text; true ends the search. */
+typedef bool eg_session_hit(void *ctx, struct eg_session *s, int index);
+/* Looks for them, plain and percent-encoded, in a time linear in the text. Did hit() say true? */
+bool eg_sessions_scan(const struct eg_sessions *s, struct eg_slice text, eg_session_hit *hit,
+                      void *ctx);
+
 /* EG_OK, EG_TOKEN_EXPIRED or EG_TOKEN_REVOKED, as of now. */
 enum eg_status eg_session_usable(const struct eg_session *s) EG_MUST_USE;
 /* Walks all sessions, in no order: *cursor starts at 0; NULL at the end. Borrowed. */

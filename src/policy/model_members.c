@@ -17,20 +17,28 @@ static void read_limits(struct eg_model_service *s, const struct eg_yaml *limits
     };
 }
 
+/* What a credential may stand in. */
+static bool is_credential(const struct eg_model_service *s, struct eg_slice name)
+{
+    static const char *const known[] = { "authorization", "cookie", "set-cookie",
+                                         "www-authenticate" };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (eg_slice_caseeq(name, eg_slice_str(known[i])))
+            return true;
+    for (unsigned i = 0; i < s->s.accept_count; i++)
+        if (s->s.accept[i].kind == EG_SLOT_HEADER && eg_slice_caseeq(s->s.accept[i].name, name))
+            return true;
+    return false;
+}
+
 static void take_trailer(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *node)
 {
     struct eg_slice name = node->text;
     if (!eg_model_field_name(m, node, name))
         return;
-    for (unsigned i = 0; i < s->s.accept_count; i++) {
-        const struct eg_slot *slot = &s->s.accept[i];
-        bool header = slot->kind == EG_SLOT_HEADER && eg_slice_caseeq(slot->name, name);
-        if (header || eg_slice_caseeq(name, EG_SLICE("authorization")) ||
-            eg_slice_caseeq(name, EG_SLICE("cookie")) ||
-            eg_slice_caseeq(name, EG_SLICE("set-cookie"))) {
-            eg_model_bad_slot(m, node, "bad-header", NULL, "a credential is no trailer");
-            return;
-        }
+    if (is_credential(s, name)) {
+        eg_model_bad_slot(m, node, "bad-header", NULL, "a field of credentials is no trailer");
+        return;
     }
     for (unsigned i = 0; i < s->s.trailer_count; i++)
         if (eg_slice_caseeq(s->s.trailers[i], name)) {

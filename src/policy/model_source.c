@@ -324,27 +324,11 @@ static const struct {
                { { "keyring:", 8 }, read_keyring }, { { "kernel:", 7 }, read_kernel },
                { { "systemd:", 8 }, read_systemd } };
 
-/* Sources that this version does not read yet. */
-static bool is_later(struct eg_slice from)
-{
-    static const char *const later[] = { "kernel:",      "systemd:", "op://",   "bw://", "pass:",
-                                         "secret-tool:", "gh:",      "gcloud:", "aws:",  NULL };
-    for (const char *const *at = later; *at; at++)
-        if (eg_slice_starts(from, eg_slice_str(*at)))
-            return true;
-    return false;
-}
-
 static bool read_text(struct eg_model *m, const struct eg_source *source,
                       const struct eg_yaml *from, enum eg_source_use use,
                       struct eg_model_credential *c)
 {
     struct eg_slice text = from->text;
-    if (is_later(text)) {
-        eg_diag_error(m->diags, "not-available", from->at, known,
-                      "this kind of source is not available in this version");
-        return false;
-    }
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
         if (eg_slice_starts(text, presets[i].prefix))
             return read_preset(m, from, &presets[i], use, c);

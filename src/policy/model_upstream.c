@@ -6,6 +6,8 @@
 
 #include <stdio.h>
 
+#include "base/table.h"
+
 /* ---- one proxy ---- */
 
 static void bad_url(struct eg_model *m, const struct eg_yaml *node, const char *code,
@@ -336,7 +338,13 @@ static void check_hop(struct eg_model *m, const struct eg_model_hop *hop)
     const struct eg_hop *h = &hop->h;
     if (h->credential.n == 0 || h->kind == EG_HOP_SSH || !hop->at.source)
         return;
+    const struct eg_model_credential *c = eg_table_get(m->credential_names, h->credential);
     eg_model_check_binding(m, hop->credential_at, h->credential, eg_authority_host(&h->at));
+    if (c && (c->c.kind == EG_SOURCE_OAUTH2 || c->c.kind == EG_SOURCE_SIGV4))
+        eg_diag_error(m->diags, "bad-source", hop->credential_at, "name a credential with from:",
+                      c->c.kind == EG_SOURCE_SIGV4
+                          ? "keys to sign with are nothing that a proxy takes"
+                          : "a token for the proxy would have to be fetched through it");
     if (!h->tls && !eg_model_is_local(&h->at))
         eg_diag_warning(m->diags, "plaintext-credential", hop->at,
                         h->kind == EG_HOP_HTTP ? "use https://" : "use socks5+tls://",

@@ -235,6 +235,8 @@ static enum eg_status set_service(const struct eg_child_env_spec *spec, const st
                                   struct eg_env_list *l)
 {
     struct eg_buf url;
+    if (s->internal) /* a token endpoint: nothing of the child's */
+        return EG_OK;
     eg_buf_init(&url, EG_ENV_TEXT_MAX);
     enum eg_status status = eg_buf_printf(
         &url, "http://127.0.0.1:%u/%.*s%.*s", (unsigned)spec->listener->port, (int)s->route.n,

@@ -13,6 +13,7 @@
 #include "proxy/redaction.h"
 #include "proxy/replay.h"
 #include "proxy/response.h"
+#include "proxy/sigv4.h"
 #include "proxy/trailers.h"
 #include "proxy/upgrade.h"
 #include "proxy/upstream.h"
@@ -20,9 +21,12 @@
 enum eg_status eg_exchange_new(struct eg_flow *f)
 {
     const struct eg_limits *limits = f->snapshot->limits;
+    const struct eg_head *head = eg_msg_head_get(f->request);
     f->exchange = calloc(1, sizeof *f->exchange);
     if (!f->exchange)
         return EG_NOMEM;
+    f->exchange->framing = head->framing;
+    f->exchange->length = head->length;
     eg_buf_init(&f->exchange->path, (size_t)limits->target_bytes * 4 + 1024);
     if (f->response)
         return EG_OK;
@@ -36,6 +40,7 @@ void eg_exchange_drop(struct eg_flow *f)
         return;
     eg_replay_drop(f->exchange);
     eg_redaction_drop(f->exchange);
+    eg_resign_drop(f->exchange);
     eg_buf_done(&f->exchange->path);
     free(f->exchange);
     f->exchange = NULL;
@@ -53,7 +58,7 @@ enum eg_status eg_exchange_own_fields(struct eg_flow *f)
     const struct eg_head *head = eg_msg_head_get(f->request);
     struct eg_buf *out = &f->origin.out;
     enum eg_status status = EG_OK;
-    if (head->expect_continue && head->framing != EG_BODY_NONE)
+    if (head->expect_continue && head->framing != EG_BODY_NONE && !eg_resign_holds(f->exchange))
         status = eg_write_field(out, EG_SLICE("Expect"), EG_SLICE("100-continue"));
     if (status == EG_OK && eg_redaction_on(f))
         status = eg_write_field(out, EG_SLICE("Accept-Encoding"), EG_SLICE("identity"));
@@ -61,7 +66,7 @@ enum eg_status eg_exchange_own_fields(struct eg_flow *f)
         return eg_buf_put(out, EG_SLICE("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
     if (status == EG_OK && eg_trailers_wanted(f))
         status = eg_buf_put(out, EG_SLICE("Connection: TE\r\nTE: trailers\r\n"));
-    if (status == EG_OK && head->framing == EG_BODY_CHUNKED) {
+    if (status == EG_OK && f->exchange->framing == EG_BODY_CHUNKED) {
         eg_trailers_keep(f, f->request);
         status = eg_trailers_announce(f, head, out);
     }
@@ -84,7 +89,8 @@ enum eg_step eg_exchange_begin(struct eg_flow *f, bool pooled)
     const struct eg_head *head = eg_msg_head_get(f->request);
     struct eg_err err = { 0 };
     x->pooled = pooled;
-    x->request_done = head->framing == EG_BODY_NONE || eg_msg_complete(f->request);
+    x->request_done = (head->framing == EG_BODY_NONE || eg_msg_complete(f->request)) &&
+                      !eg_resign_holds(x);
     eg_msg_reset(f->response, head->method);
     enum eg_status status = is_bound(f) ? eg_redaction_begin(f, &err) : EG_CREDENTIAL_UNAVAILABLE;
     if (status == EG_OK)
@@ -106,12 +112,16 @@ static enum eg_status queue_request(struct eg_flow *f, struct eg_slice data, str
     f->bytes_up += data.n;
     if (f->exchange->body_max != 0 && f->bytes_up > f->exchange->body_max)
         return EG_BODY_TOO_LARGE;
+    enum eg_status status =
+        eg_quota_up(&f->exchange->quota, f->bytes_up, eg_loop_now(f->engine->loop));
+    if (status != EG_OK)
+        return status;
     eg_replay_keep(f->exchange, data);
-    if (eg_msg_head_get(f->request)->framing == EG_BODY_CHUNKED)
+    if (f->exchange->framing == EG_BODY_CHUNKED)
         return eg_write_chunk(&f->origin.out, data);
     if (f->origin.out.len > 0 && data.n < 4096) /* one record or segment with the head */
         return eg_buf_put(&f->origin.out, data);
-    enum eg_status status = eg_side_flush(&f->origin, err);
+    status = eg_side_flush(&f->origin, err);
     if (status == EG_OK || status == EG_AGAIN)
         status = eg_side_send(&f->origin, data, err);
     return status == EG_OK || status == EG_NOMEM ? status : EG_ORIGIN_GONE;
@@ -131,14 +141,17 @@ static enum eg_status decode_request(struct eg_flow *f, const char *p, size_t n,
         *used += step;
         if (status != EG_OK && status != EG_AGAIN && status != EG_EOF)
             return status;
-        enum eg_status queued = queue_request(f, data, err);
+        enum eg_status queued = eg_resign_body(f, data, queue_request, err);
         if (queued != EG_OK)
             return queued;
     } while (status == EG_OK && *used < n);
     if (status != EG_EOF)
         return EG_OK;
+    status = eg_resign_end(f->exchange, err);
+    if (status != EG_OK)
+        return status;
     f->exchange->request_done = true;
-    if (eg_msg_head_get(f->request)->framing == EG_BODY_CHUNKED)
+    if (f->exchange->framing == EG_BODY_CHUNKED)
         return eg_trailers_end(f, f->request, &f->origin.out, err);
     return EG_OK;
 }
@@ -147,6 +160,8 @@ static enum eg_status decode_request(struct eg_flow *f, const char *p, size_t n,
 static enum eg_status read_request(struct eg_flow *f, struct eg_err *err)
 {
     size_t n = 0, used = 0;
+    if (eg_resign_holds(f->exchange))
+        return eg_resign_send(f, queue_request, err);
     if (f->client.in.len > 0) {
         struct eg_slice in = eg_buf_slice(&f->client.in);
         enum eg_status status = decode_request(f, in.p, in.n, &used, err);

@@ -11,6 +11,7 @@ struct eg_exchange {
     unsigned service_index;
     struct eg_buf path; /* canonical path and query as they are sent */
     struct eg_path_flags flags; /* of the path as it came; routes only */
+    struct eg_quota_use quota;  /* of the service's limits */
     /* on a connection that served before: a clean death before any answer may be retried */
     bool pooled;
     bool retried;
@@ -33,6 +34,9 @@ struct eg_exchange {
     bool redacting;                   /* redact was begun */
     bool upgrade;                     /* the request asks for a WebSocket */
     bool upgraded;                    /* ... and got it: a relay is next */
+    enum eg_framing framing;  /* of the request's body as it is sent */
+    uint64_t length;          /* ... with EG_BODY_LENGTH */
+    struct eg_resign *resign; /* of a signed request: sigv4.c; NULL: it is none */
 };
 
 static inline const struct eg_service *eg_exchange_service(const struct eg_flow *f)

@@ -28,8 +28,10 @@ static const struct phase {
     [EG_PHASE_SOCKS_REQUEST] = { "socks-request", eg_socks_request_step,
                                  TO(RESOLVE) | TO(CONNECT) | TO(ANSWER) | TO(REFUSE) },
     [EG_PHASE_HEAD] = { "head", eg_request_step,
-                        TO(HEAD) | TO(CREDENTIAL) | TO(RESOLVE) | TO(CONNECT) | TO(ANSWER) |
-                            TO(EXCHANGE) | TO(REFUSE) },
+                        TO(HEAD) | TO(BODY) | TO(CREDENTIAL) | TO(RESOLVE) | TO(CONNECT) |
+                            TO(ANSWER) | TO(EXCHANGE) | TO(REFUSE) },
+    [EG_PHASE_BODY] = { "body", eg_body_step,
+                        TO(CREDENTIAL) | TO(RESOLVE) | TO(CONNECT) | TO(EXCHANGE) | TO(REFUSE) },
     [EG_PHASE_CREDENTIAL] = { "credential", eg_credential_step,
                               TO(RESOLVE) | TO(CONNECT) | TO(EXCHANGE) | TO(REFUSE) },
     [EG_PHASE_RESOLVE] = { "resolve", eg_resolve_step, TO(RESOLVE) | TO(CONNECT) | TO(REFUSE) },
@@ -110,6 +112,7 @@ static void timed_out(struct eg_flow *f, enum eg_status reason)
     case EG_PHASE_CREDENTIAL:
         eg_credential_late(f);
         return;
+    case EG_PHASE_BODY:
     case EG_PHASE_RESOLVE:
     case EG_PHASE_CONNECT:
     case EG_PHASE_SECURE:

@@ -61,6 +61,7 @@ struct eg_side { /* the client's or the origin's end */
     X(SOCKS_REQUEST, "socks-request")                                                              \
     X(HEAD, "head")         /* reading a request head, or idle between two */                      \
     X(RESOLVE, "resolve")   /* asking for addresses */                                             \
+    X(BODY, "body")         /* a signed request's body, of which its signature depends */          \
     X(CREDENTIAL, "credential") /* a route waits until it was read */                              \
     X(CONNECT, "connect")   /* tcp and proxy hops */                                               \
     X(SECURE, "secure")     /* TLS with the origin */                                              \
@@ -292,6 +293,9 @@ void eg_relay_drop(struct eg_flow *f);
 /* ---- forward.c, route.c: what is special of each before and after the exchange ---- */
 enum eg_step eg_forward_start(struct eg_flow *f, const struct eg_target *target);
 enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target);
+
+/* ---- sigv4.c ---- */
+enum eg_step eg_body_step(struct eg_flow *f);
 
 /* ---- exchange.c ---- */
 enum eg_status eg_exchange_new(struct eg_flow *f) EG_MUST_USE;

@@ -122,9 +122,10 @@ enum eg_status eg_exchange_framing(struct eg_flow *f)
     struct eg_slice m = head->method;
     bool expected = eg_slice_eq(m, EG_SLICE("POST")) || eg_slice_eq(m, EG_SLICE("PUT")) ||
                     eg_slice_eq(m, EG_SLICE("PATCH"));
-    enum eg_status status = head->framing == EG_BODY_NONE && expected
+    const struct eg_exchange *x = f->exchange;
+    enum eg_status status = x->framing == EG_BODY_NONE && expected
                                 ? eg_write_framing(&f->origin.out, EG_BODY_LENGTH, 0)
-                                : eg_write_framing(&f->origin.out, head->framing, head->length);
+                                : eg_write_framing(&f->origin.out, x->framing, x->length);
     if (status == EG_OK && f->snapshot->settings->via)
         status = eg_write_field(&f->origin.out, EG_SLICE("Via"),
                                 head->minor ? EG_SLICE("1.1 egress") : EG_SLICE("1.0 egress"));

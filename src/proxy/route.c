@@ -8,6 +8,7 @@
 #include "http/write.h"
 #include "proxy/exchange.h"
 #include "proxy/rewrite.h"
+#include "proxy/sigv4.h"
 #include "proxy/slots.h"
 
 /* ---- who asks ---- */
@@ -140,10 +141,28 @@ static enum eg_status judge(struct eg_flow *f)
                          query < 0 ? sent : eg_slice(sent.p, (size_t)query), x->flags);
 }
 
+/* The service's limits: counted when the policy has nothing against the request. */
+static enum eg_status count(struct eg_flow *f)
+{
+    struct eg_exchange *x = f->exchange;
+    const struct eg_head *head = eg_msg_head_get(f->request);
+    return eg_quota_begin(&x->quota, eg_sessions_quotas(f->engine->sessions, f->session),
+                          &x->service, head->framing != EG_BODY_NONE,
+                          head->framing == EG_BODY_LENGTH ? head->length : 0,
+                          eg_loop_now(f->engine->loop));
+}
+
 enum eg_step eg_route_resume(struct eg_flow *f)
 {
+    char text[160];
     enum eg_status status = judge(f);
-    return status == EG_OK ? eg_exchange_open(f) : eg_refuse(f, status, true, NULL);
+    if (status != EG_OK)
+        return eg_refuse(f, status, true, NULL);
+    status = count(f);
+    if (status != EG_OK)
+        return eg_refuse(f, status, true,
+                         eg_quota_explain(eg_exchange_service(f), status, text, sizeof text));
+    return eg_exchange_open(f);
 }
 
 static enum eg_step with_service(struct eg_flow *f, struct eg_slice path,
@@ -152,13 +171,24 @@ static enum eg_step with_service(struct eg_flow *f, struct eg_slice path,
     struct eg_exchange *x = f->exchange;
     struct eg_session *session = NULL;
     enum eg_status slots = EG_OK;
-    if (x->service.credential.n > 0)
+    const char *why = NULL;
+    bool resign = eg_resign_wanted(&x->service), hold = false;
+    if (resign) {
+        slots = eg_resign_check(f, target, &session, &why);
+        hold = slots == EG_AGAIN;
+        slots = hold ? EG_OK : slots;
+        if (slots == EG_NOT_SUPPORTED) /* the phantom may stand where it would be none of ours */
+            return eg_refuse(f, slots, true, why);
+    } else if (x->service.credential.n > 0) {
         slots = eg_slots_read(f->engine->sessions, &x->service, eg_msg_head_get(f->request), path,
                               target->query, &session);
+    }
     enum eg_status status = build(f, path, target);
     if (status == EG_OK)
         status = authenticate(f, slots, session);
-    return status == EG_OK ? eg_route_resume(f) : eg_refuse(f, status, true, NULL);
+    if (status != EG_OK)
+        return eg_refuse(f, status, true, status == slots ? why : NULL);
+    return hold ? eg_resign_hold(f, target) : eg_route_resume(f);
 }
 
 enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target)
@@ -188,12 +218,13 @@ enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target)
 static bool drop_for_service(const struct eg_flow *f, const struct eg_field *field,
                              enum eg_field_class class)
 {
-    return eg_rewrite_drops(eg_exchange_service(f), field, class);
+    return eg_rewrite_drops(eg_exchange_service(f), field, class) || eg_resign_drops(f, field);
 }
 
 enum eg_status eg_route_head(struct eg_flow *f, struct eg_err *err)
 {
     const struct eg_service *service = eg_exchange_service(f);
+    size_t start = f->origin.out.len;
     if (service->credential.n > 0)
         f->origin.secret_out = true;
     enum eg_status status = eg_exchange_start_head(f, service->tls ? 443 : 80, err);
@@ -203,5 +234,7 @@ enum eg_status eg_route_head(struct eg_flow *f, struct eg_err *err)
         status = eg_rewrite_fields(f, err);
     if (status == EG_OK)
         status = eg_exchange_framing(f);
+    if (status == EG_OK && eg_resign_wanted(service))
+        status = eg_resign_head(f, start, err);
     return status == EG_OK ? eg_write_end(&f->origin.out) : status;
 }

@@ -84,11 +84,17 @@ ifeq ($(shell $(PKG_CONFIG) --exists libsystemd 2>/dev/null && echo yes),yes)
 sdbus_cflags := -DHAVE_SDBUS=1 $(shell $(PKG_CONFIG) --cflags libsystemd)
 endif
 
+# The same on x86-64 for AES-GCM: the library is opened at run time, when a policy has TLS.
+ifneq ($(findstring x86_64,$(machine)),)
+ipsec_cflags := $(shell printf '#include <intel-ipsec-mb.h>\n' | $(CC) -x c -fsyntax-only - 2>/dev/null && \
+	echo -DHAVE_IPSEC_MB=1)
+endif
+
 CFLAGS ?=
 CPPFLAGS ?=
 LDFLAGS ?=
 cppflags := -std=gnu11 -D_GNU_SOURCE -DEG_VERSION='"$(VERSION)"' -Iinclude -Isrc $(LLHTTP_CFLAGS) $(lib_cflags) \
-	$(sdbus_cflags) $(CPPFLAGS)
+	$(sdbus_cflags) $(ipsec_cflags) $(CPPFLAGS)
 cflags := $(warnings) $(harden) -fPIE $(flags_$(FLAVOR)) $(CFLAGS)
 ldflags := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack $(ldflags_$(FLAVOR)) $(LDFLAGS)
 # A fuzzer brings main(), a program brings its own: only fuzz targets link with libFuzzer's.

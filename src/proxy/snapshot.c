@@ -32,8 +32,13 @@ static enum eg_status client_context(const struct eg_snapshot *s, const struct e
         config.ca_pem[1] = service->ca_pem;
         config.cert_pem = service->client_cert_pem;
         config.key_pem = service->client_key_pem;
+        config.pin_count = service->pin_count;
+        for (unsigned i = 0; i < service->pin_count; i++)
+            config.pins[i] = service->pins[i];
     }
-    if (system && s->settings->ca_system && !(service && service->ca_pem.n > 0))
+    if (service && service->pin_count > 0 && service->ca_pem.n == 0)
+        config.ca_pem[0] = EG_SLICE_NONE; /* the pinned key alone is trusted */
+    else if (system && s->settings->ca_system && !(service && service->ca_pem.n > 0))
         config.ca_pem[2] = s->system_ca_pem;
     return eg_tls_client_ctx(&config, ret, err);
 }
@@ -47,7 +52,7 @@ static enum eg_status load_service_tls(struct eg_snapshot *s, struct eg_err *err
     for (unsigned i = 0; i < s->service_count; i++) {
         struct eg_service service;
         eg_policy_service(s->policy, i, &service);
-        if (service.ca_pem.n == 0 && service.client_cert_pem.n == 0)
+        if (service.ca_pem.n == 0 && service.client_cert_pem.n == 0 && service.pin_count == 0)
             continue;
         enum eg_status status = client_context(s, &service, true, &s->service_tls[i], err);
         if (status != EG_OK)

@@ -83,6 +83,8 @@ enum eg_status eg_stream_tls_server(struct eg_stream *below, struct eg_tls_ctx *
 bool eg_stream_tls_resumed(const struct eg_stream *s);
 /* "TLSv1.3", "TLSv1.2"; "" when the top of s is no connected tls layer. */
 const char *eg_stream_tls_version(const struct eg_stream *s);
+/* "TLS13-AES128-GCM-SHA256"; "" as above. */
+const char *eg_stream_tls_suite(const struct eg_stream *s);
 /* As eg_tls_session_save, of a stream whose top is tls; *n = 0 otherwise. */
 enum eg_status eg_stream_tls_save(struct eg_stream *s, unsigned char *out, size_t cap, size_t *n) EG_MUST_USE;
 

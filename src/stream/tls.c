@@ -167,6 +167,11 @@ const char *eg_stream_tls_version(const struct eg_stream *s)
     return s->ops == &tls_ops ? eg_tls_version(((const struct tls *)s)->session) : "";
 }
 
+const char *eg_stream_tls_suite(const struct eg_stream *s)
+{
+    return s->ops == &tls_ops ? eg_tls_suite(((const struct tls *)s)->session) : "";
+}
+
 enum eg_status eg_stream_tls_save(struct eg_stream *s, unsigned char *out, size_t cap, size_t *n)
 {
     *n = 0;

@@ -7,8 +7,14 @@
 
 struct eg_tls_ctx;
 
+enum { EG_TLS_PINS = 4 };
+
 struct eg_tls_client_config {
-    struct eg_slice ca_pem[4]; /* bundles; empty ones are skipped; at least one certificate must load */
+    struct eg_slice ca_pem[4]; /* bundles; empty ones are skipped; at least one certificate must load, or there must be pins and no bundle */
+    /* "sha256/BASE64" or "BASE64": SHA-256 of a SubjectPublicKeyInfo. The leaf's key must be one of them. Beside a CA both must hold; without one
+     * the key alone is trusted, whoever signed it. The certificate's name and dates are checked in any case. */
+    struct eg_slice pins[EG_TLS_PINS];
+    unsigned pin_count;
     struct eg_slice cert_pem, key_pem; /* client certificate, both or none */
 };
 struct eg_tls_server_config {

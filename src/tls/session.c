@@ -207,7 +207,7 @@ static enum eg_status outcome(struct eg_tls *s, int ret, struct eg_err *err)
                           s->ctx->server ? "client" : "peer");
     if (s->io != EG_OK)
         return s->io; /* err is the transport's to fill */
-    return eg_tls_verify_error(s->ssl, s->ctx->server, code, err);
+    return eg_tls_verify_error(s->ssl, s->ctx, code, err);
 }
 
 /* After wolfSSL took or made bytes: EG_AGAIN while some are not out. */
@@ -226,7 +226,7 @@ static enum eg_status handshake_step(struct eg_tls *s, struct eg_err *err)
     int ret = s->ctx->server ? wolfSSL_accept(s->ssl) : wolfSSL_connect(s->ssl);
     if (ret == WOLFSSL_SUCCESS) {
         s->ready = true;
-        return eg_tls_verify_done(s->ssl, s->ctx->server ? NULL : &s->name, err);
+        return eg_tls_verify_done(s->ctx, s->ssl, s->ctx->server ? NULL : &s->name, err);
     }
     if (s->cut)
         return eg_err_set(err, EG_TLS_FAILED, "tls", 0,
@@ -348,6 +348,12 @@ unsigned eg_tls_want(const struct eg_tls *s)
 const char *eg_tls_version(const struct eg_tls *s)
 {
     return s->established ? wolfSSL_get_version(s->ssl) : "";
+}
+
+const char *eg_tls_suite(const struct eg_tls *s)
+{
+    const char *suite = s->established ? wolfSSL_get_cipher_name(s->ssl) : NULL;
+    return suite ? suite : "";
 }
 
 bool eg_tls_peer_sans(const struct eg_tls *s, bool (*each)(void *ctx, struct eg_slice san),

@@ -42,6 +42,8 @@ void eg_tls_session_load(struct eg_tls *s, const unsigned char *p, size_t n);
 bool eg_tls_resumed(const struct eg_tls *s);
 /* "TLSv1.3", "TLSv1.2". Static storage; "" before the handshake is complete. */
 const char *eg_tls_version(const struct eg_tls *s);
+/* The cipher suite, wolfSSL's spelling: "TLS13-AES128-GCM-SHA256". As above. */
+const char *eg_tls_suite(const struct eg_tls *s);
 /* Gives the DNS names (in lower case), addresses (canonical text) and URIs of the certificate that a server verified of its client to each(), until
  * that returns true. No common name; a name with a byte that is not visible ASCII is left out. False: each() took none, there was no certificate,
  * or s is a client. */

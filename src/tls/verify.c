@@ -81,7 +81,8 @@ static bool certificate_is_for(WOLFSSL_X509 *cert, const struct eg_authority *na
     return found;
 }
 
-enum eg_status eg_tls_verify_done(WOLFSSL *ssl, const struct eg_authority *name, struct eg_err *err)
+enum eg_status eg_tls_verify_done(const struct eg_tls_ctx *c, WOLFSSL *ssl,
+                                  const struct eg_authority *name, struct eg_err *err)
 {
     int version = wolfSSL_version(ssl);
     const char *suite = wolfSSL_get_cipher_name(ssl);
@@ -97,11 +98,13 @@ enum eg_status eg_tls_verify_done(WOLFSSL *ssl, const struct eg_authority *name,
     WOLFSSL_X509 *cert = wolfSSL_get_peer_certificate(ssl);
     if (!cert)
         return eg_err_set(err, EG_TLS_UNTRUSTED, "tls", 0, "the peer showed no certificate");
-    bool good = certificate_is_for(cert, name);
+    enum eg_status r = EG_OK;
+    if (!certificate_is_for(cert, name))
+        r = eg_err_set(err, EG_TLS_NAME, "tls", 0, "the certificate is for another name");
+    else if (c->pin_count > 0)
+        r = eg_tls_pin_check(c, cert, err);
     wolfSSL_X509_free(cert);
-    if (!good)
-        return eg_err_set(err, EG_TLS_NAME, "tls", 0, "the certificate is for another name");
-    return EG_OK;
+    return r;
 }
 
 static const char *alert_name(int code)
@@ -182,10 +185,14 @@ static enum eg_status certificate_error(int code, const char **why)
     }
 }
 
-enum eg_status eg_tls_verify_error(WOLFSSL *ssl, bool server, int code, struct eg_err *err)
+enum eg_status eg_tls_verify_error(WOLFSSL *ssl, const struct eg_tls_ctx *c, int code,
+                                   struct eg_err *err)
 {
     const char *why;
+    bool server = c->server;
     enum eg_status r = certificate_error(code, &why);
+    if (r == EG_TLS_UNTRUSTED && c->pin_count > 0 && c->loaded == 0)
+        why = "or its key is not the pinned one";
     if (r != EG_OK)
         return eg_err_set(err, r, "tls", 0, "the %scertificate %s", server ? "client's " : "", why);
     if (code == NO_PEER_CERT)

@@ -14,25 +14,43 @@
 #include "base/uri.h"
 #include "tls/session.h"
 
+enum { EG_TLS_PIN = 32 };
+
 struct eg_tls_ctx {
     WOLFSSL_CTX *wolf;
     unsigned refs;
     unsigned loaded, skipped; /* certificates of the CA bundles */
     bool server;
     bool asks_client; /* a server that wants client certificates */
+    unsigned char pins[EG_TLS_PINS][EG_TLS_PIN];
+    unsigned pin_count; /* of a client; with no CA loaded a pin stands for the chain */
 };
 
-/* The cipher suites we offer and accept, wolfSSL's spelling, best first. */
-extern const char eg_tls_suites[];
+/* pin.c. "sha256/" and base64, or base64 alone. */
+bool eg_tls_pin_read(struct eg_slice text, unsigned char pin[EG_TLS_PIN]);
+/* Is the key of that certificate one of the context's pins? */
+bool eg_tls_pin_holds(const struct eg_tls_ctx *c, struct eg_slice der);
+/* From now on a pin is asked for in the place of a chain. */
+void eg_tls_pin_alone(struct eg_tls_ctx *c);
+/* After the handshake of a context with pins. EG_TLS_UNTRUSTED, EG_TLS_EXPIRED. */
+enum eg_status eg_tls_pin_check(const struct eg_tls_ctx *c, WOLFSSL_X509 *cert, struct eg_err *err) EG_MUST_USE;
+
+/* The cipher suites we offer and accept, wolfSSL's spelling: ChaCha20 first, and AES-128-GCM first where eg_tls_hasten was good. The same ones in both. */
+extern const char eg_tls_suites[], eg_tls_suites_fast[];
+
+/* The device of wolfCrypt's table that AES-GCM may be given to; contexts name it whether it is there or not. */
+enum { EG_AEAD_DEVICE = 0x6567 };
+struct eg_aead;
+struct eg_aead *eg_aead_find(void); /* NULL: wolfSSL's own AES-GCM is used */
+void eg_aead_stop(void);
 
 /* Before the handshake of a client: SNI and the name that the certificate must be for. */
 enum eg_status eg_tls_verify_name(WOLFSSL *ssl, const struct eg_authority *name, struct eg_err *err) EG_MUST_USE;
 /* After the handshake: what was negotiated is what we offered (CVE-2024-5814), and a client saw a certificate
- * (or resumed) that is for its name. */
-enum eg_status eg_tls_verify_done(WOLFSSL *ssl, const struct eg_authority *name, struct eg_err *err) EG_MUST_USE;
-/* A wolfSSL error code (negative) as our status, with a sentence. Uses the peer's alert where that says more. server: the
- * certificate that is spoken of is a client's. */
-enum eg_status eg_tls_verify_error(WOLFSSL *ssl, bool server, int code, struct eg_err *err) EG_MUST_USE;
+ * (or resumed) that is for its name and has a pinned key where the context has pins. */
+enum eg_status eg_tls_verify_done(const struct eg_tls_ctx *c, WOLFSSL *ssl, const struct eg_authority *name, struct eg_err *err) EG_MUST_USE;
+/* A wolfSSL error code (negative) as our status, with a sentence. Uses the peer's alert where that says more. */
+enum eg_status eg_tls_verify_error(WOLFSSL *ssl, const struct eg_tls_ctx *c, int code, struct eg_err *err) EG_MUST_USE;
 /* As eg_tls_peer_sans, of whatever certificate the peer showed: the caller knows that it was verified. */
 bool eg_tls_verify_sans(WOLFSSL *ssl, bool (*each)(void *ctx, struct eg_slice san), void *ctx);
 

@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,15 +26,30 @@ static void released(void *ctx)
     free(block);
 }
 
+static enum eg_status read_file(void *ctx, const char *path, struct eg_buf *out, struct eg_err *err)
+{
+    char piece[4096];
+    enum eg_status status = EG_OK;
+    (void)ctx;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return eg_err_set(err, EG_NOT_FOUND, "bed", errno, "the file can't be read");
+    for (ssize_t n; status == EG_OK && (n = read(fd, piece, sizeof piece)) > 0;)
+        status = eg_buf_append(out, piece, (size_t)n);
+    close(fd);
+    return status;
+}
+
 static struct eg_buf *compile(const char *text)
 {
+    const struct eg_policy_reader reader = { .read = read_file };
     const struct eg_policy_file file = { "bed.yaml", eg_slice_str(text), EG_LAYER_USER, true };
     struct eg_diags *diags = NULL;
     struct eg_buf *block = calloc(1, sizeof *block), said;
     cr_assert(block != NULL && eg_diags_new(&diags) == EG_OK);
     eg_buf_init(block, BLOCK);
     eg_buf_init(&said, BLOCK);
-    enum eg_status status = eg_policy_compile(&file, 1, NULL, diags, block, NULL);
+    enum eg_status status = eg_policy_compile(&file, 1, &reader, diags, block, NULL);
     cr_assert(eg_diags_render(diags, false, &said) == EG_OK);
     cr_assert(status == EG_OK, "%.*s", (int)said.len, said.len ? said.data : "");
     eg_buf_done(&said);
@@ -56,13 +72,19 @@ void eg_bed_new(struct eg_bed *b, const char *policy, const char *hosts)
                                              .vault = b->vault,
                                              .splice = true };
     cr_assert(eg_engine_new(&config, &b->engine, &err) == EG_OK, "%s", err.text);
+    eg_bed_policy(b, policy, hosts);
+    eg_bed_session(b, "main", "main-label", EG_BED_TOKEN, 0);
+}
+
+void eg_bed_policy(struct eg_bed *b, const char *policy, const char *hosts)
+{
+    struct eg_err err = { 0 };
     struct eg_buf *block = compile(policy);
     const struct eg_facts facts = { .hosts_text = eg_slice_str(hosts) };
     cr_assert(eg_engine_prepare(b->engine, block->data + block->off, block->len, &facts, released,
                                 block, &err) == EG_OK,
               "%s", err.text);
     eg_engine_switch(b->engine);
-    eg_bed_session(b, "main", "main-label", EG_BED_TOKEN, 0);
 }
 
 void eg_bed_free(struct eg_bed *b)

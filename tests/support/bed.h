@@ -18,6 +18,8 @@ struct eg_bed {
 /* hosts: text as of /etc/hosts. A session "main" (label "main-label", EG_BED_TOKEN) is there. */
 void eg_bed_new(struct eg_bed *b, const char *policy, const char *hosts);
 void eg_bed_free(struct eg_bed *b);
+/* Another policy comes into force. */
+void eg_bed_policy(struct eg_bed *b, const char *policy, const char *hosts);
 void eg_bed_session(struct eg_bed *b, const char *id, const char *label, const char *token,
                     uint64_t expires_wall_us);
 /* A listener on 127.0.0.1, whose port is returned; config->self is set. */

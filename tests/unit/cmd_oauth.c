@@ -1,8 +1,11 @@
-/* cmd_oauth.c - the helper's POST over a connection to a worker: what it writes, and every way in which the answer can fail. */
+/* cmd_oauth.c - the helper's POST over a connection to a worker: what it writes, and every way in which the answer can fail; and what the
+ * supervisor takes of the helper's own answer. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <sodium.h>
 
 #include "base/clock.h"
 #include "cmd/oauth.h"
@@ -155,4 +158,87 @@ Test(cmd, oauth_post_survives_a_peer_that_is_gone)
     cr_expect(strstr(err.text, "went away"), "%s", err.text);
     close(pair[1]);
     eg_buf_done(&body);
+}
+
+/* ---- what the supervisor takes ---- */
+
+struct taking {
+    struct eg_supervisor supervisor;
+    struct eg_sup_credential list[2];
+    struct eg_sup_creds creds;
+    struct eg_sup_oauth_token token;
+    struct eg_err err;
+};
+
+static void taking_begin(struct taking *t)
+{
+    static char names[2][32] = { "tok", "tok#refresh_token" };
+    bool locked;
+    memset(t, 0, sizeof *t);
+    cr_assert_geq(sodium_init(), 0);
+    cr_assert_eq(eg_vault_new(&t->supervisor.vault, 65536, false, &locked, &t->err), EG_OK);
+    t->creds = (struct eg_sup_creds){ .supervisor = &t->supervisor, .list = t->list, .count = 2 };
+    for (int i = 0; i < 2; i++)
+        t->list[i].name = names[i];
+    t->list[1].state = EG_SUP_CRED_LOADED;
+    cr_assert_eq(eg_secret_new(t->supervisor.vault, "rt-0", 4, &t->list[1].secret, NULL), EG_OK);
+}
+
+static enum eg_status take(struct taking *t, const struct eg_sup_oauth_result *r, const char *rest)
+{
+    char value[sizeof *r + 256];
+    size_t n = strlen(rest);
+    memcpy(value, r, sizeof *r);
+    memcpy(value + sizeof *r, rest, n + 1);
+    eg_err_reset(&t->err);
+    return eg_sup_oauth_take(&t->creds, &t->list[0], eg_slice(value, sizeof *r + n), &t->token,
+                             &t->err);
+}
+
+Test(cmd, oauth_take_replaces_the_refresh_token)
+{
+    struct taking t;
+    struct eg_sup_oauth_result r = { .expires_in = 3600, .token_n = 3, .refresh_n = 4 };
+    taking_begin(&t);
+    cr_assert_eq(take(&t, &r, "tokrt-1"), EG_OK);
+    cr_expect_eq(t.token.token.n, 3);
+    cr_expect_eq(t.token.refresh_ms, 3240000);
+    cr_expect_eq(t.token.expires_ms, 3600000);
+    cr_expect(eg_secret_equal(t.list[1].secret, "rt-1", 4));
+    cr_expect_not(t.list[1].newer);
+    r = (struct eg_sup_oauth_result){ .token_n = 3 };
+    cr_assert_eq(take(&t, &r, "tok"), EG_OK);
+    cr_expect(t.token.refresh_ms == 0 && t.token.expires_ms == 0);
+    cr_expect(eg_secret_equal(t.list[1].secret, "rt-1", 4));
+    eg_vault_free(t.supervisor.vault);
+}
+
+Test(cmd, oauth_take_refuses_what_no_helper_of_ours_writes)
+{
+    static const struct {
+        struct eg_sup_oauth_result r;
+        const char *rest;
+    } rows[] = {
+        { { .token_n = 0 }, "" },
+        { { .token_n = 0, .refresh_n = 3 }, "tok" },
+        { { .token_n = 4 }, "tok" },
+        { { .token_n = 2 }, "tok" },
+        { { .token_n = 3, .refresh_n = 1 }, "tok" },
+        { { .token_n = UINT32_MAX }, "tok" },
+        { { .token_n = 3, .refresh_n = UINT32_MAX }, "tok" },
+        { { .token_n = 1, .refresh_n = UINT32_MAX }, "" },
+        { { .token_n = 3 }, "t k" },
+        { { .token_n = 3 }, "t\nk" },
+        { { .token_n = 3, .refresh_n = 1 }, "tok\x7f" },
+        { { .token_n = 3, .refresh_n = 1 }, "tok\xff" },
+    };
+    struct taking t;
+    taking_begin(&t);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cr_expect_eq(take(&t, &rows[i].r, rows[i].rest), EG_INTERNAL, "%zu", i);
+        cr_expect(eg_secret_equal(t.list[1].secret, "rt-0", 4));
+    }
+    cr_expect_eq(eg_sup_oauth_take(&t.creds, &t.list[0], EG_SLICE("short"), &t.token, &t.err),
+                 EG_INTERNAL);
+    eg_vault_free(t.supervisor.vault);
 }

@@ -226,9 +226,12 @@ static enum eg_status make_env(struct eg_supervisor *s, const struct eg_sup_sess
 {
     const char *services[EG_SESSION_PHANTOMS], *texts[EG_SESSION_PHANTOMS];
     char **all = NULL;
+    unsigned count = 0;
     for (unsigned i = 0; i < e->count; i++) {
-        services[i] = e->phantoms[i].service;
-        texts[i] = e->phantoms[i].phantom;
+        if (!eg_sup_phantom_usable(s, e->phantoms[i].service))
+            continue;
+        services[count] = e->phantoms[i].service;
+        texts[count++] = e->phantoms[i].phantom;
     }
     const struct eg_sup_listener *l = eg_sup_listener_plain(s);
     if (!l)
@@ -240,7 +243,7 @@ static enum eg_status make_env(struct eg_supervisor *s, const struct eg_sup_sess
                                       .session = e->label,
                                       .token = e->token,
                                       .policy_path = s->options.policies[0].path,
-                                      .phantom_count = e->count,
+                                      .phantom_count = count,
                                       .phantom_services = services,
                                       .phantom_texts = texts };
     enum eg_status status = eg_child_env_make(&spec, &all, err);
@@ -292,14 +295,8 @@ static json_t *worker_json(const struct eg_sup_worker *w)
 static json_t *lists_json(const struct eg_supervisor *s, json_t *o)
 {
     json_t *credentials = json_array(), *workers = json_array();
-    for (unsigned i = 0; i < s->creds->count; i++) {
-        const struct eg_sup_credential *e = &s->creds->list[i];
-        bool loaded = e->state == EG_SUP_CRED_LOADED;
-        json_t *c = json_pack("{s:s,s:b}", "name", e->name, "loaded", (int)loaded);
-        if (c && e->state == EG_SUP_CRED_FAILED)
-            json_object_set_new(c, "error", json_string(e->why.text));
-        json_array_append_new(credentials, c);
-    }
+    for (unsigned i = 0; i < s->creds->count; i++)
+        json_array_append_new(credentials, eg_sup_cred_json(&s->creds->list[i], true));
     for (unsigned i = 0; i < s->worker_count; i++)
         json_array_append_new(workers, worker_json(&s->workers[i]));
     json_object_set_new(o, "listeners", eg_supervisor_listeners_json(s));
@@ -375,5 +372,7 @@ const struct eg_ctl_handler eg_sup_handlers[] = {
     { "audit", op_audit },
     { "env", op_env },
     { "status", op_status },
+    { "creds.list", eg_sup_op_creds_list },
+    { "creds.test", eg_sup_op_creds_test },
     { NULL, NULL },
 };

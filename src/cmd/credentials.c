@@ -1,45 +1,17 @@
-/* credentials.c - reads the sources of all credentials of a policy: env: from the copy of the
- * environment, file: and keyring: by a forked helper each, with a deadline and a pipe back, so that
- * neither a prompt nor a hanging file system blocks the supervisor.
+/* credentials.c - the credentials of one policy: which there are, and which is read next: env: from
+ * the copy of the environment at once, parts before what they are parts of, all else by a few helper
+ * processes at a time, so that neither a prompt nor a hanging file system blocks the supervisor.
  *
  * Invariants: a value is in the vault or in a buffer that is wiped before this file's functions
  * return to the loop with it whole; a failure is recorded with its sentence and never with bytes
  * of the value. */
-#include <errno.h>
-#include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <unistd.h>
-#include <fcntl.h>
 
-#include "base/clock.h"
-#include "cmd/confine.h"
-#include "cmd/state.h"
+#include "cmd/creds.h"
 #include "cmd/upstream.h"
 
-enum { FILE_MS = 10000, KEYRING_MS = 60000 };
-
-struct answer { /* what a helper writes first; the value follows */
-    uint32_t status;
-    char text[200];
-};
-
-struct eg_sup_helper {
-    struct eg_sup_creds *creds;
-    unsigned slot, index; /* in helpers and in list */
-    pid_t pid;
-    int fd;
-    struct eg_watch watch;
-    struct eg_timer deadline;
-    struct eg_buf in;
-    struct eg_dead dead;
-};
-
-static void start_more(struct eg_sup_creds *c);
-
-const struct eg_sup_credential *eg_sup_creds_find(const struct eg_sup_creds *c,
-                                                  struct eg_slice name)
+struct eg_sup_credential *eg_sup_creds_find(const struct eg_sup_creds *c, struct eg_slice name)
 {
     for (unsigned i = 0; c && i < c->count; i++)
         if (eg_slice_eq(eg_slice_str(c->list[i].name), name))
@@ -47,31 +19,22 @@ const struct eg_sup_credential *eg_sup_creds_find(const struct eg_sup_creds *c,
     return NULL;
 }
 
-static void settle(struct eg_sup_creds *c, struct eg_sup_credential *e, enum eg_status status,
-                   const struct eg_err *err)
+bool eg_cred_is_part(const struct eg_sup_credential *e, const struct eg_sup_credential *part)
 {
-    e->state = status == EG_OK ? EG_SUP_CRED_LOADED : EG_SUP_CRED_FAILED;
-    if (status != EG_OK) {
-        e->why = *err;
-        if (e->why.status == EG_OK)
-            (void)!eg_err_set(&e->why, status, "credential", 0, "%s",
-                              egress_status_sentence(status));
-    }
-    c->open--;
+    size_t n = strlen(e->name);
+    return strncmp(part->name, e->name, n) == 0 && part->name[n] == '#';
 }
 
-/* The value in b becomes a secret; b is wiped. */
-static enum eg_status keep(struct eg_sup_creds *c, struct eg_sup_credential *e,
-                           struct eg_slice value, struct eg_err *err)
-{
-    return eg_secret_new(c->supervisor->vault, value.p, value.n, &e->secret, err);
-}
+/* ---- what is here already ---- */
 
-static void read_env(struct eg_sup_creds *c, struct eg_sup_credential *e)
+static void read_env(struct eg_sup_credential *e)
 {
     struct eg_err err = { 0 };
     struct eg_buf b;
-    const char *value = eg_environ_get(c->supervisor->options.environment, e->place);
+    size_t n = strlen(e->name);
+    bool text = n > 4 && strcmp(e->name + n - 4, "#key") == 0;
+    const char *value = eg_environ_get(e->creds->supervisor->options.environment, e->place);
+    struct eg_cred_answer a = { 0 };
     eg_buf_init(&b, EG_CREDENTIAL_MAX + 2);
     enum eg_status status = value ? EG_OK
                                   : eg_err_set(&err, EG_NOT_FOUND, "env", 0,
@@ -87,202 +50,183 @@ static void read_env(struct eg_sup_creds *c, struct eg_sup_credential *e)
         eg_buf_commit(&b, strlen(value));
     }
     if (status == EG_OK)
-        status = eg_source_check(&b, false, &err);
-    if (status == EG_OK)
-        status = keep(c, e, eg_buf_slice(&b), &err);
+        status = eg_source_check(&b, text, &err);
+    a.value = eg_buf_slice(&b);
+    eg_cred_settle(e, status, &a, &err);
     eg_buf_wipe(&b);
     eg_buf_done(&b);
-    settle(c, e, status, &err);
 }
 
-/* Its value is here already. */
-static void take_login(struct eg_sup_creds *c, struct eg_sup_credential *e)
+/* It has no value but its parts. true: they are settled, and so is it. */
+static bool read_parts(struct eg_sup_credential *e)
 {
+    struct eg_sup_creds *c = e->creds;
+    const struct eg_sup_credential *bad = NULL;
     struct eg_err err = { 0 };
-    enum eg_status status = keep(c, e, e->login->value, &err);
-    settle(c, e, status, &err);
-}
-
-/* ---- the helper process ---- */
-
-static _Noreturn void helper_run(const struct eg_sup_credential *e, int fd)
-{
-    struct eg_err err = { 0 };
-    struct eg_buf value;
-    struct answer a;
-    int kept[1] = { fd };
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    memset(&a, 0, sizeof a);
-    eg_buf_init(&value, EG_CREDENTIAL_MAX + 2);
-    enum eg_status status = eg_confine_descriptors(kept, 1, &err);
-    if (status == EG_OK)
-        status =
-            e->kind == EG_SOURCE_FILE
-                ? eg_source_file(e->place, false, &value, &err)
-                : eg_source_keyring(e->place, e->account, eg_clock_ms() + KEYRING_MS, false, &value, &err);
-    a.status = status;
-    if (status != EG_OK) {
-        eg_buf_wipe(&value);
-        eg_err_format(err.status != EG_OK ? &err : &(struct eg_err){ .status = status }, a.text,
-                      sizeof a.text);
+    char why[160];
+    for (unsigned i = 0; i < c->count; i++) {
+        const struct eg_sup_credential *part = &c->list[i];
+        if (!eg_cred_is_part(e, part))
+            continue;
+        if (part->wanted || part->busy)
+            return false;
+        if (part->state != EG_SUP_CRED_LOADED)
+            bad = part;
     }
-    if (write(fd, &a, sizeof a) == (ssize_t)sizeof a && value.len > 0)
-        (void)!write(fd, value.data + value.off, value.len); /* both fit into the pipe */
-    eg_buf_wipe(&value);
-    _exit(0);
+    if (bad) {
+        eg_err_format(&bad->why, why, sizeof why);
+        (void)eg_err_set(&err, EG_CREDENTIAL_UNAVAILABLE, "credential", 0, "%s: %s",
+                         bad->name + strlen(e->name) + 1, why);
+    }
+    eg_cred_settle(e, bad ? EG_CREDENTIAL_UNAVAILABLE : EG_OK, NULL, &err);
+    return true;
 }
 
-static void helper_free(struct eg_dead *d)
+/* ---- which is next ---- */
+
+static bool parts_settled(const struct eg_sup_credential *e)
 {
-    free((char *)d - offsetof(struct eg_sup_helper, dead));
+    for (unsigned i = 0; i < e->creds->count; i++) {
+        const struct eg_sup_credential *part = &e->creds->list[i];
+        if (eg_cred_is_part(e, part) && (part->wanted || part->busy))
+            return false;
+    }
+    return true;
 }
 
-static void helper_end(struct eg_sup_helper *h)
+static bool free_slot(const struct eg_sup_creds *c, unsigned *ret)
 {
-    struct eg_loop *loop = h->creds->supervisor->loop;
-    eg_watch_drop(loop, &h->watch);
-    eg_timer_clear(loop, &h->deadline);
-    close(h->fd);
-    eg_buf_wipe(&h->in);
-    eg_buf_done(&h->in);
-    h->creds->helpers[h->slot] = NULL;
-    eg_loop_bury(loop, &h->dead);
+    for (unsigned i = 0; i < EG_SUP_HELPERS; i++)
+        if (!c->helpers[i]) {
+            *ret = i;
+            return true;
+        }
+    return false;
 }
 
-static void finish(struct eg_sup_helper *h, enum eg_status status, const struct eg_err *err)
+/* true: something has changed. */
+static bool try_one(struct eg_sup_credential *e)
 {
-    struct eg_sup_creds *c = h->creds;
-    struct eg_sup_credential *e = &c->list[h->index];
-    helper_end(h);
-    settle(c, e, status, err);
-    start_more(c);
+    struct eg_err err = { 0 };
+    unsigned slot;
+    enum eg_status status = EG_OK;
+    if (e->login) {
+        eg_cred_settle(e, EG_OK, &(struct eg_cred_answer){ .value = e->login->value }, NULL);
+        return true;
+    }
+    if (e->kind == EG_SOURCE_ENV) {
+        read_env(e);
+        return true;
+    }
+    if (e->kind == EG_SOURCE_SIGV4 && !e->argv)
+        return read_parts(e);
+    if (e->kind == EG_SOURCE_OAUTH2)
+        status = parts_settled(e) ? eg_sup_oauth_ready(e->creds, e, &err) : EG_AGAIN;
+    if (status == EG_AGAIN || !free_slot(e->creds, &slot))
+        return false;
+    if (status == EG_OK)
+        status = eg_cred_helper_start(e, slot, &err);
+    if (status == EG_OK)
+        e->wanted = false;
+    else if (status != EG_AGAIN)
+        eg_cred_settle(e, status, NULL, &err);
+    return status != EG_AGAIN;
+}
+
+void eg_sup_creds_more(struct eg_sup_creds *c)
+{
+    bool changed = true;
+    while (changed) { /* each change takes a wish away: it ends */
+        changed = false;
+        for (unsigned i = 0; i < c->count; i++)
+            if (c->list[i].wanted && !c->list[i].busy)
+                changed = try_one(&c->list[i]) || changed;
+    }
     if (c->open == 0 && c->done) {
         void (*done)(struct eg_supervisor *) = c->done;
         c->done = NULL;
-        done(c->supervisor);
+        done(c->supervisor); /* it may free c */
     }
 }
 
-static void helper_answer(struct eg_sup_helper *h)
+void eg_cred_want(struct eg_sup_credential *e)
 {
-    struct eg_err err = { 0 };
-    struct answer a;
-    enum eg_status status;
-    struct eg_sup_credential *e = &h->creds->list[h->index];
-    if (h->in.len < sizeof a) {
-        status = eg_err_set(&err, EG_IO, "credential", 0, "its helper ended without an answer");
-    } else {
-        memcpy(&a, h->in.data + h->in.off, sizeof a);
-        a.text[sizeof a.text - 1] = 0;
-        status = a.status < EG_STATUS_COUNT ? (enum eg_status)a.status : EG_INTERNAL;
-        struct eg_slice value = eg_slice_from(eg_buf_slice(&h->in), sizeof a);
-        if (status != EG_OK)
-            (void)!eg_err_set(&err, status, NULL, 0, "%s", a.text);
-        else if (value.n == 0)
-            status = eg_err_set(&err, EG_NOT_FOUND, "credential", 0, "it is empty");
-        else
-            status = keep(h->creds, e, value, &err);
-    }
-    finish(h, status, &err);
-}
-
-static void helper_ready(struct eg_watch *w, unsigned events)
-{
-    (void)events;
-    struct eg_sup_helper *h = w->ctx;
-    char *p;
-    struct eg_err err = { 0 };
-    for (;;) {
-        size_t n = eg_buf_room(&h->in);
-        if (n == 0 || eg_buf_reserve(&h->in, n, &p) != EG_OK) {
-            (void)!eg_err_set(&err, EG_TOO_BIG, "credential", 0, "it is longer than %d bytes",
-                              EG_CREDENTIAL_MAX);
-            (void)kill(h->pid, SIGKILL);
-            finish(h, EG_TOO_BIG, &err);
-            return;
-        }
-        ssize_t got = read(h->fd, p, n);
-        if (got < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        if (got <= 0) {
-            helper_answer(h);
-            return;
-        }
-        eg_buf_commit(&h->in, (size_t)got);
+    struct eg_sup_creds *c = e->creds;
+    bool whole = e->kind == EG_SOURCE_SIGV4 || e->failures > 0;
+    e->wanted = true;
+    for (unsigned i = 0; i < c->count; i++) {
+        struct eg_sup_credential *part = &c->list[i];
+        if (eg_cred_is_part(e, part) && !part->newer && !part->busy &&
+            (whole || part->state == EG_SUP_CRED_LAZY || part->state == EG_SUP_CRED_FAILED))
+            part->wanted = true;
     }
 }
 
-static void helper_late(struct eg_timer *t)
+void eg_sup_creds_read(struct eg_sup_creds *c, void (*done)(struct eg_supervisor *s))
 {
-    struct eg_sup_helper *h = t->ctx;
-    struct eg_err err = { 0 };
-    bool keyring = h->creds->list[h->index].kind == EG_SOURCE_KEYRING;
-    (void)kill(h->pid, SIGKILL);
-    (void)!eg_err_set(&err, EG_IO, "credential", 0, "its source did not answer in %d s",
-                      (keyring ? KEYRING_MS : FILE_MS) / 1000);
-    finish(h, EG_IO, &err);
+    bool reload = c != c->supervisor->creds;
+    for (unsigned i = 0; i < c->count; i++) {
+        struct eg_sup_credential *e = &c->list[i];
+        /* tokens come by services that are not in force yet */
+        bool later = e->lazy || (reload && e->kind == EG_SOURCE_OAUTH2);
+        e->state = later ? EG_SUP_CRED_LAZY : EG_SUP_CRED_WAITING;
+        e->wanted = !later;
+        c->open += !later;
+    }
+    eg_sup_creds_more(c);
+    c->done = done;
 }
 
-static enum eg_status helper_start(struct eg_sup_creds *c, unsigned slot, unsigned index,
-                                   struct eg_err *err)
+/* ---- the list ---- */
+
+static char *text_of(struct eg_slice s)
 {
-    struct eg_loop *loop = c->supervisor->loop;
-    struct eg_sup_credential *e = &c->list[index];
-    int fds[2];
-    char *room;
-    struct eg_sup_helper *h = calloc(1, sizeof *h);
-    if (!h)
-        return EG_NOMEM;
-    eg_buf_init(&h->in, sizeof(struct answer) + EG_CREDENTIAL_MAX + 1);
-    if (eg_buf_reserve(&h->in, h->in.max, &room) != EG_OK || pipe2(fds, O_CLOEXEC) < 0) {
-        eg_buf_done(&h->in);
-        free(h);
-        return eg_err_set(err, EG_IO, "credential", errno, "no helper could be started");
-    }
-    h->creds = c;
-    h->slot = slot;
-    h->index = index;
-    h->fd = fds[0];
-    h->watch.ready = helper_ready;
-    h->deadline.fire = helper_late;
-    h->watch.ctx = h->deadline.ctx = h;
-    h->dead.free = helper_free;
-    c->helpers[slot] = h;
-    h->pid = fork();
-    if (h->pid == 0)
-        helper_run(e, fds[1]);
-    close(fds[1]);
-    uint64_t limit = e->kind == EG_SOURCE_KEYRING ? KEYRING_MS + 1000 : FILE_MS;
-    (void)fcntl(h->fd, F_SETFL, O_NONBLOCK);
-    if (h->pid < 0 || eg_watch_set(loop, &h->watch, h->fd, 0, EG_IN) != EG_OK ||
-        eg_timer_set(loop, &h->deadline, eg_clock_ms() + limit) != EG_OK) {
-        if (h->pid > 0)
-            (void)kill(h->pid, SIGKILL);
-        helper_end(h);
-        return eg_err_set(err, EG_IO, "credential", errno, "no helper could be started");
-    }
-    e->state = EG_SUP_CRED_READING;
-    return EG_OK;
+    return strndup(s.n ? s.p : "", s.n);
 }
 
-static void start_more(struct eg_sup_creds *c)
+static bool copy_args(struct eg_sup_credential *e, const struct eg_policy *policy, unsigned i,
+                      unsigned count)
 {
-    unsigned next = 0;
-    for (unsigned slot = 0; slot < EG_SUP_HELPERS; slot++) {
-        if (c->helpers[slot])
-            continue;
-        while (next < c->count && c->list[next].state != EG_SUP_CRED_WAITING)
-            next++;
-        if (next == c->count)
-            return;
-        struct eg_err err = { 0 };
-        enum eg_status status = helper_start(c, slot, next, &err);
-        if (status != EG_OK)
-            settle(c, &c->list[next], status, &err);
-    }
+    if (count == 0)
+        return true;
+    e->argv = calloc(count + 1, sizeof *e->argv);
+    for (unsigned k = 0; e->argv && k < count; k++)
+        if (!(e->argv[k] = text_of(eg_policy_credential_arg(policy, i, k))))
+            return false;
+    return e->argv != NULL;
+}
+
+static bool fill(struct eg_sup_credential *e, const struct eg_policy *policy, unsigned i)
+{
+    struct eg_credential from;
+    eg_policy_credential(policy, i, &from);
+    e->kind = from.kind;
+    e->json = from.json;
+    e->lazy = from.lazy;
+    e->kept = from.kept;
+    e->timeout_ms = from.timeout_ms;
+    e->ttl_ms = from.ttl_ms;
+    e->name = text_of(from.name);
+    e->place = text_of(from.place);
+    e->account = text_of(from.account);
+    return e->name && e->place && e->account && copy_args(e, policy, i, from.arg_count);
+}
+
+static void adopt(struct eg_sup_creds *c, struct eg_sup_credential *e)
+{
+    e->creds = c;
+    e->timer.fire = eg_cred_timer_fired;
+    e->timer.ctx = e;
+    c->count++;
+}
+
+/* A part is read when what it is a part of is. */
+static void part_follow(struct eg_sup_creds *c)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        for (unsigned k = 0; strchr(c->list[i].name, '#') && k < c->count; k++)
+            if (eg_cred_is_part(&c->list[k], &c->list[i]))
+                c->list[i].lazy = c->list[k].lazy;
 }
 
 enum eg_status eg_sup_creds_new(struct eg_supervisor *s, const struct eg_policy *policy,
@@ -299,41 +243,36 @@ enum eg_status eg_sup_creds_new(struct eg_supervisor *s, const struct eg_policy 
     c->list = calloc(n + logins + 1, sizeof *c->list);
     bool whole = c->list != NULL;
     for (unsigned i = 0; whole && i < n; i++) {
-        struct eg_credential from;
-        struct eg_sup_credential *e = &c->list[i];
-        eg_policy_credential(policy, i, &from);
-        e->kind = from.kind;
-        e->name = strndup(from.name.p, from.name.n);
-        e->place = strndup(from.place.n ? from.place.p : "", from.place.n);
-        e->account = strndup(from.account.n ? from.account.p : "", from.account.n);
-        c->count = i + 1;
-        whole = e->name && e->place && e->account;
+        adopt(c, &c->list[i]);
+        whole = fill(&c->list[i], policy, i);
     }
     for (unsigned i = 0; whole && i < logins; i++) {
         struct eg_sup_credential *e = &c->list[n + i];
+        adopt(c, e);
         e->login = eg_sup_upstream_login(s->options.upstream, i);
         e->name = strdup(e->login->name);
-        c->count = n + i + 1;
         whole = e->name != NULL;
     }
     if (!whole) {
         eg_sup_creds_free(c);
         return EG_NOMEM;
     }
+    part_follow(c);
     *ret = c;
     return EG_OK;
 }
 
-void eg_sup_creds_read(struct eg_sup_creds *c, void (*done)(struct eg_supervisor *s))
+static void credential_done(struct eg_sup_credential *e)
 {
-    c->open = c->count;
-    for (unsigned i = 0; i < c->count; i++)
-        if (c->list[i].login)
-            take_login(c, &c->list[i]);
-        else if (c->list[i].kind == EG_SOURCE_ENV)
-            read_env(c, &c->list[i]);
-    start_more(c);
-    c->done = done;
+    eg_timer_clear(e->creds->supervisor->loop, &e->timer);
+    eg_secret_free(e->secret);
+    eg_cred_fields_free(e);
+    for (char **a = e->argv; a && *a; a++)
+        free(*a);
+    free(e->argv);
+    free(e->name);
+    free(e->place);
+    free(e->account);
 }
 
 void eg_sup_creds_free(struct eg_sup_creds *c)
@@ -341,16 +280,10 @@ void eg_sup_creds_free(struct eg_sup_creds *c)
     if (!c)
         return;
     for (unsigned i = 0; i < EG_SUP_HELPERS; i++)
-        if (c->helpers[i]) {
-            (void)kill(c->helpers[i]->pid, SIGKILL);
-            helper_end(c->helpers[i]);
-        }
-    for (unsigned i = 0; i < c->count; i++) {
-        eg_secret_free(c->list[i].secret);
-        free(c->list[i].name);
-        free(c->list[i].place);
-        free(c->list[i].account);
-    }
+        if (c->helpers[i])
+            eg_cred_helper_kill(c->helpers[i]);
+    for (unsigned i = 0; i < c->count; i++)
+        credential_done(&c->list[i]);
     free(c->list);
     free(c);
 }

@@ -20,6 +20,7 @@ static const struct {
     { "audit", eg_cmd_audit, "show what was decided", 1 },
     { "env", eg_cmd_env, "print the variables of a session", 1 },
     { "status", eg_cmd_status, "show how the proxy does", 1 },
+    { "creds", eg_cmd_creds, "show the proxy's credentials, and why one is not there", 1 },
     { "trust", eg_cmd_trust, "trust a repository's policy file", 1 },
 };
 

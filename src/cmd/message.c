@@ -90,8 +90,8 @@ static bool take_string(struct eg_slice *rest, const char **ret)
 
 static bool known(uint32_t kind)
 {
-    return (kind >= EG_LINK_POLICY && kind <= EG_LINK_CLIENT) ||
-           (kind >= EG_LINK_READY && kind <= EG_LINK_CHANNEL_CANCEL);
+    return (kind >= EG_LINK_POLICY && kind <= EG_LINK_CREDENTIAL_SETTLED) ||
+           (kind >= EG_LINK_READY && kind <= EG_LINK_CREDENTIAL_ASK);
 }
 
 enum eg_status eg_link_decode(struct eg_slice packet, struct eg_link_message *m)

@@ -16,9 +16,10 @@ enum eg_link_kind {
     EG_LINK_LISTENER,
     EG_LINK_SESSION_PUT,       /* a: id, b: label, c: token, when_us: expiry, pairs */
     EG_LINK_SESSION_REVOKE,    /* a: id */
-    EG_LINK_CREDENTIAL,        /* a: name, b: bytes. Kept until SWITCH */
-    EG_LINK_CREDENTIAL_FAILED, /* a: name, status, b: why. Kept until SWITCH */
-    EG_LINK_CREDENTIAL_DROP,   /* a: name. Kept until SWITCH */
+    /* these three are kept until SWITCH or, with flag, until CREDENTIAL_SETTLED */
+    EG_LINK_CREDENTIAL,        /* a: name, b: bytes */
+    EG_LINK_CREDENTIAL_FAILED, /* a: name, status, b: why; status AGAIN: it was not read yet */
+    EG_LINK_CREDENTIAL_DROP,   /* a: name */
     EG_LINK_GO,                /* all was sent. Answer: READY */
     EG_LINK_DRAIN,
     EG_LINK_STOP,
@@ -29,6 +30,8 @@ enum eg_link_kind {
      * else a: why */
     EG_LINK_CHANNEL,
     EG_LINK_CLIENT, /* descriptor: a connected client of our own, for internal services */
+    /* a: name: those with a flag come into force, and who waits for it goes on */
+    EG_LINK_CREDENTIAL_SETTLED,
     /* from a worker */
     EG_LINK_READY = 64,
     EG_LINK_ACCEPTED, /* generation */
@@ -39,6 +42,8 @@ enum eg_link_kind {
     /* id: no other of this worker that is not answered has it, a: gateway, b: user, c: target */
     EG_LINK_CHANNEL_ASK,
     EG_LINK_CHANNEL_CANCEL, /* id; its answer may be under way */
+    /* a: name; flag: the origin refused the one that is there. Answer: CREDENTIAL_SETTLED */
+    EG_LINK_CREDENTIAL_ASK,
 };
 
 enum { EG_LINK_PAIRS = 256, EG_LINK_TO_WORKER_MAX = 192 * 1024, EG_LINK_FROM_WORKER_MAX = 1024 };

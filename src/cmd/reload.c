@@ -72,18 +72,6 @@ static void warn_of(const struct eg_supervisor *s)
     }
 }
 
-/* Names that the old policy had and the new one has not. */
-static void drop_old(struct eg_sup_worker *w, const struct eg_sup_creds *old,
-                     const struct eg_sup_creds *now)
-{
-    for (unsigned i = 0; i < old->count; i++) {
-        struct eg_slice name = eg_slice_str(old->list[i].name);
-        struct eg_link_message m = { .kind = EG_LINK_CREDENTIAL_DROP, .a = name };
-        if (!eg_sup_creds_find(now, name))
-            eg_sup_worker_send(w, &m, NULL, 0);
-    }
-}
-
 static void switch_over(struct eg_supervisor *s)
 {
     struct eg_sup_reload *r = &s->reload;
@@ -95,6 +83,8 @@ static void switch_over(struct eg_supervisor *s)
     s->creds = r->creds ? r->creds : s->creds;
     r->policy = NULL;
     r->creds = NULL;
+    if (old)
+        eg_sup_creds_inherit(s->creds, old);
     if (old && eg_sup_sessions_derive(s) != EG_OK)
         eg_log(EG_LOG_ERROR, "reload: out of memory for the phantoms of new services");
     for (unsigned i = 0; i < s->worker_count; i++) {
@@ -102,7 +92,7 @@ static void switch_over(struct eg_supervisor *s)
         if (w->state != EG_SUP_WORKER_READY || w->accepted != generation)
             continue; /* one that begins gets it all when it has prepared */
         if (old) {
-            drop_old(w, old, s->creds);
+            eg_sup_worker_forget(w, old, s->creds);
             eg_sup_worker_credentials(w);
         }
         eg_sup_worker_send(w, &m, NULL, 0);
@@ -110,8 +100,10 @@ static void switch_over(struct eg_supervisor *s)
             if (!s->sessions[k]->revoked)
                 eg_sup_worker_session(w, s->sessions[k]);
     }
-    if (old)
+    if (old) {
         warn_of(s);
+        eg_sup_creds_follow(s, old);
+    }
     eg_sup_creds_free(old);
     eg_sup_ssh_follow(s);
     clear(s);

@@ -1,5 +1,5 @@
 /* sessions.c - the supervisor's sessions: id, token, key in the vault, and a phantom for each
- * service whose credential loaded.
+ * service whose credential loaded, or will be read when it is wanted.
  *
  * Invariants: a phantom that was given out stays while its service keeps its prefix, also when
  * the real key gets another length: a child holds it in its environment. Workers get what is
@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "cmd/state.h"
 #include "cred/sigv4.h"
+
+enum { UNREAD_LENGTH = 40 }; /* of a phantom whose credential nobody has seen yet */
 
 static void phantoms_free(struct eg_session_phantom *list, unsigned count)
 {
@@ -76,7 +78,8 @@ static enum eg_status add_phantom(const struct eg_sup_session *e, const struct e
     if (old && eg_slice_starts(eg_slice_str(old), service->shape_prefix)) {
         snprintf(text, sizeof text, "%s", old);
     } else {
-        size_t n = service->shape_length ? service->shape_length : eg_secret_len(real->secret);
+        size_t real_n = real->secret ? eg_secret_len(real->secret) : UNREAD_LENGTH;
+        size_t n = service->shape_length ? service->shape_length : real_n;
         status = eg_phantom_make(e->key, service->name, service->shape_prefix, n, text);
     }
     if (status == EG_OK)
@@ -130,8 +133,9 @@ static enum eg_status derive(struct eg_supervisor *s, struct eg_sup_session *e)
         struct eg_service service;
         eg_policy_service(s->policy->policy, i, &service);
         const struct eg_sup_credential *real = eg_sup_creds_find(s->creds, service.credential);
-        if (service.credential.n == 0 || !real || real->state != EG_SUP_CRED_LOADED)
-            continue;
+        if (service.credential.n == 0 || !real ||
+            !(eg_sup_cred_usable(real) || phantom_of(e, service.name)))
+            continue; /* one that was given out stays: it answers why its credential is not there */
         status = add_service(e, &service, real, list, &count);
     }
     if (status != EG_OK) {
@@ -151,6 +155,19 @@ enum eg_status eg_sup_sessions_derive(struct eg_supervisor *s)
         if (!s->sessions[i]->revoked)
             status = derive(s, s->sessions[i]);
     return status;
+}
+
+bool eg_sup_phantom_usable(const struct eg_supervisor *s, const char *service)
+{
+    struct eg_slice name = eg_slice(service, strcspn(service, "#"));
+    for (unsigned i = 0; i < eg_policy_service_count(s->policy->policy); i++) {
+        struct eg_service v;
+        eg_policy_service(s->policy->policy, i, &v);
+        const struct eg_sup_credential *real = eg_sup_creds_find(s->creds, v.credential);
+        if (eg_slice_eq(v.name, name))
+            return real && eg_sup_cred_usable(real);
+    }
+    return false;
 }
 
 /* Printable ASCII, 1 to 47: it stands in the audit and in tables. */

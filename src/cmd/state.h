@@ -1,6 +1,6 @@
 /* state.h - what the files of the supervisor share; nobody else includes it. supervisor.c holds
  * the whole together, each other file one part of it: environ.c facts.c listeners.c
- * credentials.c sessions.c workers.c reload.c policy.c control.c events.c */
+ * credentials.c cred_*.c sessions.c workers.c reload.c policy.c control.c events.c */
 #ifndef EG_CMD_STATE_H
 #define EG_CMD_STATE_H
 
@@ -28,6 +28,8 @@ enum {
     EG_SUP_STABLE_MS = 10000,
 };
 
+struct eg_sup_worker;
+
 enum eg_sup_phase { EG_SUP_NEW, EG_SUP_STARTING, EG_SUP_RUNNING, EG_SUP_DRAINING, EG_SUP_STOPPING };
 
 /* ---- one compiled policy with the facts it was compiled with ---- */
@@ -46,32 +48,71 @@ enum eg_status eg_sup_policy_refresh(struct eg_supervisor *s, struct eg_sup_poli
                                      struct eg_err *err) EG_MUST_USE;
 void eg_sup_policy_free(struct eg_sup_policy *p);
 
-/* ---- credentials of one policy ---- */
+/* ---- credentials of one policy: see creds.h ---- */
+struct eg_sup_field {
+    char *name; /* "CREDENTIAL#FIELD" */
+    struct eg_secret *secret;
+};
 struct eg_sup_credential {
-    char *name, *place, *account;          /* place and account: NULL with a login */
+    struct eg_sup_creds *creds;
+    char *name, *place, *account;              /* place and account: NULL with a login */
+    char **argv;                               /* cmd, sigv4 of a command: ends with NULL; else NULL */
     const struct eg_sup_upstream_login *login; /* of a proxy that the policy did not name; else NULL */
     enum eg_source_kind kind;
-    enum { EG_SUP_CRED_WAITING, EG_SUP_CRED_READING, EG_SUP_CRED_LOADED, EG_SUP_CRED_FAILED } state;
+    bool json, lazy, kept; /* as in eg_credential; parts are as lazy as what they are parts of */
+    uint64_t timeout_ms, ttl_ms;
+    /* WAITING, READING: for the first time. LOADED: what is there is good, whatever later reads
+     * brought; a SIGV4 has no value of its own then. LAZY: not read until somebody asks. */
+    enum {
+        EG_SUP_CRED_WAITING,
+        EG_SUP_CRED_READING,
+        EG_SUP_CRED_LOADED,
+        EG_SUP_CRED_FAILED,
+        EG_SUP_CRED_LAZY
+    } state;
+    bool wanted, busy; /* to be read; a helper reads it */
     struct eg_secret *secret;
-    struct eg_err why;
+    struct eg_sup_field *fields;
+    unsigned field_count;
+    struct eg_err why;   /* of the last read, when it failed */
+    unsigned failures;   /* since the last good read */
+    uint64_t read_ms;    /* end of the last read; 0: none */
+    uint64_t loaded_ms;  /* of the last good one */
+    uint64_t refused_ms; /* when it was last read because an origin refused it; 0: never */
+    uint64_t expires_ms; /* no longer good; 0: never */
+    uint64_t again_ms;   /* to be read again, or (FAILED and lazy) to be LAZY again; 0: no */
+    struct eg_timer timer;
     bool newer; /* its source does not hold this value yet: it could not be written back (oauth.c); not read again */
 };
+/* A child may be told of it: it is there, or will be read when it is wanted. */
+static inline bool eg_sup_cred_usable(const struct eg_sup_credential *e)
+{
+    return e->state == EG_SUP_CRED_LOADED || e->state == EG_SUP_CRED_LAZY;
+}
 struct eg_sup_helper;
 struct eg_sup_creds {
     struct eg_supervisor *supervisor;
     struct eg_sup_credential *list;
-    unsigned count, open; /* open: not yet loaded or failed */
+    unsigned count, open; /* open: not yet settled for the first time */
     struct eg_sup_helper *helpers[EG_SUP_HELPERS];
     /* once, when open becomes 0; not from inside eg_sup_creds_read */
     void (*done)(struct eg_supervisor *s);
 };
 enum eg_status eg_sup_creds_new(struct eg_supervisor *s, const struct eg_policy *policy,
                                 struct eg_sup_creds **ret) EG_MUST_USE;
-/* Begins to read all; env: is read at once. */
+/* Begins to read all but lazy ones and, at a reload, tokens (eg_sup_creds_follow); env: is read at
+ * once. */
 void eg_sup_creds_read(struct eg_sup_creds *c, void (*done)(struct eg_supervisor *s));
+/* Begins what can begin now: something was settled, or a worker is there. */
+void eg_sup_creds_more(struct eg_sup_creds *c);
+/* Before the switch of a reload: what a source could not be given back is only in old. */
+void eg_sup_creds_inherit(struct eg_sup_creds *now, struct eg_sup_creds *old);
+/* After a reload: who waits for an answer that the old ones owed gets it, and tokens are fetched. */
+void eg_sup_creds_follow(struct eg_supervisor *s, const struct eg_sup_creds *old);
 void eg_sup_creds_free(struct eg_sup_creds *c);
-const struct eg_sup_credential *eg_sup_creds_find(const struct eg_sup_creds *c,
-                                                  struct eg_slice name);
+struct eg_sup_credential *eg_sup_creds_find(const struct eg_sup_creds *c, struct eg_slice name);
+/* A worker's CREDENTIAL_ASK. false: it asks for too much. */
+bool eg_sup_creds_asked(struct eg_sup_worker *w, const struct eg_link_message *m) EG_MUST_USE;
 
 /* ---- sessions ---- */
 struct eg_sup_session {
@@ -87,6 +128,8 @@ struct eg_sup_session *eg_sup_session_find(struct eg_supervisor *s, const char *
 /* Phantoms of all sessions by the current policy and credentials; what exists and still has its
  * prefix stays as it is. */
 enum eg_status eg_sup_sessions_derive(struct eg_supervisor *s) EG_MUST_USE;
+/* Of that service ("NAME#secret_key": the second of two): may a child be told of it now? */
+bool eg_sup_phantom_usable(const struct eg_supervisor *s, const char *service);
 
 /* ---- workers ---- */
 enum eg_sup_worker_state { EG_SUP_WORKER_DOWN, EG_SUP_WORKER_STARTING, EG_SUP_WORKER_READY };
@@ -108,6 +151,8 @@ struct eg_sup_worker {
     unsigned restarts;
     unsigned warned; /* lines of WARN in this second */
     uint64_t warned_ms;
+    unsigned asks; /* CREDENTIAL_ASK in this second */
+    uint64_t asks_ms;
     bool stats_asked, stats_known;
     struct eg_engine_stats stats;
 };
@@ -124,7 +169,15 @@ void eg_sup_workers_send(struct eg_supervisor *s, const struct eg_link_message *
 /* The rest: credentials, sessions, listeners. */
 void eg_sup_worker_furnish(struct eg_sup_worker *w);
 void eg_sup_worker_policy(struct eg_sup_worker *w, const struct eg_sup_policy *p);
+/* All, kept until SWITCH. */
 void eg_sup_worker_credentials(struct eg_sup_worker *w);
+/* One, to all workers, at once: what it is now, and that whoever waits for it can go on. */
+void eg_sup_workers_credential(struct eg_supervisor *s, const struct eg_sup_credential *e);
+/* Its fields, before others take their place or none. */
+void eg_sup_workers_forget_fields(struct eg_supervisor *s, const struct eg_sup_credential *e);
+/* Names that old has and now has not, kept until SWITCH. */
+void eg_sup_worker_forget(struct eg_sup_worker *w, const struct eg_sup_creds *old,
+                          const struct eg_sup_creds *now);
 void eg_sup_worker_session(struct eg_sup_worker *w, const struct eg_sup_session *session);
 bool eg_sup_worker_reaped(struct eg_supervisor *s, pid_t pid, int wait_status);
 unsigned eg_sup_workers_alive(const struct eg_supervisor *s);
@@ -188,6 +241,13 @@ void eg_sup_event(struct eg_supervisor *s, enum eg_status reason, uint64_t numbe
 void eg_sup_events_close(struct eg_supervisor *s, uint32_t writer);
 enum eg_status eg_sup_events_keep(const struct eg_supervisor *s, struct eg_err *err) EG_MUST_USE;
 extern const struct eg_ctl_handler eg_sup_handlers[];
+/* control_creds.c: one credential for people, without its value; brief: name, source, state and error
+ * only. A new object, NULL without memory. And two handlers. */
+json_t *eg_sup_cred_json(const struct eg_sup_credential *e, bool brief);
+enum eg_status eg_sup_op_creds_list(void *ctx, const json_t *request, struct eg_ctl_answer *answer,
+                                    struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_sup_op_creds_test(void *ctx, const json_t *request, struct eg_ctl_answer *answer,
+                                    struct eg_err *err) EG_MUST_USE;
 
 /* ---- token.c: --token-file ---- */
 /* Writes it, if one was asked for. A file that is there and holds no token is EG_EXISTS. */

@@ -107,9 +107,9 @@ static void print_table(const json_t *s)
            number(a, "capacity"), number(a, "overwritten"));
     json_array_foreach(json_object_get(s, "credentials"), i, e)
     {
-        bool loaded = json_is_true(json_object_get(e, "loaded"));
-        printf("credential %s  %s%s\n", text(e, "name"),
-               loaded ? "loaded" : "failed: ", loaded ? "" : text(e, "error"));
+        bool error = json_object_get(e, "error") != NULL;
+        printf("credential %s  %s%s%s\n", text(e, "name"), text(e, "state"), error ? ": " : "",
+               text(e, "error"));
     }
     json_array_foreach(json_object_get(s, "workers"), i, e) print_worker(e);
 }

@@ -238,6 +238,7 @@ enum eg_status eg_supervisor_new(const struct eg_supervisor_options *options,
 
 static enum eg_status await_credentials(struct eg_supervisor *s, struct eg_err *err)
 {
+    eg_sup_creds_more(s->creds); /* workers were told their policy since: tokens come by them */
     s->creds_read = s->creds->open == 0;
     while (!s->creds_read && !s->stop_asked) {
         enum eg_status status = eg_loop_tick(s->loop, -1, err);

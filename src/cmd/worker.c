@@ -1,9 +1,6 @@
 /* worker.c - a worker process: gives up its privileges, then does what the supervisor's messages
  * say with the engine: the audit first of all, then a policy and what belongs to it. It opens no
- * file and starts no process; everything comes over the link.
- *
- * Invariant: credentials of a reload wait in the vault until SWITCH, so that no exchange sees a
- * new one under the old policy. */
+ * file and starts no process; everything comes over the link (credentials: worker_creds.c). */
 #include "cmd/worker.h"
 
 #include <errno.h>
@@ -21,17 +18,11 @@
 #include "cmd/files.h"
 #include "cmd/link.h"
 #include "cmd/ssh_ask.h"
+#include "cmd/worker_creds.h"
+#include "tls/aead.h"
 #include "tls/context.h"
 
 enum { VAULT = 128 * 1024, BLOCK_MAX = 1 << 30, QUEUE_MAX = 256 * 1024 };
-
-struct staged { /* a credential that waits for SWITCH */
-    struct staged *next;
-    char *name;
-    enum eg_link_kind kind;
-    struct eg_secret *secret;
-    struct eg_err why;
-};
 
 struct mapping { /* of one policy; freed when the engine releases it */
     const void *block, *facts;
@@ -45,8 +36,8 @@ struct worker {
     struct eg_vault *vault;
     struct eg_engine *engine;
     struct eg_link link;
-    struct staged *staged;
-    bool stop, draining, has_policy;
+    struct eg_worker_creds creds;
+    bool stop, draining, has_policy, hastened;
     int urandom;
 };
 
@@ -87,6 +78,19 @@ static void channel_cancel(void *ctx, uint64_t id)
     reply(ctx, &(struct eg_link_message){ .kind = EG_LINK_CHANNEL_CANCEL, .id = id });
 }
 
+/* ---- credentials: the supervisor reads them ---- */
+
+static enum eg_status credential_ask(void *ctx, struct eg_slice name, bool refused)
+{
+    return eg_worker_creds_ask(&((struct worker *)ctx)->creds, name, refused);
+}
+
+static void stored(struct worker *w, bool whole)
+{
+    if (!whole)
+        warn(w, "a credential could not be stored");
+}
+
 /* ---- the audit, and the engine that writes to it ---- */
 
 static enum eg_status begin_audit(struct worker *w, const struct eg_link_message *m, int *fds,
@@ -110,9 +114,16 @@ static enum eg_status begin_audit(struct worker *w, const struct eg_link_message
                                        .splice = w->config->splice,
                                        .channel_open = channel_open,
                                        .channel_cancel = channel_cancel,
+                                       .credential_ask = credential_ask,
                                        .warn = warn,
                                        .ctx = w };
-    return eg_engine_new(&engine, &w->engine, err);
+    w->creds.vault = w->vault;
+    w->creds.link = &w->link;
+    status = eg_worker_creds_init(&w->creds);
+    if (status == EG_OK)
+        status = eg_engine_new(&engine, &w->engine, err);
+    w->creds.engine = w->engine;
+    return status;
 }
 
 /* ---- policies ---- */
@@ -145,67 +156,11 @@ static enum eg_status prepare(struct worker *w, const int *fds, unsigned fd_coun
         release(m);
         return status;
     }
+    struct eg_err slow = { 0 }; /* before the contexts are made */
+    if (eg_worker_hasten(m->block, m->block_n, &w->hastened, &slow) != EG_OK &&
+        w->config->number == 1)
+        eg_log(EG_LOG_WARN, "TLS runs without AES instructions: %s", slow.text);
     return eg_engine_prepare(w->engine, m->block, m->block_n, &facts, release, m, err);
-}
-
-/* ---- credentials ---- */
-
-static enum eg_status put_one(void *ctx, const unsigned char *p, size_t n)
-{
-    void **pair = ctx;
-    return eg_creds_put(pair[0], eg_slice_str(pair[1]), p, n, NULL);
-}
-
-static void staged_free(struct staged *s)
-{
-    eg_secret_free(s->secret);
-    free(s->name);
-    free(s);
-}
-
-static void stage(struct worker *w, const struct eg_link_message *m)
-{
-    struct staged *s = calloc(1, sizeof *s);
-    struct staged **end = &w->staged;
-    if (!s || !(s->name = strndup(m->a.p, m->a.n))) {
-        free(s);
-        w->stop = true;
-        return;
-    }
-    s->kind = m->kind;
-    if (m->kind == EG_LINK_CREDENTIAL &&
-        (m->b.n == 0 || eg_secret_new(w->vault, m->b.p, m->b.n, &s->secret, &s->why) != EG_OK)) {
-        s->kind = EG_LINK_CREDENTIAL_FAILED;
-        (void)!eg_err_set(&s->why, EG_TOO_BIG, "vault", 0, "no room for the credential");
-    } else if (m->kind == EG_LINK_CREDENTIAL_FAILED) {
-        enum eg_status status = m->status == EG_OK ? EG_CREDENTIAL_UNAVAILABLE : m->status;
-        (void)!eg_err_set(&s->why, status, "credential", 0, "%.*s", (int)m->b.n, m->b.p);
-    }
-    while (*end)
-        end = &(*end)->next;
-    *end = s;
-}
-
-/* commit: they come into force; else they are forgotten. */
-static void unstage(struct worker *w, bool commit)
-{
-    struct eg_creds *creds = eg_engine_creds(w->engine);
-    while (w->staged) {
-        struct staged *s = w->staged;
-        enum eg_status status = EG_OK;
-        w->staged = s->next;
-        if (commit && s->kind == EG_LINK_CREDENTIAL_DROP)
-            eg_creds_drop(creds, eg_slice_str(s->name));
-        else if (commit && s->secret)
-            status = eg_secret_lend(s->secret, put_one, (void *[]){ creds, s->name });
-        else if (commit)
-            status = eg_creds_fail(creds, eg_slice_str(s->name), &s->why);
-        if (status != EG_OK) { /* an old value must not stay in the place of a new one */
-            eg_creds_drop(creds, eg_slice_str(s->name));
-            warn(w, "a credential could not be stored");
-        }
-        staged_free(s);
-    }
 }
 
 /* ---- messages ---- */
@@ -268,11 +223,11 @@ static void drive(struct worker *w, const struct eg_link_message *m)
     struct eg_link_message answer = { .generation = m->generation };
     switch (m->kind) {
     case EG_LINK_SWITCH:
-        unstage(w, true);
+        stored(w, eg_worker_creds_switch(&w->creds, true));
         eg_engine_switch(w->engine);
         break;
     case EG_LINK_ABANDON:
-        unstage(w, false);
+        stored(w, eg_worker_creds_switch(&w->creds, false));
         eg_engine_abandon(w->engine);
         break;
     case EG_LINK_GO:
@@ -334,7 +289,10 @@ static void message(struct eg_link *l, const struct eg_link_message *m, int *fds
     case EG_LINK_CREDENTIAL:
     case EG_LINK_CREDENTIAL_FAILED:
     case EG_LINK_CREDENTIAL_DROP:
-        stage(w, m);
+        w->stop = eg_worker_creds_take(&w->creds, m) != EG_OK;
+        break;
+    case EG_LINK_CREDENTIAL_SETTLED:
+        stored(w, eg_worker_creds_settled(&w->creds, m->a));
         break;
     default:
         drive(w, m);
@@ -380,7 +338,9 @@ static enum eg_status leave(struct worker *w, const struct eg_worker_config *con
     bool locked = false, weak = false;
     status = eg_vault_new(&w->vault, VAULT, false, &locked, err);
     if (status == EG_OK)
-        status = eg_tls_start(err); /* it may load a library: the last file of this process */
+        status = eg_tls_start(err);
+    if (status == EG_OK)
+        eg_tls_load(); /* the last file of this process */
     if (status == EG_OK)
         status = eg_confine_privileges(&weak, err);
     if (status == EG_OK && weak)
@@ -424,8 +384,7 @@ _Noreturn void eg_worker_run(const struct eg_worker_config *config)
         if (status != EG_OK)
             break;
     }
-    if (w.engine)
-        unstage(&w, false);
+    eg_worker_creds_done(&w.creds);
     eg_engine_free(w.engine); /* writes the `end` events of what it cuts */
     egress_ring_free(w.trail.ring);
     eg_link_close(&w.link);

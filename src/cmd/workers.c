@@ -54,40 +54,6 @@ void eg_sup_worker_policy(struct eg_sup_worker *w, const struct eg_sup_policy *p
     eg_sup_worker_send(w, &m, fds, 2);
 }
 
-struct lending {
-    struct eg_sup_worker *worker;
-    const char *name;
-};
-
-static enum eg_status send_credential(void *ctx, const unsigned char *p, size_t n)
-{
-    struct lending *l = ctx;
-    struct eg_link_message m = { .kind = EG_LINK_CREDENTIAL,
-                                 .a = eg_slice_str(l->name),
-                                 .b = eg_slice(p, n) };
-    eg_sup_worker_send(l->worker, &m, NULL, 0);
-    return EG_OK;
-}
-
-void eg_sup_worker_credentials(struct eg_sup_worker *w)
-{
-    const struct eg_sup_creds *c = w->supervisor->creds;
-    for (unsigned i = 0; i < c->count; i++) {
-        const struct eg_sup_credential *e = &c->list[i];
-        struct lending l = { w, e->name };
-        char why[256];
-        if (e->state == EG_SUP_CRED_LOADED &&
-            eg_secret_lend(e->secret, send_credential, &l) == EG_OK)
-            continue;
-        eg_err_format(&e->why, why, sizeof why);
-        struct eg_link_message m = { .kind = EG_LINK_CREDENTIAL_FAILED,
-                                     .status = e->why.status,
-                                     .a = eg_slice_str(e->name),
-                                     .b = eg_slice_str(why) };
-        eg_sup_worker_send(w, &m, NULL, 0);
-    }
-}
-
 void eg_sup_worker_session(struct eg_sup_worker *w, const struct eg_sup_session *e)
 {
     struct eg_link_message m = { .kind = EG_LINK_SESSION_PUT,
@@ -195,6 +161,7 @@ static void message(struct eg_link *l, const struct eg_link_message *m, int *fds
         w->since_ms = eg_loop_now(s->loop);
         eg_timer_clear(s->loop, &w->timer);
         eg_sup_reload_check(s);
+        eg_sup_creds_more(s->creds); /* tokens come through a worker */
     } else if (m->kind == EG_LINK_STATS && w->stats_asked) {
         w->stats = m->stats;
         w->stats_known = true;
@@ -203,6 +170,11 @@ static void message(struct eg_link *l, const struct eg_link_message *m, int *fds
             eg_ctl_server_poke(s->control);
     } else if (m->kind == EG_LINK_WARN) {
         said(w, m->a);
+    } else if (m->kind == EG_LINK_CREDENTIAL_ASK) {
+        if (!eg_sup_creds_asked(w, m)) {
+            eg_log(EG_LOG_ERROR, "worker %u asked for credentials without end", w->number);
+            give_up(w);
+        }
     } else if (m->kind != EG_LINK_CHANNEL_ASK && m->kind != EG_LINK_CHANNEL_CANCEL) {
         eg_log(EG_LOG_ERROR, "worker %u sent what it was not asked for", w->number);
         give_up(w);

@@ -40,6 +40,7 @@ static enum eg_status write_answer(struct eg_flow *f, enum eg_status reason, boo
         .detail = detail,
         .event = f->ticket->decision_seq,
         .shape = eg_refusal_shape_of(head),
+        .retry_after = f->exchange ? f->exchange->quota.retry_s : 0,
         .keep_alive = keep,
         .head_only = head && eg_slice_eq(head->method, EG_SLICE("HEAD")),
     };

@@ -92,6 +92,8 @@ enum eg_status eg_response_head(struct eg_flow *f, struct eg_err *err)
     const struct eg_head *head = eg_msg_head_get(f->response);
     f->ticket->event.http_status = head->status;
     enum eg_status status = eg_redaction_head(f, err);
+    if (status == EG_OK && head->framing == EG_BODY_LENGTH) /* better no answer than half of one */
+        status = eg_quota_down_fits(&x->quota, head->length, eg_loop_now(f->engine->loop));
     if (status != EG_OK)
         return status;
     x->head_read = x->answered = true;
@@ -150,11 +152,15 @@ static enum eg_status send_body(struct eg_flow *f, struct eg_slice data)
 {
     struct eg_slice settled = EG_SLICE_NONE;
     f->bytes_down += data.n;
+    enum eg_status status =
+        eg_quota_down(&f->exchange->quota, f->bytes_down, eg_loop_now(f->engine->loop));
+    if (status != EG_OK)
+        return status;
     if (!f->exchange->redacting || data.n == 0)
         return send_piece(f, data);
     size_t ready = 0;
     eg_redact_feed(&f->exchange->redact, (char *)(uintptr_t)data.p, data.n, &settled, &ready);
-    enum eg_status status = send_piece(f, settled);
+    status = send_piece(f, settled);
     return status == EG_OK ? send_piece(f, eg_slice(data.p, ready)) : status;
 }
 

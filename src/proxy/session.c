@@ -23,6 +23,7 @@ struct eg_sessions {
     struct eg_table *secrets; /* hash -> struct entry */
     struct eg_table *ids;     /* id -> struct eg_session */
     struct eg_tripwire *tripwire;
+    struct eg_quotas *quotas; /* of requests without a session */
 };
 
 enum eg_status eg_sessions_new(struct eg_sessions **ret)
@@ -63,6 +64,7 @@ void eg_sessions_free(struct eg_sessions *s)
     eg_table_free(s->secrets, drop_entry);
     eg_table_free(s->ids, drop_session);
     eg_tripwire_free(s->tripwire);
+    eg_quotas_unref(s->quotas);
     sodium_memzero(s, sizeof *s);
     free(s);
 }
@@ -85,6 +87,7 @@ void eg_session_unref(struct eg_session *s)
         free(s->phantoms[i].phantom);
     }
     free(s->phantoms);
+    eg_quotas_unref(s->quotas);
     sodium_memzero(s, sizeof *s);
     free(s);
 }
@@ -187,6 +190,7 @@ enum eg_status eg_sessions_put(struct eg_sessions *t, const struct eg_session_sp
     struct eg_slice id = eg_slice_str(s->id);
     struct eg_session *old = eg_table_take(t->ids, id);
     if (old) {
+        s->quotas = eg_quotas_ref(old->quotas);
         unindex(t, old);
         eg_session_unref(old);
     }
@@ -216,6 +220,11 @@ struct eg_session *eg_sessions_revoke(struct eg_sessions *t, const char *id)
     if (s)
         s->revoked = true;
     return s;
+}
+
+struct eg_quotas **eg_sessions_quotas(struct eg_sessions *t, struct eg_session *session)
+{
+    return session ? &session->quotas : &t->quotas;
 }
 
 const struct eg_session *eg_sessions_next(const struct eg_sessions *t, size_t *cursor)

@@ -3,6 +3,7 @@
 #define EG_PROXY_SESSION_H
 
 #include "proxy/engine.h"
+#include "proxy/quota.h"
 
 enum { EG_SESSIONS_MAX = 4096, EG_SESSION_PHANTOMS = 128 };
 
@@ -12,6 +13,7 @@ struct eg_session { /* reference counted: the table holds one, each flow one */
     char token[EG_TOKEN_HEX + 1];
     uint64_t expires_wall_us;
     bool revoked;
+    struct eg_quotas *quotas; /* NULL: nothing was limited yet */
     unsigned phantom_count;
     struct eg_session_known {
         char *service, *phantom;
@@ -52,6 +54,8 @@ bool eg_sessions_scan(const struct eg_sessions *s, struct eg_slice text, eg_sess
 
 /* EG_OK, EG_TOKEN_EXPIRED or EG_TOKEN_REVOKED, as of now. */
 enum eg_status eg_session_usable(const struct eg_session *s) EG_MUST_USE;
+/* The counters of a session's services; NULL: of requests without a session. */
+struct eg_quotas **eg_sessions_quotas(struct eg_sessions *s, struct eg_session *session);
 /* Walks all sessions, in no order: *cursor starts at 0; NULL at the end. Borrowed. */
 const struct eg_session *eg_sessions_next(const struct eg_sessions *s, size_t *cursor);
 

@@ -48,31 +48,6 @@ void eg_exchange_drop(struct eg_flow *f)
 
 /* ---- the request ---- */
 
-bool eg_exchange_drops(const struct eg_flow *f, const struct eg_field *field)
-{
-    return eg_slice_caseeq(field->name, EG_SLICE("Expect")) || eg_redaction_drops(f, field);
-}
-
-enum eg_status eg_exchange_own_fields(struct eg_flow *f)
-{
-    const struct eg_head *head = eg_msg_head_get(f->request);
-    struct eg_buf *out = &f->origin.out;
-    enum eg_status status = EG_OK;
-    if (head->expect_continue && head->framing != EG_BODY_NONE && !eg_resign_holds(f->exchange))
-        status = eg_write_field(out, EG_SLICE("Expect"), EG_SLICE("100-continue"));
-    if (status == EG_OK && eg_redaction_on(f))
-        status = eg_write_field(out, EG_SLICE("Accept-Encoding"), EG_SLICE("identity"));
-    if (status == EG_OK && f->exchange->upgrade)
-        return eg_buf_put(out, EG_SLICE("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
-    if (status == EG_OK && eg_trailers_wanted(f))
-        status = eg_buf_put(out, EG_SLICE("Connection: TE\r\nTE: trailers\r\n"));
-    if (status == EG_OK && f->exchange->framing == EG_BODY_CHUNKED) {
-        eg_trailers_keep(f, f->request);
-        status = eg_trailers_announce(f, head, out);
-    }
-    return status;
-}
-
 /* The exchange may have waited long: a new policy may have bound the credential's name to other hosts. */
 static bool is_bound(const struct eg_flow *f)
 {

@@ -75,7 +75,9 @@ enum eg_status eg_exchange_fields(struct eg_flow *f,
                                                enum eg_field_class class)) EG_MUST_USE;
 enum eg_status eg_exchange_framing(struct eg_flow *f) EG_MUST_USE;
 
-/* ---- exchange.c: for those heads ---- */
+/* ---- fields.c: for those heads ---- */
+/* The request may go no further (Max-Forwards: 0). */
+bool eg_exchange_last_stop(const struct eg_head *head);
 /* An end-to-end field of the client's that is not sent, or that we write ourselves. */
 bool eg_exchange_drops(const struct eg_flow *f, const struct eg_field *field);
 /* The fields of our own that a request needs: Expect, Accept-Encoding, Connection and what it names. */

@@ -27,7 +27,7 @@ enum {
     EG_WATCHES =
         4, /* descriptors that one side waits for at most: four while addresses are raced */
     EG_INTERIM_MAX = 16,   /* 1xx responses passed on for one request */
-    EG_LINGER_MAX = 65536, /* bytes read and dropped before a refused connection is closed */
+    EG_LINGER_MAX = 8 << 20, /* bytes read and dropped before a connection is closed: a reset would take its last answer back */
     EG_LINGER_MS = 2000,
     EG_ROUNDS = 16, /* reads of one direction in a tick: nobody starves the others */
 };

@@ -212,7 +212,8 @@ static bool spoke(const struct idle *i)
 
 bool eg_pool_take(struct eg_flow *f)
 {
-    struct origin *o = origin_of(f, false);
+    /* what waited under an older policy takes no connection that the new one's trust verified */
+    struct origin *o = f->snapshot == f->engine->current ? origin_of(f, false) : NULL;
     while (o && o->idle && spoke(o->idle)) /* before the loop could tell */
         close_idle(o->idle);
     if (!o || !o->idle)

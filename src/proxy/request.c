@@ -129,6 +129,9 @@ static enum eg_step dispatch(struct eg_flow *f)
     if (target.form == EG_TARGET_ASTERISK)
         return refuse_request(f, EGRESS_VIA_NONE, EG_BAD_TARGET,
                               "a request to the proxy itself is not served");
+    if (eg_exchange_last_stop(head))
+        return refuse_request(f, EGRESS_VIA_NONE, EG_METHOD_NOT_ALLOWED,
+                              "Max-Forwards is 0, so the proxy is who answers");
     if (connect)
         return start_connect(f, &target);
     if (f->inner)

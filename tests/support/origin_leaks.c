@@ -4,7 +4,7 @@
  *     WHERE: body (N bytes stand before it) chunks (N bytes each, 1 by default) close (no length) events (a stream) error (400)
  *       reason field name location cookie interim trailer coded (Content-Encoding: gzip, but it is not) redirect
  *   /secret  200 where Authorization is "Bearer " and the text of DIR/want, else 401
- *   /trailers  a chunked answer with X-Checksum, X-Other and Content-Length behind it
+ *   /trailers  a chunked answer with X-Checksum, X-Other and Proxy-Status behind it
  *   /ws  a WebSocket whose bytes come back as they are, after the text that the query holds    /ws/bad  with a wrong proof
  *   /ws/plain  101 without Upgrade    /ws/refused  403    /switch  101 that nobody asked for    /interim/N  N times 103 first
  *   /early/STATUS  answers before the body, and closes    /deaf  never reads the body
@@ -274,8 +274,8 @@ bool origin_leaks(const struct origin_request *q, struct origin_answer *a, enum 
         *r = secret(q, a);
     else if (eg_slice_eq(q->path, EG_SLICE("/trailers")))
         *r = eg_buf_put(&a->out, EG_SLICE("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Checksum, X-Other, "
-                                          "Content-Length\r\n\r\n5\r\nhello\r\n0\r\nX-Checksum: abc\r\nX-Other: "
-                                          "1\r\nContent-Length: 99\r\n\r\n"));
+                                          "Proxy-Status\r\n\r\n5\r\nhello\r\n0\r\nX-Checksum: abc\r\nX-Other: "
+                                          "1\r\nProxy-Status: x\r\n\r\n"));
     else if (eg_slice_eq(q->path, EG_SLICE("/switch")))
         *r = eg_buf_put(&a->out, EG_SLICE("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: "
                                           "websocket\r\n\r\nframes"));

@@ -35,7 +35,18 @@ struct eg_block_rule {
     uint8_t action, scheme, sni_optional, padding[5];
     uint64_t max_request_body;
     struct eg_block_range ports; /* count 0: any */
+    struct eg_block_range paths; /* count 0: every request */
     struct eg_block_text rule, why;
+};
+
+/* "METHOD /pattern" */
+struct eg_block_path {
+    struct eg_block_text method;    /* empty: any */
+    struct eg_block_range segments; /* at least one */
+    struct eg_block_text rule, detail;
+};
+struct eg_block_segment {
+    struct eg_block_range globs; /* of names; each of literal bytes and *; none: ** */
 };
 
 struct eg_block_slot {
@@ -49,7 +60,7 @@ struct eg_block_write {
 struct eg_block_service {
     struct eg_block_text name, route, base_path, credential;
     struct eg_block_addr upstream;
-    struct eg_block_range accept, write, strip, keys, trailers, pins;
+    struct eg_block_range accept, write, strip, keys, trailers, pins, rules, denies;
     struct eg_block_text env_base_url, env_base_path, shape_prefix, ca_pem, client_cert_pem,
         client_key_pem, server_name, rule;
     uint32_t shape_length, requests_per_minute, concurrent;
@@ -107,10 +118,12 @@ enum eg_block_section {
     EG_BLOCK_TARGETS,
     EG_BLOCK_RULES,
     EG_BLOCK_PORTS, /* uint16_t */
+    EG_BLOCK_PATHS,
+    EG_BLOCK_SEGMENTS,
     EG_BLOCK_SERVICES,
     EG_BLOCK_SLOTS, /* accepted and stripped */
     EG_BLOCK_WRITES,
-    EG_BLOCK_NAMES, /* eg_block_text: env keys, trailers, pins, arguments */
+    EG_BLOCK_NAMES, /* eg_block_text: env keys, trailers, pins, arguments, globs */
     EG_BLOCK_CREDENTIALS,
     EG_BLOCK_HOSTS,
     EG_BLOCK_LISTEN,
@@ -145,6 +158,8 @@ struct eg_policy {
     const struct eg_block_target *targets;
     const struct eg_block_rule *rules;
     const uint16_t *ports;
+    const struct eg_block_path *paths;
+    const struct eg_block_segment *segments;
     const struct eg_block_service *services;
     const struct eg_block_slot *slots;
     const struct eg_block_write *writes;
@@ -186,6 +201,18 @@ bool eg_block_are_texts(const struct eg_policy *p, const struct eg_block_text *t
                            sizeof(struct eg_block_text))
 bool eg_block_is_family(uint8_t family, bool none);
 bool eg_block_is_addr(const struct eg_policy *p, const struct eg_block_addr *a, bool none);
+struct eg_block_request {
+    struct eg_slice method, base, path; /* base: what is sent before the path; both canonical */
+};
+/* The first rule of the list that matches; NULL. deny: also what an origin might make of the path. */
+const struct eg_block_path *eg_block_path_find(const struct eg_policy *p,
+                                               struct eg_block_range list,
+                                               const struct eg_block_request *r, bool deny);
+/* The rule that matches most of it; NULL of an empty list. For messages. */
+const struct eg_block_path *eg_block_path_closest(const struct eg_policy *p,
+                                                  struct eg_block_range list,
+                                                  const struct eg_block_request *r);
+
 /* The tables of services and credentials, for eg_policy_open. */
 bool eg_block_check_services(const struct eg_policy *p);
 bool eg_block_check_credentials(const struct eg_policy *p);
@@ -204,8 +231,9 @@ enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out,
 enum eg_status eg_block_meaning(struct eg_model *m, unsigned char id[32]) EG_MUST_USE;
 /* Warnings that need the whole policy: rules that a deny shadows, tunnels beside services. */
 void eg_policy_lint(struct eg_model *m, const struct eg_policy *p);
-/* Is there a deny rule that covers every flow the pattern and these ports could have? Its "file:line", or empty. */
+/* Is there a deny rule that covers every flow the pattern and these ports could have? Its "file:line", or empty. opaque: the flows are tunnels, which
+ * a deny rule on some requests refuses whole. */
 struct eg_slice eg_policy_covered(const struct eg_policy *p, const struct eg_pattern *to,
-                                  const uint16_t *ports, unsigned count);
+                                  const uint16_t *ports, unsigned count, bool opaque);
 
 #endif

@@ -17,7 +17,10 @@ struct hits {
 struct question {
     const struct eg_policy *p;
     uint16_t port;
-    bool http; /* a request that is parsed, rather than a tunnel */
+    bool http;   /* a request that is parsed, rather than a tunnel */
+    bool parsed; /* rules on requests are in force for the host: only scheme http may carry them */
+    const struct eg_block_request *request; /* NULL: a tunnel */
+    struct eg_path_flags flags;
 };
 
 static const struct eg_block_target *find(const struct eg_policy *p, enum eg_pattern_kind kind,
@@ -91,10 +94,12 @@ static bool has_port(const struct eg_policy *p, const struct eg_block_rule *r, u
 /* tcp carries anything, so also a request that is parsed on the way. */
 static bool carries(const struct question *q, const struct eg_block_rule *r)
 {
+    if (q->parsed)
+        return r->scheme == EG_SCHEME_HTTP;
     return !q->http || r->scheme == EG_SCHEME_HTTP || r->scheme == EG_SCHEME_TCP;
 }
 
-/* The first rule of that action on a port among the hits; any port where `port` is 0. */
+/* The first rule of that action on a port among the hits; any port where `port` is 0. Deny rules on some requests are another question. */
 static const struct eg_block_rule *rule_of(const struct question *q, const struct hits *h,
                                            enum eg_action action, bool any_port)
 {
@@ -102,7 +107,8 @@ static const struct eg_block_rule *rule_of(const struct question *q, const struc
         struct eg_block_range range = h->list[i]->rules;
         for (uint32_t k = 0; k < range.count; k++) {
             const struct eg_block_rule *r = &q->p->rules[range.first + k];
-            if (r->action != (uint8_t)action)
+            if (r->action != (uint8_t)action ||
+                (action == EG_ACTION_DENY && r->paths.count > 0))
                 continue;
             if (any_port ||
                 (has_port(q->p, r, q->port) && (action != EG_ACTION_ALLOW || carries(q, r))))
@@ -209,7 +215,107 @@ static bool refuse_first(const struct question *q, const struct eg_authority *to
     return deny != NULL;
 }
 
-static void judge(const struct question *q, const struct eg_authority *to, struct eg_verdict *v)
+/* ---- rules on requests ---- */
+
+/* Calls back for every rule of that action that is on some requests, on this port. True: the callback wants no more. */
+static bool each_ruled(const struct question *q, const struct hits *h, enum eg_action action,
+                       bool (*take)(const struct question *, const struct eg_block_rule *,
+                                    struct eg_verdict *),
+                       struct eg_verdict *v)
+{
+    for (unsigned i = 0; i < h->count; i++)
+        for (uint32_t k = 0; k < h->list[i]->rules.count; k++) {
+            const struct eg_block_rule *r = &q->p->rules[h->list[i]->rules.first + k];
+            if (r->action == (uint8_t)action && r->paths.count > 0 &&
+                has_port(q->p, r, q->port) && take(q, r, v))
+                return true;
+        }
+    return false;
+}
+
+static bool take_any(const struct question *q, const struct eg_block_rule *r, struct eg_verdict *v)
+{
+    (void)q;
+    (void)r;
+    (void)v;
+    return true;
+}
+
+/* Nobody can say which rule an odd path falls under. */
+static bool refuse_unsafe(const struct question *q, struct eg_slice rule, struct eg_verdict *v)
+{
+    if (!q->flags.unsafe)
+        return false;
+    refuse(v, EG_RULE_DENIED, rule,
+           q->flags.why ? eg_slice_str(q->flags.why) : EG_SLICE("the path is ambiguous"));
+    return true;
+}
+
+static void refuse_path(const struct question *q, const struct eg_block_path *path,
+                        struct eg_verdict *v)
+{
+    refuse(v, EG_RULE_DENIED, eg_block_slice(q->p, path->rule), eg_block_slice(q->p, path->detail));
+}
+
+/* A deny rule on some requests: is this one of them? */
+static bool take_deny(const struct question *q, const struct eg_block_rule *r, struct eg_verdict *v)
+{
+    if (refuse_unsafe(q, eg_block_slice(q->p, r->rule), v))
+        return true;
+    const struct eg_block_path *path = eg_block_path_find(q->p, r->paths, q->request, true);
+    if (path)
+        refuse_path(q, path, v);
+    return path != NULL;
+}
+
+/* A tunnel would carry the requests that the rule denies. */
+static bool take_opaque(const struct question *q, const struct eg_block_rule *r,
+                        struct eg_verdict *v)
+{
+    refuse(v, EG_RULE_DENIED, eg_block_slice(q->p, r->rule),
+           EG_SLICE("a deny rule on some requests to it, which can't be seen in a tunnel"));
+    return true;
+}
+
+/* The target whose rules have the word, which `first` is among. */
+static struct eg_block_range rules_beside(const struct question *q, const struct hits *h,
+                                          const struct eg_block_rule *first)
+{
+    uint32_t index = (uint32_t)(first - q->p->rules);
+    for (unsigned i = 0; i < h->count; i++) {
+        struct eg_block_range range = h->list[i]->rules;
+        if (index >= range.first && index - range.first < range.count)
+            return range;
+    }
+    return (struct eg_block_range){ index, 1 };
+}
+
+/* The request against all rules on the pattern that decides; those without paths stand first and let it through. */
+static void judge_paths(const struct question *q, const struct hits *h,
+                        const struct eg_block_rule *first, bool opened, struct eg_verdict *v)
+{
+    struct eg_block_range range = rules_beside(q, h, first);
+    const struct eg_block_path *closest = NULL;
+    if (first->paths.count > 0 && refuse_unsafe(q, eg_block_slice(q->p, first->rule), v))
+        return;
+    for (uint32_t k = 0; k < range.count; k++) {
+        const struct eg_block_rule *r = &q->p->rules[range.first + k];
+        if (r->action != EG_ACTION_ALLOW || !has_port(q->p, r, q->port) || !carries(q, r))
+            continue;
+        if (r->paths.count == 0 || eg_block_path_find(q->p, r->paths, q->request, false)) {
+            allow_by(q, r, opened, v);
+            return;
+        }
+        if (!closest)
+            closest = eg_block_path_closest(q->p, r->paths, q->request);
+    }
+    if (closest)
+        refuse_path(q, closest, v);
+    else
+        refuse(v, EG_RULE_DENIED, eg_block_slice(q->p, first->rule), EG_SLICE("no rule allows it"));
+}
+
+static void judge(struct question *q, const struct eg_authority *to, struct eg_verdict *v)
 {
     struct hits h;
     if (to->literal)
@@ -218,17 +324,26 @@ static void judge(const struct question *q, const struct eg_authority *to, struc
         find_name(q->p, eg_authority_host(to), &h);
     if (refuse_first(q, to, &h, v))
         return;
+    q->parsed = each_ruled(q, &h, EG_ACTION_ALLOW, take_any, v);
     const struct eg_block_rule *allow = rule_of(q, &h, EG_ACTION_ALLOW, false);
-    if (allow)
-        allow_by(q, allow, to->literal, v);
-    else if (!refuse_port(q, &h, v))
+    if (!allow && !refuse_port(q, &h, v))
         refuse_name(q, to, &h, v);
+    if (!allow)
+        return;
+    if (q->request ? each_ruled(q, &h, EG_ACTION_DENY, take_deny, v)
+                   : allow->scheme != EG_SCHEME_HTTP &&
+                         each_ruled(q, &h, EG_ACTION_DENY, take_opaque, v))
+        return;
+    if (q->request)
+        judge_paths(q, &h, allow, to->literal, v);
+    else
+        allow_by(q, allow, to->literal, v);
 }
 
 void eg_policy_judge_tunnel(const struct eg_policy *p, const struct eg_authority *to,
                             struct eg_verdict *ret)
 {
-    const struct question q = { p, to->port, false };
+    struct question q = { .p = p, .port = to->port };
     judge(&q, to, ret);
 }
 
@@ -236,12 +351,26 @@ void eg_policy_judge_http(const struct eg_policy *p, const struct eg_authority *
                           struct eg_slice method, struct eg_slice path, struct eg_path_flags flags,
                           struct eg_verdict *ret)
 {
-    const struct question q = { p, to->port, true };
-    (void)
-        method; /* no rules on methods and paths in this version: nothing is narrowed, so an odd path is not refused here */
-    (void)path;
-    (void)flags;
+    const struct eg_block_request request = { .method = method, .path = path };
+    struct question q = {
+        .p = p, .port = to->port, .http = true, .request = &request, .flags = flags
+    };
     judge(&q, to, ret);
+}
+
+/* What the service's own rules say. The base path is one: an origin could climb out of it. */
+static bool refuse_request(const struct question *q, const struct eg_block_service *s,
+                           struct eg_verdict *v)
+{
+    bool ruled = s->base_path.length > 0 || s->rules.count > 0 || s->denies.count > 0;
+    if (ruled && refuse_unsafe(q, eg_block_slice(q->p, s->rule), v))
+        return true;
+    const struct eg_block_path *path = eg_block_path_find(q->p, s->denies, q->request, true);
+    if (!path && s->rules.count > 0 && !eg_block_path_find(q->p, s->rules, q->request, false))
+        path = eg_block_path_closest(q->p, s->rules, q->request);
+    if (path)
+        refuse_path(q, path, v);
+    return path != NULL;
 }
 
 void eg_policy_judge_route(const struct eg_policy *p, unsigned service, struct eg_slice method,
@@ -249,22 +378,20 @@ void eg_policy_judge_route(const struct eg_policy *p, unsigned service, struct e
 {
     struct eg_service s;
     struct hits h;
-    (void)method;
-    (void)path;
     eg_policy_service(p, service, &s);
-    const struct question q = { p, s.upstream.port, false };
+    const struct eg_block_request request = { method, s.base_path, path };
+    const struct question q = {
+        .p = p, .port = s.upstream.port, .request = &request, .flags = flags
+    };
     if (s.upstream.literal)
         find_addr(p, &s.upstream.addr, full_length(&s.upstream.addr), &h);
     else
         find_name(p, eg_authority_host(&s.upstream), &h);
     if (refuse_first(&q, &s.upstream, &h, ret))
         return;
-    if (s.base_path.n > 0 &&
-        flags.unsafe) { /* the base path is a rule: an origin could climb out of it */
-        refuse(ret, EG_RULE_DENIED, s.rule,
-               flags.why ? eg_slice_str(flags.why) : EG_SLICE("the path is ambiguous"));
+    if (each_ruled(&q, &h, EG_ACTION_DENY, take_deny, ret) ||
+        refuse_request(&q, &p->services[service], ret))
         return;
-    }
     *ret = (struct eg_verdict){ .status = EG_OK,
                                 .scheme = s.tls ? EG_SCHEME_HTTPS : EG_SCHEME_HTTP,
                                 .opened = s.upstream.literal,
@@ -277,7 +404,7 @@ static bool is_opened(const struct question *q, const struct eg_addr *a)
 {
     struct hits h;
     find_addr(q->p, a, full_length(a), &h);
-    const struct question tunnel = { q->p, q->port, false };
+    const struct question tunnel = { .p = q->p, .port = q->port };
     return rule_of(&tunnel, &h, EG_ACTION_ALLOW, false) ||
            rule_of(&tunnel, &h, EG_ACTION_SERVICE, false);
 }
@@ -317,7 +444,7 @@ static struct eg_slice address_fault(const struct question *q, const struct eg_a
 void eg_policy_judge_address(const struct eg_policy *p, const struct eg_verdict *by_name,
                              const struct eg_addr *addr, uint16_t port, struct eg_verdict *ret)
 {
-    const struct question q = { p, port, false };
+    const struct question q = { .p = p, .port = port };
     if (addr->family != 4 && addr->family != 6) {
         refuse(ret, EG_ADDRESS_DENIED, EG_SLICE_NONE, EG_SLICE("this is no address"));
         return;
@@ -358,7 +485,7 @@ static bool covers_ports(const struct eg_policy *p, const struct eg_block_rule *
 }
 
 struct eg_slice eg_policy_covered(const struct eg_policy *p, const struct eg_pattern *to,
-                                  const uint16_t *ports, unsigned count)
+                                  const uint16_t *ports, unsigned count, bool opaque)
 {
     struct hits h = { { NULL }, 0 };
     if (to->kind == EG_PATTERN_PREFIX)
@@ -370,7 +497,8 @@ struct eg_slice eg_policy_covered(const struct eg_policy *p, const struct eg_pat
     for (unsigned i = 0; i < h.count; i++)
         for (uint32_t k = 0; k < h.list[i]->rules.count; k++) {
             const struct eg_block_rule *r = &p->rules[h.list[i]->rules.first + k];
-            if (r->action == EG_ACTION_DENY && covers_ports(p, r, ports, count))
+            if (r->action == EG_ACTION_DENY && (opaque || r->paths.count == 0) &&
+                covers_ports(p, r, ports, count))
                 return eg_block_slice(p, r->rule);
         }
     return EG_SLICE_NONE;

@@ -89,6 +89,8 @@ static int compare_rules(const void *x, const void *y)
         c = order(scheme_rank(a->scheme), scheme_rank(b->scheme));
     if (c == 0)
         c = order(b->sni_optional, a->sni_optional);
+    if (c == 0)
+        c = order(a->paths.count > 0, b->paths.count > 0);
     if (c == 0) /* 0 is no limit; minus one makes it the largest */
         c = order(b->max_request_body - 1, a->max_request_body - 1);
     if (c == 0 && a->at.source != b->at.source && a->at.source && b->at.source)
@@ -105,6 +107,7 @@ static void put_rule(struct eg_emit *e, const struct eg_model_rule *rule)
                                .ports = { eg_emit_count(e, EG_BLOCK_PORTS), rule->port_count } };
     for (unsigned i = 0; i < rule->port_count; i++)
         eg_emit_put(e, EG_BLOCK_PORTS, &rule->ports[i]);
+    r.paths = eg_emit_paths(e, &rule->paths, rule->action == EG_ACTION_DENY, rule->why);
     r.rule = eg_emit_text(e, rule->rule);
     r.why = eg_emit_text(e, rule->why);
     eg_emit_put(e, EG_BLOCK_RULES, &r);

@@ -18,6 +18,12 @@ void eg_emit_put(struct eg_emit *e, enum eg_block_section s, const void *record)
 struct eg_block_text eg_emit_text(struct eg_emit *e, struct eg_slice s);
 struct eg_block_addr eg_emit_authority(struct eg_emit *e, const struct eg_authority *a, bool tls);
 
+struct eg_block_range eg_emit_names(struct eg_emit *e, const struct eg_slice *names,
+                                    unsigned count);
+/* why: what a request that a deny rule names is told; empty: the rule itself. */
+struct eg_block_range eg_emit_paths(struct eg_emit *e, const struct eg_model_paths *paths,
+                                    bool deny, struct eg_slice why);
+
 void eg_emit_service(struct eg_emit *e, const struct eg_model_service *service);
 void eg_emit_credential(struct eg_emit *e, const struct eg_model_credential *c);
 

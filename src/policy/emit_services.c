@@ -1,13 +1,42 @@
 /* emit_services.c - services and credentials from the model to the block. */
 #include "policy/emit.h"
 
-static struct eg_block_range put_names(struct eg_emit *e, const struct eg_slice *names, unsigned count)
+struct eg_block_range eg_emit_names(struct eg_emit *e, const struct eg_slice *names, unsigned count)
 {
     struct eg_block_range range = { eg_emit_count(e, EG_BLOCK_NAMES), count };
     for (unsigned i = 0; i < count; i++) {
         struct eg_block_text t = eg_emit_text(e, names[i]);
         eg_emit_put(e, EG_BLOCK_NAMES, &t);
     }
+    return range;
+}
+
+static void put_path(struct eg_emit *e, const struct eg_model_path *path, bool deny,
+                     struct eg_slice why)
+{
+    struct eg_block_path b = { .method = eg_emit_text(e, path->method),
+                               .segments = { eg_emit_count(e, EG_BLOCK_SEGMENTS),
+                                             path->segment_count },
+                               .rule = eg_emit_text(e, path->rule) };
+    for (unsigned i = 0; i < path->segment_count; i++) {
+        struct eg_block_segment s = { eg_emit_names(e, path->segments[i].globs,
+                                                    path->segments[i].count) };
+        eg_emit_put(e, EG_BLOCK_SEGMENTS, &s);
+    }
+    if (why.n == 0)
+        why = eg_model_printf(e->m, deny ? "the deny rule %.*s names it; deny beats allow"
+                                         : "no rule allows it; the closest is %.*s",
+                              (int)path->text.n, path->text.p);
+    b.detail = eg_emit_text(e, why);
+    eg_emit_put(e, EG_BLOCK_PATHS, &b);
+}
+
+struct eg_block_range eg_emit_paths(struct eg_emit *e, const struct eg_model_paths *paths,
+                                    bool deny, struct eg_slice why)
+{
+    struct eg_block_range range = { eg_emit_count(e, EG_BLOCK_PATHS), paths->count };
+    for (unsigned i = 0; i < paths->count; i++)
+        put_path(e, &paths->list[i], deny, why);
     return range;
 }
 
@@ -60,9 +89,11 @@ void eg_emit_service(struct eg_emit *e, const struct eg_model_service *service)
     }
     b.accept = put_slots(e, s->accept, s->accept_count);
     b.strip = put_slots(e, s->strip_slots, s->strip_slot_count);
-    b.keys = put_names(e, s->env_keys, s->env_key_count);
-    b.trailers = put_names(e, s->trailers, s->trailer_count);
-    b.pins = put_names(e, s->pins, s->pin_count);
+    b.keys = eg_emit_names(e, s->env_keys, s->env_key_count);
+    b.trailers = eg_emit_names(e, s->trailers, s->trailer_count);
+    b.pins = eg_emit_names(e, s->pins, s->pin_count);
+    b.rules = eg_emit_paths(e, &service->rules, false, EG_SLICE_NONE);
+    b.denies = eg_emit_paths(e, &service->denies, true, EG_SLICE_NONE);
     eg_emit_put(e, EG_BLOCK_SERVICES, &b);
 }
 
@@ -80,7 +111,7 @@ void eg_emit_credential(struct eg_emit *e, const struct eg_model_credential *c)
                                      .account = eg_emit_text(e, c->c.account),
                                      .rule = eg_emit_text(e, c->c.rule),
                                      .hosts = { eg_emit_count(e, EG_BLOCK_HOSTS), c->host_count },
-                                     .args = put_names(e, c->args, c->c.arg_count),
+                                     .args = eg_emit_names(e, c->args, c->c.arg_count),
                                      .grant = (uint8_t)o->grant,
                                      .basic = o->basic,
                                      .route = eg_emit_text(e, o->route),

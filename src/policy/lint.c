@@ -6,7 +6,8 @@
 static void warn_shadowed(struct eg_model *m, const struct eg_policy *p,
                           const struct eg_model_rule *rule)
 {
-    struct eg_slice deny = eg_policy_covered(p, &rule->to, rule->ports, rule->port_count);
+    struct eg_slice deny = eg_policy_covered(p, &rule->to, rule->ports, rule->port_count,
+                                             rule->scheme != EG_SCHEME_HTTP);
     if (deny.n)
         eg_diag_warning(m->diags, "shadowed-by-deny", rule->at, "remove one of the two",
                         "this rule allows nothing: the deny rule at %.*s covers it", (int)deny.n,

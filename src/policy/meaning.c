@@ -60,6 +60,13 @@ static void pattern(struct facts *f, const struct eg_pattern *p)
     }
 }
 
+static void paths(struct facts *f, const struct eg_model_paths *list)
+{
+    number(f, list->count);
+    for (unsigned i = 0; i < list->count; i++)
+        text(f, list->list[i].text);
+}
+
 static void add_rule(struct facts *f, const struct eg_model_rule *r)
 {
     if (r->action == EG_ACTION_SERVICE) /* follows from the service */
@@ -70,6 +77,7 @@ static void add_rule(struct facts *f, const struct eg_model_rule *r)
     number(f, r->scheme);
     number(f, r->sni_optional);
     number(f, r->max_request_body);
+    paths(f, &r->paths);
     for (unsigned i = 0; i < r->port_count; i++)
         number(f, r->ports[i]);
     end(f);
@@ -92,8 +100,9 @@ static void slots(struct facts *f, const struct eg_slot *list, unsigned count)
     }
 }
 
-static void add_service(struct facts *f, const struct eg_service *s)
+static void add_service(struct facts *f, const struct eg_model_service *service)
 {
+    const struct eg_service *s = &service->s;
     const struct eg_slice texts[] = { s->name,           s->route,        s->base_path,
                                       s->credential,     s->env_base_url, s->env_base_path,
                                       s->shape_prefix,   s->ca_pem,       s->client_cert_pem,
@@ -113,6 +122,8 @@ static void add_service(struct facts *f, const struct eg_service *s)
         text(f, s->write[i].text);
         number(f, s->write[i].kind);
     }
+    paths(f, &service->rules);
+    paths(f, &service->denies);
     names(f, s->env_keys, s->env_key_count);
     names(f, s->trailers, s->trailer_count);
     names(f, s->pins, s->pin_count);
@@ -250,7 +261,7 @@ enum eg_status eg_block_meaning(struct eg_model *m, unsigned char id[32])
     for (const struct eg_model_rule *r = m->rules; r; r = r->next)
         add_rule(&f, r);
     for (const struct eg_model_service *s = m->services; s; s = s->next)
-        add_service(&f, &s->s);
+        add_service(&f, s);
     for (const struct eg_model_credential *c = m->credentials; c; c = c->next)
         add_credential(&f, c);
     for (unsigned i = 0; i < m->listen_count; i++)

@@ -17,6 +17,7 @@ enum {
     EG_MODEL_HOSTS_MAX = 64, /* of a credential */
     EG_MODEL_PARTS_MAX = 4,  /* of a credential */
     EG_MODEL_PORTS_MAX = 64, /* of a rule */
+    EG_MODEL_PATHS_MAX = 256, /* of a rule or a service */
     EG_MODEL_LISTEN_MAX = 8,
     EG_MODEL_SESSIONS_MAX = 256, /* of a listener */
     EG_MODEL_BYPASS_MAX = 256,
@@ -41,6 +42,22 @@ struct eg_pattern { /* what a rule names */
     uint8_t bits;
 };
 
+struct eg_model_segment {
+    struct eg_slice *globs; /* of literal bytes and * */
+    unsigned count;         /* 0: ** */
+};
+struct eg_model_path {
+    struct eg_slice method; /* empty: any */
+    struct eg_slice text;   /* "METHOD /pattern", canonical */
+    struct eg_slice rule;   /* "file:line" */
+    struct eg_model_segment *segments;
+    unsigned segment_count;
+};
+struct eg_model_paths { /* sorted by text, no doubles */
+    struct eg_model_path *list;
+    unsigned count;
+};
+
 struct eg_model_rule {
     struct eg_model_rule *next;
     enum eg_action action;
@@ -50,6 +67,7 @@ struct eg_model_rule {
     uint64_t max_request_body;
     uint16_t ports[EG_MODEL_PORTS_MAX]; /* sorted, no doubles */
     uint16_t port_count;                /* 0: any */
+    struct eg_model_paths paths;        /* none: every request */
     struct eg_slice why;
     struct eg_place at;
     struct eg_slice rule; /* "file:line" */
@@ -58,6 +76,7 @@ struct eg_model_rule {
 struct eg_model_service {
     struct eg_model_service *next;
     struct eg_service s;
+    struct eg_model_paths rules, denies;
     const struct eg_source *source;
     bool plaintext;
     bool has_accept, has_write, has_key, has_env;
@@ -155,6 +174,9 @@ enum eg_status eg_model_finish(struct eg_model *m) EG_MUST_USE;
 /* --- the parts, one file each --- */
 void eg_model_add_rules(struct eg_model *m, const struct eg_source *source,
                         const struct eg_yaml *root);
+/* A list of "METHOD /pattern", or one; NULL: none. some: an empty list is an error. False: something was reported. */
+bool eg_model_read_paths(struct eg_model *m, const struct eg_yaml *list, bool some,
+                         struct eg_model_paths *ret);
 void eg_model_add_services(struct eg_model *m, const struct eg_source *source,
                            const struct eg_yaml *services);
 void eg_model_read_slots(struct eg_model *m, struct eg_model_service *s,

@@ -151,7 +151,22 @@ static bool unenforceable(struct eg_model *m, const struct eg_yaml *node, const 
     return false;
 }
 
-/* scheme, ports, sni, max_request_body of an allow rule. */
+/* rules: on requests, where requests are seen. */
+static bool read_rules(struct eg_model *m, const struct eg_yaml *entry, struct eg_model_rule *rule)
+{
+    const struct eg_yaml *rules = eg_model_child(entry, "rules");
+    if (!rules)
+        return !eg_yaml_get(entry, "rules");
+    if (rule->action == EG_ACTION_ALLOW && rule->scheme != EG_SCHEME_HTTP)
+        return unenforceable(m, rules, "scheme: http, or a service's route, sees requests",
+                             "requests can't be seen in an opaque tunnel");
+    if (rule->action == EG_ACTION_DENY && rule->to.kind == EG_PATTERN_PREFIX)
+        return unenforceable(m, rules, "name the host, or leave rules out",
+                             "which address a name leads to is known after its request was judged");
+    return eg_model_read_paths(m, rules, true, &rule->paths);
+}
+
+/* scheme, ports, sni, rules, max_request_body of an allow rule. */
 static bool read_allow(struct eg_model *m, const struct eg_yaml *entry, struct eg_model_rule *rule)
 {
     const struct eg_yaml *scheme = eg_model_child(entry, "scheme");
@@ -168,6 +183,8 @@ static bool read_allow(struct eg_model *m, const struct eg_yaml *entry, struct e
     if (body && rule->scheme != EG_SCHEME_HTTP)
         return unenforceable(m, body, "scheme: http, or a service's route, sees requests",
                              "the size of a request can't be seen in an opaque tunnel");
+    if (!read_rules(m, entry, rule))
+        return false;
     rule->sni_optional = rule->scheme == EG_SCHEME_HTTPS && (literal || (sni && sni->number == 1));
     rule->max_request_body = body ? body->number : 0;
     if (ports)
@@ -210,7 +227,8 @@ static void add_entry(struct eg_model *m, const struct eg_source *source,
     if (action == EG_ACTION_ALLOW && !read_allow(m, entry, &rule))
         return;
     const struct eg_yaml *ports = eg_model_child(entry, "ports");
-    if (action == EG_ACTION_DENY && ports && !read_ports(m, ports, &rule))
+    if (action == EG_ACTION_DENY &&
+        ((ports && !read_ports(m, ports, &rule)) || !read_rules(m, entry, &rule)))
         return;
     if (action == EG_ACTION_ALLOW && !m->allow_metadata)
         warn_metadata(m, node, &rule.to);

@@ -220,6 +220,8 @@ static void read_service(struct eg_model *m, const struct eg_source *source,
     eg_model_read_slots(m, s, node);
     eg_model_read_env(m, s, node);
     eg_model_read_members(m, s, node);
+    (void)eg_model_read_paths(m, eg_model_child(node, "rules"), true, &s->rules);
+    (void)eg_model_read_paths(m, eg_model_child(node, "deny"), false, &s->denies);
     if (!fine)
         return;
     keep_service(m, s);

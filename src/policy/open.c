@@ -69,9 +69,24 @@ static bool check_rules(const struct eg_policy *p)
     for (uint32_t i = 0; i < p->count[EG_BLOCK_RULES]; i++) {
         const struct eg_block_rule *r = &p->rules[i];
         if (r->action >= EG_ACTION_COUNT || r->scheme > EG_SCHEME_TCP || !TEXTS(r->rule, r->why) ||
-            !eg_block_is_range(r->ports, p->count[EG_BLOCK_PORTS]))
+            !eg_block_is_range(r->ports, p->count[EG_BLOCK_PORTS]) ||
+            !eg_block_is_range(r->paths, p->count[EG_BLOCK_PATHS]))
             return false;
     }
+    return true;
+}
+
+static bool check_paths(const struct eg_policy *p)
+{
+    for (uint32_t i = 0; i < p->count[EG_BLOCK_PATHS]; i++) {
+        const struct eg_block_path *path = &p->paths[i];
+        if (!TEXTS(path->method, path->rule, path->detail) || path->segments.count == 0 ||
+            !eg_block_is_range(path->segments, p->count[EG_BLOCK_SEGMENTS]))
+            return false;
+    }
+    for (uint32_t i = 0; i < p->count[EG_BLOCK_SEGMENTS]; i++)
+        if (!eg_block_is_range(p->segments[i].globs, p->count[EG_BLOCK_NAMES]))
+            return false;
     return true;
 }
 
@@ -112,6 +127,8 @@ static bool find_sections(struct eg_policy *p, const char *base, size_t n)
     p->targets = at[EG_BLOCK_TARGETS];
     p->rules = at[EG_BLOCK_RULES];
     p->ports = at[EG_BLOCK_PORTS];
+    p->paths = at[EG_BLOCK_PATHS];
+    p->segments = at[EG_BLOCK_SEGMENTS];
     p->services = at[EG_BLOCK_SERVICES];
     p->slots = at[EG_BLOCK_SLOTS];
     p->writes = at[EG_BLOCK_WRITES];
@@ -186,7 +203,7 @@ enum eg_status eg_policy_open(const void *block, size_t n, struct eg_policy **re
         return eg_err_set(err, EG_NOMEM, "policy", 0, "no memory to open the policy");
     p->head = head;
     if (!find_sections(p, block, n) || !check_head(p) || !check_hash(p) || !check_targets(p) ||
-        !check_rules(p) || !eg_block_check_services(p) ||
+        !check_rules(p) || !check_paths(p) || !eg_block_check_services(p) ||
         !eg_block_check_credentials(p) || !eg_block_check_ways(p)) {
         free(p);
         return invalid(err, "the policy block is damaged");

@@ -181,8 +181,6 @@ Test(policy, errors_of_rules)
         { E "allow: [{host: a.example, ports: [65536]}]\n", "2:35 bad-value", 0, false },
         { E "allow: [{host: a.example, ports: [\"443\"]}]\n", "2:35 bad-type", 0, false },
         { E "allow: [{host: a.example, ports: 443}]\n", "2:34 bad-type", 0, false },
-        { E "allow: [{host: a.example, rules: [\"GET /\"]}]\n", "2:27 not-available", 0, false },
-        { E "deny: [{host: a.example, rules: [\"GET /\"]}]\n", "2:26 not-available", 0, false },
         { E "allow: [{host: a.example, scheme: http, sni: optional}]\n", "2:41 unenforceable-rule",
           0, false },
         { E "allow: [{address: 1.1.1.1, sni: required}]\n", "2:28 unenforceable-rule", 0, false },
@@ -303,8 +301,6 @@ Test(policy, errors_of_services)
         { S "{upstream: \"https://a.example\", credential: k, shape: {prefix: \"sk-\", length: "
             "51}}\n" C,
           "-", 0, false },
-        { S "{upstream: \"https://a.example\", rules: [\"GET /\"]}\n", "3:38 not-available", 0,
-          false },
         { S "{upstream: \"https://a.example\", tls: {verify: none}}\n", "3:44 unknown-key", 0,
           false },
         { S "{upstream: \"https://a.example\", tls: {ca: missing.pem}}\n", "3:48 unreadable-file",

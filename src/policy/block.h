@@ -55,7 +55,7 @@ struct eg_block_slot {
 };
 struct eg_block_write {
     uint32_t kind, credential;
-    struct eg_block_text name, text, before, after;
+    struct eg_block_text name, text;
 };
 struct eg_block_service {
     struct eg_block_text name, route, base_path, credential;

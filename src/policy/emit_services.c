@@ -82,9 +82,7 @@ void eg_emit_service(struct eg_emit *e, const struct eg_model_service *service)
         struct eg_block_write out = { .kind = w->kind,
                                       .credential = w->credential,
                                       .name = eg_emit_text(e, w->name),
-                                      .text = eg_emit_text(e, w->text),
-                                      .before = eg_emit_text(e, w->before),
-                                      .after = eg_emit_text(e, w->after) };
+                                      .text = eg_emit_text(e, w->text) };
         eg_emit_put(e, EG_BLOCK_WRITES, &out);
     }
     b.accept = put_slots(e, s->accept, s->accept_count);

@@ -196,8 +196,6 @@ static void take_strip(struct eg_model *m, struct eg_model_service *s, const str
                           "what is stripped is header:NAME, query:KEY or cookie:NAME");
     else if (named > 0)
         keep_slot(m, node, s->s.strip_slots, &s->s.strip_slot_count, &slot);
-    if (named > 0 && slot.kind == EG_SLOT_HEADER && s->s.strip_count < EG_SERVICE_SLOTS)
-        s->s.strip[s->s.strip_count++] = slot.name;
 }
 
 static void default_slots(struct eg_model_service *s)

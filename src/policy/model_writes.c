@@ -210,17 +210,6 @@ static bool read_write(struct eg_model *m, const struct eg_yaml *node, const str
     return check_text(m, node, kind, w);
 }
 
-/* What was before templates: around the one {}. */
-static void fill_around(struct eg_write *w)
-{
-    const char *mark = w->text.n ? memmem(w->text.p, w->text.n, "{}", 2) : NULL;
-    if (w->kind != EG_WRITE_HEADER)
-        return;
-    w->before = mark ? eg_slice(w->text.p, (size_t)(mark - w->text.p)) : w->text;
-    if (mark)
-        w->after = eg_slice_from(w->text, w->before.n + 2);
-}
-
 /* Where two of them would write: a field's name, a query's key, a cookie's name. */
 static bool same_target(const struct eg_write *a, const struct eg_write *b)
 {
@@ -239,12 +228,10 @@ static bool same_target(const struct eg_write *a, const struct eg_write *b)
 
 static struct eg_write bearer(void)
 {
-    struct eg_write w = { .kind = EG_WRITE_HEADER,
-                          .name = EG_SLICE("Authorization"),
-                          .text = EG_SLICE("Bearer {}"),
-                          .credential = true };
-    fill_around(&w);
-    return w;
+    return (struct eg_write){ .kind = EG_WRITE_HEADER,
+                              .name = EG_SLICE("Authorization"),
+                              .text = EG_SLICE("Bearer {}"),
+                              .credential = true };
 }
 
 struct eg_write eg_model_sigv4_write(void)
@@ -281,7 +268,6 @@ void eg_model_take_write(struct eg_model *m, struct eg_model_service *s, const s
                       "\"query:KEY=TEXT\", \"path:/TEXT/\" or \"cookie:NAME=TEXT\"");
         return;
     }
-    fill_around(&w);
     for (unsigned i = 0; i < s->s.write_count; i++)
         if (same_target(&s->s.write[i], &w)) {
             eg_model_bad_slot(m, node, "duplicate-name", NULL, "this is written already");

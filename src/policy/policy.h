@@ -77,8 +77,7 @@ struct eg_write { /* one thing to write upstream */
     /* template: {} is the credential, {field} one of its fields ([a-z0-9_]), all else is literal. BASIC: "user:password" before base64; PATH: "/bot{}/",
      * put between the base path and what is left of the request's path */
     struct eg_slice text;
-    struct eg_slice before, after; /* going away: around the one {} of a header */
-    bool credential;               /* text has a {} or {field} */
+    bool credential; /* text has a {} or {field} */
 };
 enum { EG_SERVICE_SLOTS = 16, EG_SERVICE_WRITES = 16, EG_SERVICE_TRAILERS = 8, EG_SERVICE_PINS = 4 };
 
@@ -99,8 +98,6 @@ struct eg_service {
     unsigned write_count;
     struct eg_slot strip_slots[EG_SERVICE_SLOTS]; /* headers, query keys and cookies */
     unsigned strip_slot_count;
-    struct eg_slice strip[EG_SERVICE_SLOTS]; /* going away: the headers among them */
-    unsigned strip_count;
     struct eg_slice env_base_url, env_base_path, env_keys[4]; /* variable names; base_path as shown to the child */
     unsigned env_key_count;
     struct eg_slice shape_prefix;

@@ -30,7 +30,7 @@ bool eg_block_check_services(const struct eg_policy *p)
             return false;
     for (uint32_t i = 0; i < p->count[EG_BLOCK_WRITES]; i++)
         if (p->writes[i].kind > EG_WRITE_SIGV4 ||
-            !EG_BLOCK_TEXTS(p, p->writes[i].name, p->writes[i].text, p->writes[i].before, p->writes[i].after))
+            !EG_BLOCK_TEXTS(p, p->writes[i].name, p->writes[i].text))
             return false;
     return eg_block_are_texts(p, p->names, p->count[EG_BLOCK_NAMES]);
 }
@@ -94,13 +94,8 @@ static void fill_slots(const struct eg_policy *p, const struct eg_block_service 
         s->write[i] = (struct eg_write){ .kind = (enum eg_write_kind)w->kind,
                                          .name = eg_block_slice(p, w->name),
                                          .text = eg_block_slice(p, w->text),
-                                         .before = eg_block_slice(p, w->before),
-                                         .after = eg_block_slice(p, w->after),
                                          .credential = w->credential != 0 };
     }
-    for (uint32_t i = 0; i < s->strip_slot_count; i++)
-        if (s->strip_slots[i].kind == EG_SLOT_HEADER)
-            s->strip[s->strip_count++] = s->strip_slots[i].name;
     s->env_key_count = fill_names(p, b->keys, s->env_keys);
     s->trailer_count = fill_names(p, b->trailers, s->trailers);
     s->pin_count = fill_names(p, b->pins, s->pins);

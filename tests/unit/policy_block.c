@@ -71,12 +71,11 @@ Test(policy, service_has_all_that_was_written)
     is(s.accept[1].name, "X-Api-Key");
     cr_assert_eq(s.write_count, 2);
     is(s.write[0].name, "Authorization");
-    is(s.write[0].before, "Token ");
-    is(s.write[0].after, "!");
+    is(s.write[0].text, "Token {}!");
     cr_assert(s.write[0].credential && !s.write[1].credential);
-    is(s.write[1].before, "acme");
-    cr_assert_eq(s.strip_count, 1);
-    is(s.strip[0], "x-debug");
+    is(s.write[1].text, "acme");
+    cr_assert_eq(s.strip_slot_count, 1);
+    is(s.strip_slots[0].name, "x-debug");
     is(s.env_base_url, "LLM_URL");
     is(s.env_base_path, "/v1");
     cr_assert_eq(s.env_key_count, 2);
@@ -113,7 +112,7 @@ Test(policy, service_defaults)
     is(s.accept[3].name, "api-key");
     cr_assert(s.write_count == 1 && s.write[0].credential);
     is(s.write[0].name, "Authorization");
-    is(s.write[0].before, "Bearer ");
+    is(s.write[0].text, "Bearer {}");
     cr_assert_eq(s.shape_length, 0);
     eg_policy_service(p, 1, &s);
     is(s.env_base_url, "MY_DOCS_V2_BASE_URL");

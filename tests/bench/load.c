@@ -1,65 +1,29 @@
 /* load.c - the client of the benchmark: one epoll loop on loopback, a bounded count, a deadline. Prints one JSON line.
  *
  *   load bulk|tunnels|echo|idle --target PORT [--proxy PORT [--head FILE | --socks [--login FILE]]] ...     without --proxy: straight to the target
- *   load requests --target PORT --path PATH [--head FILE] ...
  *
- * A measurement ends after its count (or bytes), or after --ms, whichever is first. FILE holds whole header lines (CRLF) for CONNECT or the request, so that no token stands on a command line. The same code drives every party,
+ * A measurement ends after its count (or bytes), or after --ms, whichever is first. FILE holds whole header lines (CRLF) for CONNECT, so that no token stands on a command line. The same code drives every party,
  * so its own cost is the same for each. bulk shares its bytes among --concurrency tunnels. FILE of --login holds user:password. It does no TLS. */
 #include <endian.h>
 #include <getopt.h>
 #include <poll.h>
 #include <sys/epoll.h>
 
+#include "bench/sample.h"
 #include "bench/way.h"
 
 enum { CONNECTIONS = 4096, EVENTS = 256, CHUNK = 1 << 20, BULK = 64 };
 
 static struct {
     struct bench_way way;
-    const char *path;
     uint64_t count, bytes;
     uint64_t ends; /* on bench_now's clock; no new work after it */
     unsigned concurrency, size, busy, slow;
-} option = { .path = "/", .ends = UINT64_MAX, .count = 1000, .bytes = 1 << 28, .concurrency = 1, .size = 64 };
-
-/* ---- samples ---- */
-
-static uint32_t *sample_ns;
-static uint64_t sample_count;
-
-static void sample(uint64_t since)
-{
-    uint64_t ns = bench_now() - since;
-    if (sample_count < option.count)
-        sample_ns[sample_count++] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return (x > y) - (x < y);
-}
-
-static double percentile_us(unsigned percent)
-{
-    if (sample_count == 0)
-        return 0;
-    uint64_t at = sample_count * percent / 100;
-    return sample_ns[at < sample_count ? at : sample_count - 1] / 1e3;
-}
+} option = { .ends = UINT64_MAX, .count = 1000, .bytes = 1 << 28, .concurrency = 1, .size = 64 };
 
 static bool over(void)
 {
     return bench_now() >= option.ends;
-}
-
-static void report(uint64_t begun)
-{
-    double seconds = (double)(bench_now() - begun) / 1e9;
-    qsort(sample_ns, sample_count, sizeof *sample_ns, by_value);
-    printf("{\"seconds\":%.6f,\"count\":%llu,\"rate\":%.1f,\"p50_us\":%.2f,\"p99_us\":%.2f}\n",
-           seconds, (unsigned long long)sample_count, (double)sample_count / seconds,
-           percentile_us(50), percentile_us(99));
 }
 
 /* ---- one connection at a time ---- */
@@ -123,7 +87,7 @@ static void run_echo(void)
         ping(fd, text);
         sample(sent);
     }
-    report(begun);
+    sample_report(begun);
     close(fd);
 }
 
@@ -172,7 +136,7 @@ static void run_idle(void)
 
 struct conn {
     int fd;
-    enum bench_stage stage; /* requests: unused */
+    enum bench_stage stage;
     size_t n;
     uint64_t begun;
     char in[BENCH_HEAD_MAX];
@@ -181,8 +145,7 @@ struct conn {
 static int epoll_fd;
 static uint64_t started;
 static unsigned open_count; /* connections that have something under way */
-static char payload[4096], request[BENCH_HEAD_MAX];
-static size_t request_n;
+static char payload[4096];
 
 static void watch(struct conn *c)
 {
@@ -222,52 +185,6 @@ static void tunnel_step(struct conn *c)
         open_count--;
 }
 
-static void request_send(struct conn *c)
-{
-    started++;
-    c->begun = bench_now();
-    c->n = 0;
-    bench_send(c->fd, request, request_n);
-}
-
-static void request_begin(struct conn *c)
-{
-    c->fd = bench_connect(option.way.target);
-    watch(c);
-    request_send(c);
-}
-
-/* The whole length of the response whose head is in `in`; only Content-Length is understood. */
-static size_t response_length(struct conn *c, size_t head)
-{
-    bench_expect_ok(c->in, c->n);
-    char kept = c->in[head - 1];
-    c->in[head - 1] = 0;
-    const char *field = strcasestr(c->in, "\r\nContent-Length:");
-    if (!field)
-        bench_die("a response without Content-Length: %s", c->in);
-    size_t length = head + strtoul(field + 17, NULL, 10);
-    c->in[head - 1] = kept;
-    if (length > sizeof c->in)
-        bench_die("the response is too long");
-    return length;
-}
-
-static void request_step(struct conn *c)
-{
-    size_t head = bench_head_length(c->in, c->n);
-    if (head == 0 || c->n < response_length(c, head))
-        return;
-    sample(c->begun);
-    if (started < option.count && !over()) {
-        request_send(c);
-    } else {
-        close(c->fd);
-        c->fd = -1;
-        open_count--;
-    }
-}
-
 static void drive(void (*begin)(struct conn *c), void (*step)(struct conn *c))
 {
     struct epoll_event events[EVENTS];
@@ -286,7 +203,7 @@ static void drive(void (*begin)(struct conn *c), void (*step)(struct conn *c))
             step(c);
         }
     }
-    report(begun);
+    sample_report(begun);
     free(conns);
 }
 
@@ -295,23 +212,13 @@ static void run_tunnels(void)
     drive(tunnel_begin, tunnel_step);
 }
 
-static void run_requests(void)
-{
-    int n = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s\r\n",
-                     option.path, option.way.target, option.way.head);
-    if (n < 0 || (size_t)n >= sizeof request)
-        bench_die("the request is too long");
-    request_n = (size_t)n;
-    drive(request_begin, request_step);
-}
-
 /* ---- command line ---- */
 
 static void parse(int argc, char **argv)
 {
     static const struct option list[] = {
         { "proxy", 1, NULL, 'x' },       { "target", 1, NULL, 't' }, { "head", 1, NULL, 'h' },
-        { "path", 1, NULL, 'p' },        { "count", 1, NULL, 'n' },  { "bytes", 1, NULL, 'b' },
+        { "count", 1, NULL, 'n' },  { "bytes", 1, NULL, 'b' },
         { "concurrency", 1, NULL, 'c' }, { "size", 1, NULL, 's' },   { "deadline", 1, NULL, 'd' },
         { "ms", 1, NULL, 'm' },          { "socks", 0, NULL, 'k' },  { "login", 1, NULL, 'l' },
         { "busy", 1, NULL, 'u' },        { "slow", 1, NULL, 'w' },
@@ -331,7 +238,6 @@ static void parse(int argc, char **argv)
         case 'l': bench_way_read_login(&option.way, optarg); break;
         case 't': option.way.target = (uint16_t)bench_number(optarg, 65535); break;
         case 'h': bench_read_file(optarg, option.way.head, sizeof option.way.head); break;
-        case 'p': option.path = optarg; break;
         case 'n': option.count = bench_number(optarg, 10000000); break;
         case 'b': option.bytes = bench_number(optarg, 1ull << 40); break;
         case 'c': option.concurrency = (unsigned)bench_number(optarg, CONNECTIONS); break;
@@ -352,17 +258,13 @@ int main(int argc, char **argv)
     } modes[] = { { "bulk", run_bulk },
                   { "tunnels", run_tunnels },
                   { "echo", run_echo },
-                  { "idle", run_idle },
-                  { "requests", run_requests } };
+                  { "idle", run_idle } };
     parse(argc, argv);
     const char *mode = optind < argc ? argv[optind] : "";
-    sample_ns = calloc(option.count + 1, sizeof *sample_ns);
-    if (!sample_ns)
-        bench_die("no memory");
+    sample_begin(option.count);
     for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++) {
         if (strcmp(modes[i].name, mode) == 0) {
             modes[i].run();
-            free(sample_ns);
             return 0;
         }
     }

@@ -1,4 +1,4 @@
-# measure.py - the rows: tunnels through every party, routes beside nginx, memory, start.
+# measure.py - the rows: tunnels through every party, memory, start. Routes are in routes.py.
 import contextlib
 import os
 import shutil
@@ -9,26 +9,19 @@ import time
 from lib import reverse
 from lib.lab import ENVIRONMENT, Missing
 from lib.peers import everyone
-from lib.rows import MIB, Turns
+from lib.routes import Routes
+from lib.rows import MIB
 
-NAMES = ('bulk', 'bulk4', 'tunnels', 'messages', 'byte', 'calls', 'requests', 'memory', 'crowd', 'startup')
+NAMES = ('bulk', 'bulk4', 'tunnels', 'messages', 'byte', 'calls', 'requests', 'answers', 'uploads', 'events', 'connections',
+         'memory', 'crowd', 'startup')
 
 
-class Bench(Turns):
+class Bench(Routes):
     def begin(self, wanted):
         lab = self.lab
         ports = lab.ports(lab.start('targets', [lab.tool('origin')]))
         self.source, self.echo = ports['source'], ports['echo']
-        lab.tls_port = 1
-        try:
-            lab.certificates()
-            self.origin = reverse.tls_origin(lab)
-            lab.write('nginx.head', f'Authorization: Bearer {reverse.PLACEHOLDER}\r\n', 0o600)
-            lab.write('origin.head', f'Authorization: Bearer {reverse.REAL}\r\n', 0o600)
-            self.nginx_port, argv = reverse.reverse(lab)
-            self.nginx = lab.start('nginx', argv, self.nginx_port)
-        except Missing as e:
-            self.missing['origin'] = self.missing['nginx'] = str(e)
+        self.begin_routes(ports['events'])
         for peer in everyone(lab, self.source, self.echo):
             self.peers[peer.name] = peer
             if wanted and peer.name not in wanted:
@@ -137,29 +130,6 @@ class Bench(Turns):
             raise Missing('strace counted nothing')
         return int(total[-1][3])
 
-    def requests(self):
-        parties = {'plain': ('origin.head', getattr(self.lab, 'plain_port', 0), None),
-                   'egressd': ('route.head', None, self.peers['egressd'].program),
-                   'nginx': ('nginx.head', getattr(self, 'nginx_port', 0), getattr(self, 'nginx', None))}
-        for c in (1, 16):
-            rate = self.row(f'requests{c}', f'small reverse requests, {c} at once', '/s')
-            p99 = self.row(f'requests{c}_p99', f'their p99, {c} at once', 'us')
-            cpu = self.row(f'requests{c}_cpu', f'CPU of the proxy per request, {c} at once', 'us', 1)
-            count = 1000 if self.quick else 6000
-
-            def measure(party):
-                head, port, program = parties[party]
-                before = program.cpu() if program else 0
-                result = self.tool('load', 'requests', '--target', port or self.peers['egressd'].ports[0], '--path',
-                                   '/api/small', '--head', self.lab.path(head), '--count', count, '--concurrency', c,
-                                   '--ms', 500 if self.quick else 1000)
-                rate.add(party, result['rate'])
-                p99.add(party, result['p99_us'])
-                if program:
-                    cpu.add(party, (program.cpu() - before) * 1e6 / result['count'])
-            if 'origin' not in self.missing:
-                self.interleave(f'requests, {c} at once', tuple(parties), measure)
-
     @contextlib.contextmanager
     def holding(self, peer, *more):
         """While it lasts, `load idle` holds its tunnels through that peer."""
@@ -242,8 +212,7 @@ class Bench(Turns):
         cpu = self.row('start_cpu', 'CPU of start, first answer and end', 'ms', 2)
         for peer in self.peers.values():
             peer.end()
-        if 'nginx' not in self.missing:
-            self.lab.stop(self.nginx)
+        self.end_routes()
 
         def request(party, words, argv):
             result = self.tool('start', 'request', '--path', '/api/small', *words, '--', *argv)
@@ -252,8 +221,8 @@ class Bench(Turns):
 
         def measure(party):
             if party == 'nginx':
-                port, argv = reverse.reverse(self.lab)
-                result = request(party, ['--port', port, '--head', self.lab.path('nginx.head')], argv)
+                port, argv = reverse.nginx_reverse(self.lab)
+                result = request(party, ['--port', port, '--head', self.lab.path('others.head')], argv)
             elif party == 'egressd':
                 words, argv = self.peers[party].started_by()
                 alone.add(party, self.tool('start', 'tunnel', '--target', self.echo, *words, '--', *argv)['first_ms'])

@@ -94,8 +94,9 @@ audit: {{capacity: 1024}}
         self.lab.write('tunnel.head', f'Proxy-Authorization: Basic {basic}\r\n', 0o600)
         self.lab.write('tunnel.login', f'bench:{token}\n', 0o600)
         if self.routes:
-            key = self.lab.ask({'v': 1, 'op': 'env', 'id': 'default'})['variables']['BENCH_KEY']
-            self.lab.write('route.head', f'Authorization: Bearer {key}\r\n', 0o600)
+            variables = self.lab.ask({'v': 1, 'op': 'env', 'id': 'default'})['variables']
+            for name, file in (('BENCH_KEY', 'route.head'), ('BARE_KEY', 'bare.head')):
+                self.lab.write(file, f'Authorization: Bearer {variables[name]}\r\n', 0o600)
 
     def credentials(self):
         return ['--head', self.lab.path('tunnel.head')]

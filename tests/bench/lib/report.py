@@ -112,12 +112,39 @@ def of_issue_3(bench):
     ]
 
 
+def least(bench, key, pick):
+    """The ratio to the better of nginx and haproxy: pick is min where more is better, max where less is."""
+    found = [(v, p) for p in ('nginx', 'haproxy') for v in [ratio(bench, key, p)] if v]
+    return pick(found) if found else (None, 'none measured')
+
+
+def of_issue_4(bench):
+    lines = []
+    for c in (1, 16):
+        value, who = least(bench, f'requests{c}', min)
+        lines.append((f'100-byte answers per second, {c} at once', value, '>=', 1, f"x {who}'s"))
+        value, who = least(bench, f'requests{c}_cpu', max)
+        lines.append((f'CPU of a 100-byte answer, {c} at once', value, '<=', 1, f"x {who}'s"))
+    for party, mark, how in (('egressd bare', 0.7, 'redaction off'), ('egressd', 0.9, 'redaction on')):
+        lines.append((f'CPU per GB of 10 MiB answers, {how}', ratio(bench, 'large_cpu', 'nginx', party), '<=', mark, "x nginx's"))
+    lines += [('CPU per GB of 1 MiB uploads', ratio(bench, 'uploads_cpu', 'haproxy'), '<=', 0.7, "x haproxy's"),
+              ('first event of a stream, p50', ratio(bench, 'events', 'nginx'), '<=', 1, "x nginx's"),
+              ('added to a kept-alive direct TLS connection, p50', beyond(bench), '<=', 50, 'us')]
+    return lines
+
+
+def beyond(bench):
+    r = bench.rows.get('requests1_p50')
+    pairs = [a - b for a, b in zip(r.samples.get('egressd', []), r.samples.get('direct', []))] if r else []
+    return statistics.median(pairs) if pairs else None
+
+
 def marks(bench):
     say('\nMarks')
     if bench.load > (os.cpu_count() or 1):
         say(f'  the machine was busy (load {bench.load:.1f}): trust CPU per unit more than rates and times')
     lines = []
-    for name, value, sign, mark, unit in (*of_issue_2(bench), *of_issue_3(bench)):
+    for name, value, sign, mark, unit in (*of_issue_2(bench), *of_issue_3(bench), *of_issue_4(bench)):
         if value is None:
             lines.append([name, '-', f'{sign} {mark:.2f} {unit}', 'not measured'])
             continue
@@ -125,6 +152,19 @@ def marks(bench):
         good = rounded >= mark if sign == '>=' else rounded <= round(mark, 2)
         lines.append([name, f'{value:.2f}', f'{sign} {mark:.2f} {unit}', 'reached' if good else 'MISSED'])
     table(['', 'measured', 'mark', ''], lines)
+
+
+def routes(bench):
+    ours = ('egressd', 'egressd bare', 'nginx', 'haproxy')
+    for title, keys, parties in (
+            ('Routes: a credential put in, TLS to the origin, one at a time', [f'requests1{k}' for k in ('', '_p50', '_p99', '_cpu')],
+             ('direct', *ours)),
+            ('Routes, 16 at once (plain: to the origin, without TLS)', [f'requests16{k}' for k in ('', '_p50', '_p99', '_cpu')],
+             ('plain', *ours)),
+            ('Routes: bodies (bare: without redaction)', ['medium', 'medium_cpu', 'large', 'large_cpu', 'uploads', 'uploads_cpu'], ours),
+            ('Routes: events', ['events', 'events_p99'], ('direct', *ours)),
+            ('Routes: memory', ['pooled_each', 'client_each'], ('egressd', 'nginx', 'haproxy'))):
+        show(bench, title, keys, parties)
 
 
 def report(bench):
@@ -141,8 +181,7 @@ def report(bench):
     for peer in bench.peers.values():
         if peer.note and peer.name not in bench.missing:
             say(f'  {peer.name}: {peer.note}')
-    show(bench, 'Routes: a credential put in, TLS to the origin', tuple(
-        f'requests{c}{k}' for c in (1, 16) for k in ('', '_p99', '_cpu')), ('plain', 'egressd', 'nginx'))
+    routes(bench)
     show(bench, 'Memory', ('memory_rss', 'memory_pss', 'memory_held', 'memory_each'), ('egressd', 'squid'))
     show(bench, 'Start', ('ready', 'tunnel_alone', 'first_tunnel', 'first_route', 'start_cpu'), ('egressd', 'squid', 'nginx'))
     marks(bench)

@@ -5,6 +5,7 @@
  * and what runs afterwards sees EG_PHASE_DEAD. */
 #include "proxy/flow.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -315,6 +316,8 @@ void eg_flow_kill(struct eg_flow *f, enum eg_status reason)
     eg_relay_drop(f);
     eg_side_close(loop, &f->client, cut);
     eg_side_close(loop, &f->origin, cut);
+    if (f->ingress->internal)
+        sodium_memzero(f->engine->scratch, EG_SCRATCH); /* it was read into that */
     eg_timer_clear(loop, &f->timer);
     eg_loop_unmark(loop, &f->task);
     eg_msg_free(f->request);

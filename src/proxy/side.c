@@ -26,9 +26,15 @@ void eg_side_init(struct eg_side *s, struct eg_flow *f)
     s->flow = f;
 }
 
+/* A client of our own sends secrets and gets tokens, in both directions and in bodies. */
+static bool holds_secrets(const struct eg_side *s)
+{
+    return s->secret_out || s->flow->ingress->internal;
+}
+
 static void out_is_empty(struct eg_side *s)
 {
-    if (s->secret_out)
+    if (holds_secrets(s))
         eg_buf_wipe(&s->out);
     s->secret_out = false;
     eg_buf_done(&s->out); /* a flow at rest holds no buffer */
@@ -204,8 +210,10 @@ void eg_side_close(struct eg_loop *l, struct eg_side *s, bool abort)
     }
     eg_stream_free(s->stream);
     s->stream = NULL;
-    if (s->secret_out)
+    if (holds_secrets(s))
         eg_buf_wipe(&s->out);
+    if (s->flow->ingress->internal)
+        eg_buf_wipe(&s->in);
     s->secret_out = false;
     eg_buf_done(&s->in);
     eg_buf_done(&s->out);

@@ -5,6 +5,8 @@
  * It decides nothing about what should be sent. */
 #include "http/write.h"
 
+#include <time.h>
+
 #include "http/strict.h"
 
 static bool is_line_safe(struct eg_slice s)
@@ -94,6 +96,21 @@ enum eg_status eg_write_framing(struct eg_buf *out, enum eg_framing framing, uin
         return EG_OK;
     }
     return EG_INVALID;
+}
+
+enum eg_status eg_write_date(struct eg_buf *out, uint64_t wall_us)
+{
+    static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+    static const char months[][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+    time_t seconds = (time_t)(wall_us / 1000000);
+    struct tm t;
+    if (gmtime_r(&seconds, &t) == NULL) {
+        return EG_INVALID;
+    }
+    return eg_buf_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[t.tm_wday],
+                         t.tm_mday, months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min,
+                         t.tm_sec);
 }
 
 enum eg_status eg_write_end(struct eg_buf *out)

@@ -17,6 +17,8 @@ enum eg_status eg_write_field(struct eg_buf *out, struct eg_slice name,
  * written where a body could be expected. */
 enum eg_status eg_write_framing(struct eg_buf *out, enum eg_framing framing,
                                 uint64_t length) EG_MUST_USE;
+/* The Date field (RFC 9110 section 6.6.1): microseconds since 1970. */
+enum eg_status eg_write_date(struct eg_buf *out, uint64_t wall_us) EG_MUST_USE;
 enum eg_status eg_write_end(struct eg_buf *out) EG_MUST_USE;
 
 /* Room that one chunk of n bytes takes at most with its framing. */

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "http/hygiene.h"
 #include "http/write.h"
 #include "proxy/redaction.h"
@@ -99,6 +100,8 @@ enum eg_status eg_response_head(struct eg_flow *f, struct eg_err *err)
     x->head_read = x->answered = true;
     x->origin_keep = head->keep_alive && head->framing != EG_BODY_UNTIL_CLOSE;
     status = eg_response_lines(f, head);
+    if (status == EG_OK && !eg_head_find(head, EG_SLICE("Date"), NULL)) /* RFC 9110 section 6.6.1 */
+        status = eg_write_date(out, eg_clock_wall_us());
     if (status == EG_OK)
         status = write_framing(f, head);
     if (status == EG_OK && x->rechunk && head->framing == EG_BODY_CHUNKED) {

@@ -136,3 +136,24 @@ Test(http, write_reports_the_ceiling)
     cr_expect_eq(eg_write_last_chunk(&b), EG_TOO_BIG);
     eg_buf_done(&b);
 }
+
+Test(http, write_dates_as_rfc_9110_has_them)
+{
+    static const struct {
+        uint64_t us;
+        const char *text;
+    } rows[] = {
+        { 784111777000000, "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" }, /* RFC 9110 section 5.6.7 */
+        { 0, "Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n" },
+        { 951827696999999, "Date: Tue, 29 Feb 2000 12:34:56 GMT\r\n" },
+        { 4102444799000000, "Date: Thu, 31 Dec 2099 23:59:59 GMT\r\n" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct eg_buf b;
+        eg_buf_init(&b, 100);
+        cr_assert_eq(eg_write_date(&b, rows[i].us), EG_OK);
+        cr_expect(eg_slice_eq(eg_buf_slice(&b), eg_slice_str(rows[i].text)), "%.*s", (int)b.len,
+                  b.data);
+        eg_buf_done(&b);
+    }
+}

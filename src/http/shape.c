@@ -27,24 +27,34 @@ static enum eg_status put_cut(struct eg_buf *out, struct eg_slice s, size_t max)
     return status == EG_OK && cut ? eg_buf_put(out, EG_SLICE("...")) : status;
 }
 
+#define LOOK " A person can look with: egressctl audit --denied"
+#define POLICY " This is policy, not an outage: do not retry and do not try to go round it." LOOK
+
+/* What to do now, and the one command for a person (clients.md 4). */
 static struct eg_slice advice(enum eg_status status)
 {
+    if (status == EG_CREDENTIAL_UNAVAILABLE) {
+        return EG_SLICE(" A retry helps only once a person has looked: egressctl creds list");
+    }
+    if (status == EG_CANARY) {
+        return EG_SLICE(" It was not sent." POLICY);
+    }
     switch (egress_status_class(status)) {
     case EG_CLASS_POLICY:
-        return EG_SLICE(
-            " This is policy, not an outage: do not retry and do not try to go round it."
-            " A person can look with: egressctl audit --denied");
+        return EG_SLICE(POLICY);
     case EG_CLASS_AUTH:
-        if (status != EG_CANARY) {
-            return EG_SLICE(" The proxy wants the credentials that it gave to this session; a "
-                            "retry without them fails"
-                            " again. A person can look with: egressctl audit --denied");
+        return EG_SLICE(" The proxy wants the credentials that it gave to this session; a retry "
+                        "without them fails again." LOOK);
+    case EG_CLASS_LIMIT:
+        if (egress_status_http(status) == 429) {
+            return EG_SLICE(" This is the policy's limit, not an outage: wait as long as "
+                            "Retry-After says, and do not try to go round it." LOOK);
         }
         break;
     default:
         break;
     }
-    return EG_SLICE(" A person can look with: egressctl audit --denied");
+    return EG_SLICE(LOOK);
 }
 
 /* "egress refused SUBJECT: SENTENCE (RULE). DETAIL ADVICE", raw. */

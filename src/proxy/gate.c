@@ -345,10 +345,8 @@ void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reas
                      const char *detail)
 {
     SET(t, detail, eg_slice_str(detail));
-    if (t->open ||
-        reason == EG_AUDIT_UNWRITABLE) /* the end event tells; or the trail has said so itself */
-        return;
-    (void)record(g, t, reason, EGRESS_STAGE_REQUEST);
+    if (!t->open && reason != EG_AUDIT_UNWRITABLE) /* else the end event tells, or the trail itself */
+        (void)record(g, t, reason, EGRESS_STAGE_REQUEST);
     if (reason == EG_CANARY)
         record_canary(g, t);
 }

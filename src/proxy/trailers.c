@@ -61,14 +61,18 @@ enum eg_status eg_trailers_announce(const struct eg_flow *f, const struct eg_hea
     return status;
 }
 
-/* The secrets that no request may carry away, in one of its trailers. */
-static bool is_canary(const struct eg_flow *f, struct eg_slice value)
+static bool any(void *ctx, struct eg_session *session, int index)
 {
-    const struct eg_session *s = f->session;
-    for (unsigned i = 0; s && i < s->phantom_count; i++)
-        if (eg_canary_in(value, eg_slice_str(s->phantoms[i].phantom)))
-            return true;
-    return s && eg_canary_in(value, eg_slice_str(s->token));
+    const struct eg_flow *f = ctx;
+    eg_gate_canary(f->ticket, &f->ticket->to, eg_msg_head_get(f->request)->method, session, index);
+    return true;
+}
+
+/* The secrets that no request may carry away, in one of its trailers. */
+static bool is_canary(struct eg_flow *f, const struct eg_field *field)
+{
+    return eg_sessions_scan(f->engine->sessions, field->value, any, f) ||
+           eg_sessions_scan(f->engine->sessions, field->name, any, f);
 }
 
 enum eg_status eg_trailers_end(struct eg_flow *f, struct eg_msg *m, struct eg_buf *out,
@@ -85,7 +89,7 @@ enum eg_status eg_trailers_end(struct eg_flow *f, struct eg_msg *m, struct eg_bu
     for (uint32_t i = 0; i < count && status == EG_OK; i++) {
         if (!passes(f, fields[i].name))
             continue;
-        if (m == f->request && is_canary(f, fields[i].value))
+        if (m == f->request && is_canary(f, &fields[i]))
             return EG_CANARY;
         status = eg_write_field(out, fields[i].name, fields[i].value);
     }

@@ -195,6 +195,11 @@ Test(exchange, a_phantom_in_a_trailer_goes_nowhere, .timeout = 60)
     int fd = eg_swap_send(&s, "POST", "/api/x", "Transfer-Encoding: chunked\r\nConnection: close\r\n", BODY, sizeof BODY - 1);
     char *answer = eg_swap_rest(&s, fd, NULL), *record = eg_swap_record(&s);
     cr_expect(has(answer, "X-Egress-Reason: canary") && record[0] == '\0', "%s%s", answer, record);
+    struct egress_event e;
+    unsigned canaries = 0;
+    while (eg_bed_event(&s.bed, &e))
+        canaries += e.kind == EGRESS_EVENT_CANARY && strcmp(e.service, "api") == 0;
+    cr_expect(canaries == 1);
     free(answer);
     free(record);
     eg_swap_free(&s);

@@ -248,7 +248,15 @@ Test(http, refusal_of_policy_says_so)
     done(&a);
     r.status = EG_CANARY;
     a = answer_to(&r);
-    cr_expect_not(contains(a.body, "credentials that it gave"));
+    cr_expect(!contains(a.body, "credentials that it gave") && contains(a.body, "It was not sent. This is policy"));
+    done(&a);
+    r.status = EG_RATE_LIMITED;
+    a = answer_to(&r);
+    cr_expect(contains(a.body, "the policy's limit, not an outage: wait as long as Retry-After says"));
+    done(&a);
+    r.status = EG_CREDENTIAL_UNAVAILABLE;
+    a = answer_to(&r);
+    cr_expect(contains(a.body, "egressctl creds list"));
     done(&a);
 }
 

@@ -9,6 +9,7 @@
 #include "policy/block.h"
 
 enum { SLASH = 0x100 | '/' }; /* beside octets: an encoded slash that is data */
+enum { NEAR = 64 };           /* bytes of a segment that are compared for a message */
 
 enum reading {
     AS_IT_IS,
@@ -61,27 +62,25 @@ static int unit(const struct view *v, size_t i, size_t end, size_t *width)
 /* ---- one segment ---- */
 
 struct segment {
-    size_t start, end, next; /* next: of the one behind; v->n + 1 where there is none */
+    size_t start, name, end, next; /* name: where parameters begin; next: of the one behind, v->n + 1 where there is none */
 };
 
-/* The segment that begins at i; in the readings of an origin, without its parameters. */
+/* The segment that begins at i; parameters are told from it in the readings of an origin alone. */
 static struct segment segment_at(const struct view *v, size_t i)
 {
-    struct segment s = { i, v->n, v->n + 1 };
+    struct segment s = { i, SIZE_MAX, v->n, v->n + 1 };
     size_t width;
-    bool cut = false;
     for (size_t at = i; at < v->n; at += width) {
         int c = unit(v, at, v->n, &width);
-        if (c == ';' && v->how != AS_IT_IS && !cut) {
-            s.end = at;
-            cut = true;
-        }
+        if (c == ';' && v->how != AS_IT_IS && s.name == SIZE_MAX)
+            s.name = at;
         if (c == '/') {
-            s.end = cut ? s.end : at;
+            s.end = at;
             s.next = at + width;
             break;
         }
     }
+    s.name = s.name == SIZE_MAX ? s.end : s.name;
     return s;
 }
 
@@ -90,20 +89,21 @@ static bool take_segment(const struct view *v, size_t i, struct segment *ret)
 {
     while (i <= v->n) {
         *ret = segment_at(v, i);
-        if (v->how == AS_IT_IS || ret->end > ret->start)
+        if (v->how == AS_IT_IS || ret->name > ret->start)
             return true;
         i = ret->next;
     }
     return false;
 }
 
-static bool match_glob(const struct view *v, const struct segment *s, struct eg_slice glob)
+/* Bytes from start to end of v. */
+static bool match_glob(const struct view *v, size_t start, size_t end, struct eg_slice glob)
 {
     const struct view g = { .path = glob, .n = glob.n, .how = v->how };
-    size_t i = s->start, at = 0, star = SIZE_MAX, from = 0, wide, deep;
-    while (i < s->end) {
+    size_t i = start, at = 0, star = SIZE_MAX, from = 0, wide, deep;
+    while (i < end) {
         bool wild = at < g.n && glob.p[at] == '*';
-        int here = unit(v, i, s->end, &wide);
+        int here = unit(v, i, end, &wide);
         if (wild) {
             star = ++at;
             from = i;
@@ -111,7 +111,7 @@ static bool match_glob(const struct view *v, const struct segment *s, struct eg_
             at += deep;
             i += wide;
         } else if (star != SIZE_MAX) {
-            (void)unit(v, from, s->end, &wide);
+            (void)unit(v, from, end, &wide);
             from += wide;
             i = from;
             at = star;
@@ -127,19 +127,24 @@ static bool match_glob(const struct view *v, const struct segment *s, struct eg_
 static bool match_segment(const struct eg_policy *p, const struct view *v, const struct segment *s,
                           const struct eg_block_segment *pattern)
 {
-    for (uint32_t i = 0; i < pattern->globs.count; i++)
-        if (match_glob(v, s, eg_block_slice(p, p->names[pattern->globs.first + i])))
+    for (uint32_t i = 0; i < pattern->globs.count; i++) {
+        struct eg_slice glob = eg_block_slice(p, p->names[pattern->globs.first + i]);
+        if (match_glob(v, s->start, s->end, glob) ||
+            (s->name < s->end && match_glob(v, s->start, s->name, glob)))
             return true;
+    }
     return false;
 }
 
 /* ---- the whole path ---- */
 
-/* Does this part of the pattern count? An empty one is a slash at the end. */
-static bool counts(const struct eg_policy *p, const struct view *v,
-                   const struct eg_block_segment *s)
+/* May nothing stand for this part of the pattern? In the readings of an origin, neither does the empty segment behind a slash at the end. */
+static bool is_optional(const struct eg_policy *p, const struct view *v,
+                        const struct eg_block_segment *pattern)
 {
-    return v->how == AS_IT_IS || s->globs.count != 1 || p->names[s->globs.first].length > 0;
+    const struct segment nothing = { 0, 0, 0, 0 };
+    return pattern->globs.count == 0 ||
+           (v->how != AS_IT_IS && match_segment(p, v, &nothing, pattern));
 }
 
 static bool match_path(const struct eg_policy *p, const struct view *v,
@@ -147,12 +152,10 @@ static bool match_path(const struct eg_policy *p, const struct view *v,
 {
     const struct eg_block_segment *list = &p->segments[rule->segments.first];
     uint32_t count = rule->segments.count, i = 0, star = UINT32_MAX;
-    struct segment s, from = { 0, 0, 0 };
+    struct segment s, from = { 0, 0, 0, 0 };
     bool more = take_segment(v, 1, &s);
     while (more) {
-        if (i < count && !counts(p, v, &list[i])) {
-            i++;
-        } else if (i < count && list[i].globs.count == 0) {
+        if (i < count && list[i].globs.count == 0) {
             star = ++i;
             from = s;
         } else if (i < count && match_segment(p, v, &s, &list[i])) {
@@ -166,7 +169,7 @@ static bool match_path(const struct eg_policy *p, const struct view *v,
             return false;
         }
     }
-    while (i < count && (list[i].globs.count == 0 || !counts(p, v, &list[i])))
+    while (i < count && is_optional(p, v, &list[i]))
         i++;
     return i == count;
 }
@@ -200,20 +203,38 @@ const struct eg_block_path *eg_block_path_find(const struct eg_policy *p,
     return NULL;
 }
 
-/* How many segments fit from the start. */
+/* How many bytes of the segment the nearest alternative begins with. */
+static unsigned begins(const struct eg_policy *p, const struct view *v, const struct segment *s,
+                       const struct eg_block_segment *pattern)
+{
+    unsigned most = 0;
+    for (uint32_t i = 0; i < pattern->globs.count; i++) {
+        struct eg_slice glob = eg_block_slice(p, p->names[pattern->globs.first + i]);
+        unsigned n = 0;
+        while (n < glob.n && n < s->end - s->start && n + 1 < NEAR &&
+               octet(v, s->start + n) == (unsigned char)glob.p[n])
+            n++;
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+/* How much fits from the start: segments, then bytes of them. ** is no sign of nearness. */
 static unsigned common(const struct eg_policy *p, const struct view *v,
                        const struct eg_block_path *rule)
 {
     struct segment s;
-    unsigned n = 0;
+    unsigned score = 0;
     size_t at = 1;
-    for (; n < rule->segments.count && take_segment(v, at, &s); n++) {
-        const struct eg_block_segment *part = &p->segments[rule->segments.first + n];
-        if (part->globs.count > 0 && !match_segment(p, v, &s, part))
+    for (uint32_t i = 0; i < rule->segments.count && take_segment(v, at, &s); i++) {
+        const struct eg_block_segment *part = &p->segments[rule->segments.first + i];
+        score += begins(p, v, &s, part);
+        if (!match_segment(p, v, &s, part))
             break;
+        score += NEAR;
         at = s.next;
     }
-    return n;
+    return score;
 }
 
 const struct eg_block_path *eg_block_path_closest(const struct eg_policy *p,

@@ -1,4 +1,4 @@
-/* policy.c - feeds tests/vectors/policy.md to the engine: small policies in fenced blocks, tables of questions and answers.
+/* policy.c - feeds tests/vectors/policy.md and policy_rules.md to the engine: small policies in fenced blocks, tables of questions and answers.
  *
  * Every block is compiled once for each row that names it: rows stand alone, and a block is small. */
 #include <criterion/criterion.h>
@@ -9,8 +9,8 @@
 #include "policy/compile.h"
 #include "support/vectors.h"
 
-#define TABLE EG_SOURCE_DIR "/tests/vectors/policy.md"
-enum { ROWS_LEAST = 320, BLOCKS_MAX = 64, COLUMNS = 4 };
+#define TABLE(name) EG_SOURCE_DIR "/tests/vectors/" name ".md"
+enum { BLOCKS_MAX = 64, COLUMNS = 4 };
 
 struct block {
     char name[32];
@@ -37,9 +37,9 @@ static char *read_file(const char *path)
 }
 
 /* ```yaml NAME [org|untrusted] ... ``` */
-static void find_blocks(struct blocks *b)
+static void find_blocks(struct blocks *b, const char *path)
 {
-    b->file = read_file(TABLE);
+    b->file = read_file(path);
     for (char *p = b->file; (p = strstr(p, "```yaml ")) != NULL;) {
         char word[32] = "";
         char *body = strchr(p, '\n') + 1;
@@ -114,30 +114,42 @@ static int service_of(const struct eg_policy *p, const char *route)
     return eg_policy_service_of_route(p, eg_slice_str(route));
 }
 
-static void judge_route(const struct eg_policy *p, int service, const char *path,
-                        struct eg_verdict *v)
+static void judge_route(const struct eg_policy *p, int service, const char *method,
+                        const char *path, struct eg_verdict *v)
 {
     struct eg_buf out;
     struct eg_path_flags flags = { 0 };
     eg_buf_init(&out, 4096);
     cr_assert_eq(eg_path_canon(eg_slice_str(path), &out, &flags, NULL), EG_OK);
-    eg_policy_judge_route(p, (unsigned)service, EG_SLICE("GET"), eg_buf_slice(&out), flags, v);
+    eg_policy_judge_route(p, (unsigned)service, eg_slice_str(method), eg_buf_slice(&out), flags, v);
+    eg_buf_done(&out);
+}
+
+static void judge_http(const struct eg_policy *p, const struct eg_authority *to, const char *method,
+                       const char *path, struct eg_verdict *v)
+{
+    struct eg_buf out;
+    struct eg_path_flags flags = { 0 };
+    eg_buf_init(&out, 4096);
+    cr_assert_eq(eg_path_canon(eg_slice_str(path), &out, &flags, NULL), EG_OK);
+    eg_policy_judge_http(p, to, eg_slice_str(method), eg_buf_slice(&out), flags, v);
     eg_buf_done(&out);
 }
 
 /* Asks what the row asks. False: there is no such route. */
 static bool ask(const struct eg_policy *p, const char *question, struct eg_verdict *v)
 {
-    char verb[16], first[300], second[300] = "";
-    cr_assert(sscanf(question, "%15s %299s %299s", verb, first, second) >= 2, "%s", question);
+    char verb[16], first[300], second[300] = "", third[300] = "/";
+    int words = sscanf(question, "%15s %299s %299s %299s", verb, first, second, third);
+    cr_assert_geq(words, 2, "%s", question);
     struct eg_verdict by_name;
-    struct eg_path_flags flags = { 0 };
     if (strcmp(verb, "route") == 0 || strcmp(verb, "used") == 0) {
         struct eg_service s;
         int service = service_of(p, first);
         if (service < 0)
             return false;
-        judge_route(p, service, strcmp(verb, "used") == 0 ? "/" : second, v);
+        judge_route(p, service, words == 4 ? second : "GET",
+                    strcmp(verb, "used") == 0 ? "/" : words == 4 ? third : second, v);
         if (strcmp(verb, "route") == 0)
             return true;
         struct eg_addr a = address(second);
@@ -149,7 +161,7 @@ static bool ask(const struct eg_policy *p, const char *question, struct eg_verdi
     }
     struct eg_authority to = authority(first);
     if (strcmp(verb, "http") == 0) {
-        eg_policy_judge_http(p, &to, EG_SLICE("GET"), EG_SLICE("/"), flags, v);
+        judge_http(p, &to, words == 4 ? second : "GET", third, v);
         return true;
     }
     eg_policy_judge_tunnel(p, &to, v);
@@ -204,13 +216,23 @@ static void check_row(const struct eg_vector_row *row, void *ctx)
     eg_buf_done(&block);
 }
 
-Test(policy, decisions)
+static void run(const char *path, long least)
 {
     struct blocks b = { 0 };
     cr_assert_geq(sodium_init(), 0);
-    find_blocks(&b);
-    long rows = eg_vectors_each(TABLE, COLUMNS, check_row, &b);
+    find_blocks(&b, path);
+    long rows = eg_vectors_each(path, COLUMNS, check_row, &b);
     free(b.file);
-    cr_assert_geq(rows, ROWS_LEAST, "%ld rows", rows);
+    cr_assert_geq(rows, least, "%ld rows", rows);
     cr_assert_eq(b.failed, 0, "%u rows differ", b.failed);
+}
+
+Test(policy, decisions)
+{
+    run(TABLE("policy"), 320);
+}
+
+Test(policy, decisions_on_requests)
+{
+    run(TABLE("policy_rules"), 195);
 }

@@ -37,6 +37,9 @@ static enum eg_status grow_text(struct eg_msg *m)
         rebase(&m->fields[i].name, m->text, text);
         rebase(&m->fields[i].value, m->text, text);
     }
+    if (m->text != NULL) {
+        explicit_bzero(m->text, m->text_len); /* see eg_msg_wipe */
+    }
     free(m->text);
     m->text = text;
     m->text_cap = cap;

@@ -102,6 +102,13 @@ void eg_msg_free(struct eg_msg *m)
     }
 }
 
+void eg_msg_wipe(struct eg_msg *m)
+{
+    if (m != NULL && m->text != NULL) {
+        explicit_bzero(m->text, m->text_cap);
+    }
+}
+
 void eg_msg_reset(struct eg_msg *m, struct eg_slice request_method)
 {
     memset(m->asked, 0, sizeof(m->asked));

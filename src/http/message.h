@@ -52,6 +52,8 @@ struct eg_msg;
 enum eg_status eg_msg_new(struct eg_msg **ret, enum eg_msg_kind kind,
                           const struct eg_msg_limits *limits) EG_MUST_USE;
 void eg_msg_free(struct eg_msg *m);
+/* Zeroes what it holds of a head, which is no longer to be looked at: for one that held a secret. NULL is fine. */
+void eg_msg_wipe(struct eg_msg *m);
 /* Ready for the next message. For responses, request_method tells how to frame it (HEAD, CONNECT:
  * RFC 9112 6.3); NONE for requests. */
 void eg_msg_reset(struct eg_msg *m, struct eg_slice request_method);

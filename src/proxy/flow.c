@@ -316,8 +316,11 @@ void eg_flow_kill(struct eg_flow *f, enum eg_status reason)
     eg_relay_drop(f);
     eg_side_close(loop, &f->client, cut);
     eg_side_close(loop, &f->origin, cut);
-    if (f->ingress->internal)
-        sodium_memzero(f->engine->scratch, EG_SCRATCH); /* it was read into that */
+    if (f->ingress->internal) { /* client.c: a secret went through all of them */
+        sodium_memzero(f->engine->scratch, EG_SCRATCH);
+        eg_msg_wipe(f->request);
+        eg_msg_wipe(f->response);
+    }
     eg_timer_clear(loop, &f->timer);
     eg_loop_unmark(loop, &f->task);
     eg_msg_free(f->request);

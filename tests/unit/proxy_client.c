@@ -1,5 +1,6 @@
 /* proxy_client.c - our own client: it reaches internal services and nothing else, and nobody else reaches those. */
 #include <criterion/criterion.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,6 +9,7 @@
 #include "base/clock.h"
 #include "net/sock.h"
 #include "support/bed.h"
+#include "support/residue.h"
 
 static const char POLICY[] =
     "egress: 1\n"
@@ -184,5 +186,64 @@ Test(proxy, own_client_is_closed_by_an_engine_that_drains)
     cr_expect_eq(eg_engine_client(s.bed.engine, pair[0], &err), EG_SHUTTING_DOWN);
     cr_expect_eq(recv(pair[1], &c, 1, 0), 0);
     close(pair[1]);
+    finish(&s);
+}
+
+enum { SECRET = 48 };
+
+/* Sends the text with the secret behind it, twice where it says so; nothing of it stays here. */
+static void send_secret(int fd, const struct residue *r, const char *before, const char *between)
+{
+    char out[1024];
+    size_t n = strlen(before), more = between ? strlen(between) : 0;
+    memcpy(out, before, n);
+    residue_reveal(r, out + n);
+    n += SECRET;
+    if (between) {
+        memcpy(out + n, between, more);
+        residue_reveal(r, out + n + more);
+        n += more + SECRET;
+    }
+    cr_assert_eq(send(fd, out, n, 0), (ssize_t)n);
+    sodium_memzero(out, sizeof out);
+}
+
+static void read_and_forget(struct scene *s, int fd, size_t least)
+{
+    char in[4096];
+    bool eof;
+    size_t n = eg_bed_read(&s->bed, fd, in, least, &eof);
+    cr_assert_geq(n, least, "%zu", n);
+    sodium_memzero(in, sizeof in);
+}
+
+/* A client's secret and its token pass through a worker, and leave nothing there. */
+Test(proxy, own_client_leaves_no_secret_behind)
+{
+    struct scene s;
+    struct residue sent, got;
+    setup(&s);
+    residue_choose(&sent, SECRET);
+    residue_choose(&got, SECRET);
+    int fd = own_client(&s);
+    send_secret(fd, &sent,
+                "POST " TARGET " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                "Content-Length: 48\r\nAuthorization: Basic ",
+                "\r\n\r\n");
+    struct eg_sockaddr peer;
+    int origin = -1;
+    uint64_t end = eg_clock_ms() + 10000;
+    while (eg_sock_accept(s.origin, &origin, &peer, NULL) != EG_OK && eg_clock_ms() < end)
+        eg_bed_turn(&s.bed, 1);
+    cr_assert_geq(origin, 0);
+    read_and_forget(&s, origin, 185); /* but for the last of it at most */
+    send_secret(origin, &got, "HTTP/1.1 200 OK\r\nContent-Length: 48\r\nX-Token: ", "\r\n\r\n");
+    read_and_forget(&s, fd, 150);
+    close(fd);
+    cr_expect(eg_bed_quiet(&s.bed));
+    eg_bed_turn(&s.bed, 0);
+    cr_expect_eq(residue_count(&sent), 0, "%u", residue_count(&sent));
+    cr_expect_eq(residue_count(&got), 0, "%u", residue_count(&got));
+    close(origin);
     finish(&s);
 }

@@ -209,14 +209,33 @@ static json_t *variables_json(char *const *all, char *const *parent)
     return o;
 }
 
-/* Variables that hold a real credential and get no phantom in its place. */
-static json_t *unset_json(const struct eg_supervisor *s, json_t *variables)
+static void add_unset(json_t *list, const json_t *variables, struct eg_slice name)
+{
+    char text[256];
+    if (name.n == 0 || name.n >= sizeof text)
+        return;
+    snprintf(text, sizeof text, "%.*s", (int)name.n, name.p);
+    if (!json_object_get(variables, text))
+        json_array_append_new(list, json_string(text));
+}
+
+/* Variables that hold a real credential, or may, and get no phantom in its place. */
+static json_t *unset_json(const struct eg_supervisor *s, const json_t *variables)
 {
     json_t *list = json_array();
     for (unsigned i = 0; list && i < s->creds->count; i++) {
         const struct eg_sup_credential *e = &s->creds->list[i];
-        if (!e->login && e->kind == EG_SOURCE_ENV && !json_object_get(variables, e->place))
-            json_array_append_new(list, json_string(e->place));
+        struct eg_slice program = e->argv ? eg_slice_str(e->argv[0]) : EG_SLICE_NONE, key;
+        if (!e->login && e->kind == EG_SOURCE_ENV)
+            add_unset(list, variables, eg_slice_str(e->place));
+        for (unsigned k = 0; (key = eg_child_env_program_key(program, k)).n > 0; k++)
+            add_unset(list, variables, key);
+    }
+    for (unsigned i = 0; list && i < eg_policy_service_count(s->policy->policy); i++) {
+        struct eg_service v;
+        eg_policy_service(s->policy->policy, i, &v);
+        for (unsigned k = 0; v.credential.n > 0 && k < v.env_key_count; k++)
+            add_unset(list, variables, v.env_keys[k]);
     }
     return list;
 }

@@ -73,25 +73,74 @@ static enum eg_status cover_runtime(struct eg_run_paths *p, const struct eg_run_
     return status == EG_OK ? cover_sockets(p, e) : status;
 }
 
+/* Where a program keeps what it gives: many of them in clear text, readable by their user. */
+static const struct {
+    const char *program, *variable; /* the variable names the place, where it is set */
+    const char *base, *beneath;     /* else: a variable, or HOME and where it points by default */
+    const char *path;
+} stores[] = {
+    { "secret-tool", NULL, "XDG_DATA_HOME", "/.local/share", "/keyrings" },
+    { "gh", "GH_CONFIG_DIR", "XDG_CONFIG_HOME", "/.config", "/gh" },
+    { "gcloud", "CLOUDSDK_CONFIG", NULL, "/.config", "/gcloud" },
+    { "aws", "AWS_SHARED_CREDENTIALS_FILE", NULL, "", "/.aws/credentials" },
+    { "aws", NULL, NULL, "", "/.aws" },
+    { "op", NULL, "XDG_CONFIG_HOME", "/.config", "/op" },
+    { "bw", "BITWARDENCLI_APPDATA_DIR", "XDG_CONFIG_HOME", "/.config", "/Bitwarden CLI" },
+    { "pass", "PASSWORD_STORE_DIR", NULL, "", "/.password-store" },
+    { "pass", "GNUPGHOME", NULL, "", "/.gnupg" },
+};
+
+static enum eg_status cover_stores(struct eg_run_paths *p, const struct eg_environ *e,
+                                   struct eg_slice program)
+{
+    char path[PATH_MAX];
+    const char *home = eg_environ_get(e, "HOME");
+    enum eg_status status = EG_OK;
+    for (unsigned i = 0; i < sizeof stores / sizeof *stores && status == EG_OK; i++) {
+        if (!eg_slice_eq(program, eg_slice_str(stores[i].program)))
+            continue;
+        const char *own = stores[i].variable ? eg_environ_get(e, stores[i].variable) : NULL;
+        const char *base = stores[i].base ? eg_environ_get(e, stores[i].base) : NULL;
+        if (own && *own)
+            snprintf(path, sizeof path, "%s", own);
+        else if (base && *base)
+            snprintf(path, sizeof path, "%s%s", base, stores[i].path);
+        else if (home)
+            snprintf(path, sizeof path, "%s%s%s", home, stores[i].beneath, stores[i].path);
+        else
+            continue;
+        status = cover(p, path);
+    }
+    return status;
+}
+
 static enum eg_status cover_credentials(struct eg_run_paths *p, const struct eg_environ *e,
                                         const struct eg_policy *policy)
 {
-    char folder[PATH_MAX];
     enum eg_status status = EG_OK;
-    bool keyring = false;
+    struct eg_slice covered[EG_RUN_PATHS];
+    unsigned count = 0;
     for (unsigned i = 0; i < eg_policy_credential_count(policy) && status == EG_OK; i++) {
         struct eg_credential c;
         eg_policy_credential(policy, i, &c);
-        keyring |= c.kind == EG_SOURCE_KEYRING;
+        struct eg_slice program = c.kind == EG_SOURCE_KEYRING ? EG_SLICE("secret-tool")
+                                  : c.arg_count > 0 ? eg_policy_credential_arg(policy, i, 0)
+                                                    : EG_SLICE_NONE;
+        bool seen = false;
         if (c.kind == EG_SOURCE_FILE)
             status = add(p->covered, &p->lists.covered_count, c.place.p, c.place.n);
+        else if (c.kind == EG_SOURCE_SYSTEMD)
+            program = EG_SLICE("systemd");
+        for (unsigned k = 0; k < count; k++)
+            seen = seen || eg_slice_eq(covered[k], program);
+        if (program.n == 0 || seen || count == EG_RUN_PATHS)
+            continue;
+        covered[count++] = program;
+        status = c.kind == EG_SOURCE_SYSTEMD
+                     ? cover(p, eg_environ_get(e, "CREDENTIALS_DIRECTORY"))
+                     : cover_stores(p, e, program);
     }
-    const char *data = eg_environ_get(e, "XDG_DATA_HOME"), *home = eg_environ_get(e, "HOME");
-    if (!keyring || status != EG_OK || (!data && !home))
-        return status;
-    snprintf(folder, sizeof folder, "%s%s/keyrings", data ? data : home,
-             data ? "" : "/.local/share");
-    return cover(p, folder);
+    return status;
 }
 
 enum eg_status eg_run_paths_make(const struct eg_run_places *at,

@@ -101,8 +101,8 @@ enum eg_status eg_source_keyring(const char *service, const char *account, uint6
                                  bool text, struct eg_buf *out, struct eg_err *err) EG_MUST_USE;
 
 /* Puts a new value in the place of the one that the source gave: a rotated refresh token. The file is
- * judged as eg_source_file does it and replaced as a whole (its owner and mode stay); the keyring's
- * item is the one that eg_source_keyring reads. Errors as of reading. */
+ * judged as eg_source_file does it and written in place; the keyring's item is the one that
+ * eg_source_keyring reads. Errors as of reading. */
 enum eg_status eg_source_file_put(const char *path, const void *bytes, size_t n,
                                   struct eg_err *err) EG_MUST_USE;
 enum eg_status eg_source_keyring_put(const char *service, const char *account, uint64_t deadline_ms,

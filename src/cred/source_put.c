@@ -1,12 +1,11 @@
-/* source_put.c - writes a credential back into the file that it came from.
+/* source_put.c - writes a credential back into the file that it came from: a rotated refresh token.
  *
- * Blocking. The file is replaced as a whole: whoever reads it meanwhile, or after a crash, finds
- * the old value or the new one. Only for a rotated refresh token. */
+ * Blocking. It is written in place, by one call where the system lets us: a file beside it would be in
+ * reach of a child that runs as the same user, and one that is renamed takes the cover off that the
+ * child's mount namespace has over it (the kernel detaches it). The old value is of no use any more, so
+ * that a crash between loses nothing but what is lost anyway. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,54 +15,46 @@ static const char layer[] = "credential";
 
 static bool write_all(int fd, const char *p, size_t n)
 {
-    while (n > 0) {
-        ssize_t w = write(fd, p, n);
+    for (off_t at = 0; n > 0;) {
+        ssize_t w = pwrite(fd, p, n, at);
         if (w < 0 && errno != EINTR)
             return false;
         p += w < 0 ? 0 : w;
         n -= w < 0 ? 0 : (size_t)w;
+        at += w < 0 ? 0 : w;
     }
     return true;
 }
 
-/* The name itself must last, too. */
-static bool sync_folder(const char *path)
+/* The very file that was judged, to write to. */
+static int open_again(const char *path, const struct stat *judged)
 {
-    char folder[4096];
-    const char *slash = strrchr(path, '/');
-    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
-    snprintf(folder, sizeof folder, "%.*s", n ? (int)n : 1, n ? path : ".");
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    if (fd >= 0)
+    struct stat st;
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    if (fd >= 0 && (fstat(fd, &st) != 0 || st.st_dev != judged->st_dev ||
+                    st.st_ino != judged->st_ino)) {
         close(fd);
-    return ok;
+        errno = ESTALE;
+        return -1;
+    }
+    return fd;
 }
 
 enum eg_status eg_source_file_put(const char *path, const void *bytes, size_t n, struct eg_err *err)
 {
     struct eg_source_place at = { .path = path, .scheme = "file", .name = path };
     struct stat st;
-    char temporary[4096];
-    int fd = -1;
-    enum eg_status s = eg_source_place_open(&at, &fd, &st, err);
+    int judged = -1;
+    enum eg_status s = eg_source_place_open(&at, &judged, &st, err);
     if (s != EG_OK)
         return s;
-    close(fd);
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= sizeof temporary)
-        return eg_err_set(err, EG_INVALID, layer, 0, "file: its path is too long");
-    fd = mkostemp(temporary, O_CLOEXEC); /* 0600 */
-    if (fd < 0)
-        return eg_err_set(err, EG_IO, layer, errno, "file:%s can't be replaced", path);
-    bool whole = fchmod(fd, st.st_mode & 0700) == 0 &&
-                 (geteuid() != 0 || fchown(fd, st.st_uid, st.st_gid) == 0) &&
-                 write_all(fd, bytes, n) && fsync(fd) == 0 && rename(temporary, path) == 0;
+    int fd = open_again(path, &st);
+    bool whole = fd >= 0 && write_all(fd, bytes, n) && ftruncate(fd, (off_t)n) == 0 &&
+                 fsync(fd) == 0;
     int sys = errno;
-    close(fd);
-    if (!whole)
-        (void)unlink(temporary);
-    if (!whole || !sync_folder(path))
-        return eg_err_set(err, EG_IO, layer, whole ? errno : sys, "file:%s can't be replaced",
-                          path);
-    return EG_OK;
+    if (fd >= 0)
+        close(fd);
+    close(judged);
+    return whole ? EG_OK
+                 : eg_err_set(err, EG_IO, layer, sys, "file:%s can't be written to", path);
 }

@@ -103,18 +103,40 @@ static const char *parent_value(char *const *parent, struct eg_slice name)
 
 /* By name, and by value too: a copy of the key under another name, or inside a longer text, is
  * the key. */
+static bool holds_value(const struct eg_child_env_spec *spec, const char *item,
+                        struct eg_slice variable)
+{
+    if (eg_slice_eq(name_of(item), variable))
+        return true;
+    const char *value = parent_value(spec->parent, variable);
+    return value && strlen(value) >= EG_ENV_COPY_MIN && strstr(item, value);
+}
+
+struct eg_slice eg_child_env_program_key(struct eg_slice program, unsigned i)
+{
+    static const struct {
+        const char *program, *variable;
+    } keys[] = { { "op", "OP_SERVICE_ACCOUNT_TOKEN" },
+                 { "op", "OP_CONNECT_TOKEN" },
+                 { "bw", "BW_SESSION" } };
+    for (unsigned k = 0; k < sizeof keys / sizeof *keys; k++)
+        if (eg_slice_eq(program, eg_slice_str(keys[k].program)) && i-- == 0)
+            return eg_slice_str(keys[k].variable);
+    return EG_SLICE_NONE;
+}
+
 static bool holds_credential(const struct eg_child_env_spec *spec, const char *item)
 {
     for (unsigned i = 0; i < eg_policy_credential_count(spec->policy); i++) {
         struct eg_credential c;
         eg_policy_credential(spec->policy, i, &c);
-        if (c.kind != EG_SOURCE_ENV)
-            continue;
-        if (eg_slice_eq(name_of(item), c.place))
+        if (c.kind == EG_SOURCE_ENV && holds_value(spec, item, c.place))
             return true;
-        const char *value = parent_value(spec->parent, c.place);
-        if (value && strlen(value) >= EG_ENV_COPY_MIN && strstr(item, value))
-            return true;
+        struct eg_slice program =
+            c.arg_count ? eg_policy_credential_arg(spec->policy, i, 0) : EG_SLICE_NONE, key;
+        for (unsigned k = 0; (key = eg_child_env_program_key(program, k)).n > 0; k++)
+            if (holds_value(spec, item, key))
+                return true;
     }
     return false;
 }
@@ -219,10 +241,13 @@ static enum eg_status set_signing_keys(const struct eg_child_env_spec *spec,
     const char *id = phantom_of(spec, s->name);
     const char *secret = status == EG_OK ? phantom_of(spec, eg_buf_slice(&name)) : NULL;
     eg_buf_done(&name);
-    if (!id || !secret || s->env_key_count == 0)
-        return status;
     drop(l, EG_SLICE("AWS_SESSION_TOKEN"));
     drop(l, EG_SLICE("AWS_SECURITY_TOKEN"));
+    drop(l, EG_SLICE("AWS_SECRET_ACCESS_KEY"));
+    for (unsigned k = 0; k < s->env_key_count; k++)
+        drop(l, s->env_keys[k]);
+    if (!id || !secret || s->env_key_count == 0)
+        return status;
     status = set(l, s->env_keys[0], eg_slice_str(id));
     if (status == EG_OK && s->env_key_count == 1)
         status = set_text(l, "AWS_SECRET_ACCESS_KEY", secret);
@@ -247,8 +272,12 @@ static enum eg_status set_service(const struct eg_child_env_spec *spec, const st
     if (status == EG_OK && takes_signatures(s))
         return set_signing_keys(spec, s, l);
     const char *phantom = s->credential.n > 0 ? phantom_of(spec, s->name) : NULL;
-    for (unsigned k = 0; phantom && k < s->env_key_count && status == EG_OK; k++)
-        status = set(l, s->env_keys[k], eg_slice_str(phantom));
+    /* without one: what the parent has under that name may be the real key, of another source */
+    for (unsigned k = 0; s->credential.n > 0 && k < s->env_key_count && status == EG_OK; k++)
+        if (phantom)
+            status = set(l, s->env_keys[k], eg_slice_str(phantom));
+        else
+            drop(l, s->env_keys[k]);
     return status;
 }
 

@@ -61,9 +61,12 @@ struct eg_child_env_spec {
     unsigned phantom_count;
     const char *const *phantom_services, *const *phantom_texts; /* parallel; only services whose credential loaded */
 };
-/* A new NULL-terminated environment: proxy variables, NO_PROXY, base URL for every declared route, phantoms only for credentials that loaded, real ones (every env: source) unset. Freed with eg_child_env_free. */
+/* A new NULL-terminated environment: proxy variables, NO_PROXY, base URL for every declared route, phantoms only for credentials that loaded, real ones (every env: source, and what opens the stores
+ * of programs that are sources) and variables of phantoms that are not there unset. Freed with eg_child_env_free. */
 enum eg_status eg_child_env_make(const struct eg_child_env_spec *spec, char ***ret, struct eg_err *err) EG_MUST_USE;
 void eg_child_env_free(char **environment);
+/* The i-th variable that is a key itself to what that program gives, when it is named without a slash; empty: no more. */
+struct eg_slice eg_child_env_program_key(struct eg_slice program, unsigned i);
 
 /* ---- summary ---- */
 /* Deduplicated refusals of the ring as lines for people ("refused 3x  api.evil.example:443  host_not_allowed  (no rule)"), at most 20 and a count of the rest; empty when there was none. */

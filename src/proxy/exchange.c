@@ -41,6 +41,7 @@ void eg_exchange_drop(struct eg_flow *f)
     eg_replay_drop(f->exchange);
     eg_redaction_drop(f->exchange);
     eg_resign_drop(f->exchange);
+    eg_quota_end(&f->exchange->quota);
     eg_buf_done(&f->exchange->path);
     free(f->exchange);
     f->exchange = NULL;

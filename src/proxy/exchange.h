@@ -10,7 +10,7 @@ struct eg_exchange {
     struct eg_service service; /* routes only */
     unsigned service_index;
     struct eg_buf path; /* canonical path and query as they are sent */
-    struct eg_path_flags flags; /* of the path as it came; routes only */
+    struct eg_path_flags flags; /* of the path as it came */
     struct eg_quota_use quota;  /* of the service's limits */
     /* on a connection that served before: a clean death before any answer may be retried */
     bool pooled;
@@ -60,6 +60,8 @@ enum eg_status eg_exchange_canary(struct eg_flow *f, const struct eg_authority *
 enum eg_status eg_exchange_path(struct eg_flow *f, struct eg_slice path,
                                 struct eg_path_flags *flags, struct eg_err *err) EG_MUST_USE;
 enum eg_status eg_exchange_query(struct eg_flow *f, const struct eg_target *target) EG_MUST_USE;
+/* The path that rules see, of an exchange whose path is built; empty without one. */
+struct eg_slice eg_exchange_judged(const struct eg_flow *f, struct eg_path_flags *flags);
 /* The ticket was allowed by name: goes on once there is all that it needs. */
 enum eg_step eg_exchange_open(struct eg_flow *f);
 /* ... on a pooled connection, or on a new one. */

@@ -293,6 +293,8 @@ void eg_relay_drop(struct eg_flow *f);
 /* ---- forward.c, route.c: what is special of each before and after the exchange ---- */
 enum eg_step eg_forward_start(struct eg_flow *f, const struct eg_target *target);
 enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target);
+/* The bytes that a WebSocket carried by now, by the service's limits: EG_OK or EG_BYTES_LIMITED. */
+enum eg_status eg_route_count(struct eg_flow *f) EG_MUST_USE;
 
 /* ---- sigv4.c ---- */
 enum eg_step eg_body_step(struct eg_flow *f);

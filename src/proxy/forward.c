@@ -33,6 +33,17 @@ enum eg_status eg_exchange_path(struct eg_flow *f, struct eg_slice path,
     return eg_path_canon(path, &f->exchange->path, flags, err);
 }
 
+struct eg_slice eg_exchange_judged(const struct eg_flow *f, struct eg_path_flags *flags)
+{
+    if (!f->exchange)
+        return EG_SLICE_NONE;
+    struct eg_slice sent = eg_slice_from(eg_buf_slice(&f->exchange->path),
+                                         f->want == EG_WANT_ROUTE ? f->exchange->service.base_path.n : 0);
+    long query = eg_slice_index(sent, '?');
+    *flags = f->exchange->flags;
+    return query < 0 ? sent : eg_slice(sent.p, (size_t)query);
+}
+
 enum eg_status eg_exchange_query(struct eg_flow *f, const struct eg_target *target)
 {
     struct eg_buf *out = &f->exchange->path;
@@ -68,19 +79,18 @@ enum eg_step eg_exchange_connect(struct eg_flow *f)
 
 enum eg_step eg_forward_start(struct eg_flow *f, const struct eg_target *target)
 {
-    struct eg_path_flags flags = { 0 };
     struct eg_err err = { 0 };
     f->want = EG_WANT_FORWARD;
     enum eg_status status = eg_exchange_new(f);
     if (status == EG_OK)
-        status = eg_exchange_path(f, target->path, &flags, &err);
+        status = eg_exchange_path(f, target->path, &f->exchange->flags, &err);
     if (status == EG_OK)
         status = eg_exchange_canary(f, &target->authority);
     if (status != EG_OK)
         return eg_refuse(f, status, true, err.text[0] ? err.text : NULL);
     const struct eg_head *head = eg_msg_head_get(f->request);
     status = eg_gate_http(&f->engine->gate, f->ticket, &target->authority, head->method,
-                          eg_buf_slice(&f->exchange->path), flags);
+                          eg_buf_slice(&f->exchange->path), f->exchange->flags);
     if (status == EG_OK)
         status = eg_exchange_query(f, target);
     return status == EG_OK ? eg_exchange_open(f) : eg_refuse(f, status, true, NULL);

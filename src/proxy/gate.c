@@ -370,11 +370,11 @@ void eg_gate_end(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
 }
 
 bool eg_gate_still_allowed(const struct eg_gate *g, const struct eg_ticket *t,
-                           const struct eg_snapshot *snapshot, const struct eg_sockaddr *peer)
+                           const struct eg_snapshot *snapshot, const struct eg_sockaddr *peer,
+                           struct eg_slice path, struct eg_path_flags flags)
 {
     struct eg_ticket now = *t;
-    struct eg_path_flags flags = { 0 };
-    struct eg_slice method = eg_slice_str(t->event.method), path = eg_slice_str(t->event.path);
+    struct eg_slice method = eg_slice_str(t->event.method);
     now.snapshot = snapshot;
     if (t->event.via == EGRESS_VIA_ROUTE) {
         for (unsigned i = 0; i < eg_policy_service_count(snapshot->policy); i++) {

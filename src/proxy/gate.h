@@ -93,8 +93,9 @@ void eg_gate_canary(struct eg_ticket *t, const struct eg_authority *to, struct e
 /* The end event, once, when an allow was recorded. reason EG_OK: all went well. */
 void eg_gate_end(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
                  uint16_t http_status, uint64_t bytes_up, uint64_t bytes_down);
-/* Judges a live exchange by a new snapshot, silently: may it go on? */
+/* Judges a live exchange by a new snapshot, silently: may it go on? path: whole, as it was judged (the event's may be cut); empty for a tunnel. */
 bool eg_gate_still_allowed(const struct eg_gate *g, const struct eg_ticket *t,
-                           const struct eg_snapshot *snapshot, const struct eg_sockaddr *peer);
+                           const struct eg_snapshot *snapshot, const struct eg_sockaddr *peer,
+                           struct eg_slice path, struct eg_path_flags flags);
 
 #endif

@@ -208,6 +208,8 @@ enum eg_step eg_relay_step(struct eg_flow *f)
     enum eg_status failed = up != EG_OK && up != EG_AGAIN       ? up
                             : down != EG_OK && down != EG_AGAIN ? down
                                                                 : EG_OK;
+    if (failed == EG_OK && f->exchange)
+        failed = eg_route_count(f);
     if (failed != EG_OK || (r->up.done && r->down.done)) {
         eg_flow_kill(f, failed);
         return EG_STEP_WAIT;

@@ -130,15 +130,22 @@ static enum eg_status build(struct eg_flow *f, struct eg_slice path, const struc
     return status == EG_OK && target->has_query ? put_query(x, target->query) : status;
 }
 
-/* The path that rules see, which is the one that is sent (invariant 4). */
+/* The path that rules see is the one that is sent (invariant 4). */
 static enum eg_status judge(struct eg_flow *f)
 {
     struct eg_exchange *x = f->exchange;
-    struct eg_slice sent = eg_slice_from(eg_buf_slice(&x->path), x->service.base_path.n);
-    long query = eg_slice_index(sent, '?');
+    struct eg_path_flags flags = { 0 };
+    struct eg_slice path = eg_exchange_judged(f, &flags);
     return eg_gate_route(&f->engine->gate, f->ticket, x->service_index, &x->service,
-                         eg_msg_head_get(f->request)->method,
-                         query < 0 ? sent : eg_slice(sent.p, (size_t)query), x->flags);
+                         eg_msg_head_get(f->request)->method, path, flags);
+}
+
+enum eg_status eg_route_count(struct eg_flow *f)
+{
+    struct eg_quota_use *quota = &f->exchange->quota;
+    uint64_t now = eg_loop_now(f->engine->loop);
+    enum eg_status status = eg_quota_up(quota, f->bytes_up, now);
+    return status == EG_OK ? eg_quota_down(quota, f->bytes_down, now) : status;
 }
 
 /* The service's limits: counted when the policy has nothing against the request. */

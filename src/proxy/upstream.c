@@ -199,10 +199,12 @@ bool eg_upstream_still_allowed(struct eg_flow *f)
     const struct eg_gate *g = &f->engine->gate;
     const struct eg_snapshot *now = f->engine->current;
     const struct eg_sockaddr *peer = f->peer.addr.family ? &f->peer : NULL;
+    struct eg_path_flags flags = { 0 };
+    struct eg_slice path = eg_exchange_judged(f, &flags);
     if (!f->up || f->up->count == 0 || eg_hops_way(f))
-        return eg_gate_still_allowed(g, ticket, now, peer);
+        return eg_gate_still_allowed(g, ticket, now, peer, path, flags);
     for (unsigned i = 0; i < f->up->count; i++)
-        if (!eg_gate_still_allowed(g, ticket, now, &f->up->addrs[i]))
+        if (!eg_gate_still_allowed(g, ticket, now, &f->up->addrs[i], path, flags))
             return false;
     return true;
 }

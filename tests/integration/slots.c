@@ -23,8 +23,9 @@ static const char POLICY[] =
     UPSTREAM("c") "accept: [\"cookie:sid\"], write: [\"cookie:sid={cookie}\"], strip: [\"cookie:gone\", \"query:q\"]}\n"
     UPSTREAM("d") "accept: [\"basic:password\"], write: [\"basic:x-access-token:{}\"]}\n"
     UPSTREAM("e") "accept: [bearer, \"header:x-key\", \"query:key\"],\n"
-    "     write: [\"header:x-key: {}\", \"header:X-App: app {app}!\", \"header:X-Version: 7\"], strip: [\"header:x-debug\"]}\n"
-    UPSTREAM("f") "accept: [\"path:3\"], write: [\"header:Authorization: token {}\"]}\n"
+    "     write: [\"header:x-key: {}\", \"header:X-App: app {app}!\", \"header:X-Version: 7\"], strip: [\"header:x-debug\"],\n"
+    "     rules: [\"GET /base/v1/**\"], deny: [\"GET /base/v1/no\"]}\n"
+    UPSTREAM("f") "accept: [\"path:3\"], write: [\"header:Authorization: token {}\"], rules: [\"GET /base/a/ok\"]}\n"
     "  g: {upstream: \"https://other.example.test:@ORIGIN@\", credential: other, accept: [bearer], write: [\"header:x: {}\"]}\n"
     "  plain: {upstream: \"https://api.example.test:@ORIGIN@\"}\n"
     "credentials:\n"
@@ -180,6 +181,19 @@ Test(slots, hold_the_services_phantom_or_nothing, .timeout = 60)
     refused(&s, "GET /c/x HTTP/1.1\r\nCookie: sid=mine", "phantom_invalid");
     refused(&s, "GET /e/v1/x?key=mine HTTP/1.1\r\nAuthorization: Bearer " PHANTOM("e"), "phantom_invalid");
     refused(&s, "GET /e/v1/x HTTP/1.1\r\nAuthorization: Bearer " EG_BED_TOKEN, "phantom_invalid");
+    eg_swap_free(&s);
+}
+
+/* What rules see has no phantom in it, and is what would be sent. */
+Test(slots, rules_judge_what_is_sent, .timeout = 60)
+{
+    struct eg_swap s;
+    setup(&s);
+    refused(&s, "GET /e/v1/no HTTP/1.1\r\nAuthorization: Bearer " PHANTOM("e"), "rule_denied");
+    refused(&s, "GET /e/v1/%6e%6F HTTP/1.1\r\nAuthorization: Bearer " PHANTOM("e"), "rule_denied");
+    refused(&s, "GET /f/b/" PHANTOM("f") "/ok HTTP/1.1", "rule_denied");
+    refused(&s, "GET /f/a/" PHANTOM("f") "/ok/" " HTTP/1.1", "rule_denied");
+    refused(&s, "GET /f/a/" PHANTOM("f") "/x/../ok HTTP/1.1", "rule_denied");
     eg_swap_free(&s);
 }
 

@@ -114,7 +114,8 @@ static void put_rule(struct eg_emit *e, const struct eg_model_rule *rule)
 }
 
 /* "https on 443; http on 80, 8080" of the allow rules, for port_not_allowed. */
-static struct eg_block_text put_allowed(struct eg_emit *e, struct eg_model_rule **rules, size_t count)
+static struct eg_block_text put_allowed(struct eg_emit *e, struct eg_model_rule **rules,
+                                        size_t count)
 {
     static const char *const names[] = { "", "https", "http", "tcp" };
     char text[160];
@@ -216,7 +217,8 @@ static void put_listen(struct eg_emit *e, const struct eg_model_listen *listen)
                                  .key_pem = eg_emit_text(e, s->key_pem),
                                  .client_ca_pem = eg_emit_text(e, s->client_ca_pem),
                                  .rule = eg_emit_text(e, s->rule),
-                                 .sessions = { eg_emit_count(e, EG_BLOCK_PAIRS), s->session_count } };
+                                 .sessions = { eg_emit_count(e, EG_BLOCK_PAIRS),
+                                               s->session_count } };
     for (unsigned i = 0; i < s->session_count; i++) {
         struct eg_block_pair pair = { eg_emit_text(e, listen->sessions[i].san),
                                       eg_emit_text(e, listen->sessions[i].label) };
@@ -279,7 +281,7 @@ static void set_settings(struct eg_emit *e)
     b->allow_metadata = e->m->allow_metadata;
     b->name = eg_emit_text(e, e->m->name);
     b->file = eg_emit_text(e, eg_model_printf(e->m, "no rule names it; add it to allow in %.*s",
-                                          (int)e->m->file.n, e->m->file.p));
+                                              (int)e->m->file.n, e->m->file.p));
     b->ca_pem = eg_emit_text(e, s->ca_pem);
     b->audit_file = eg_emit_text(e, s->audit_file);
     e->head.limits = e->m->limits;

@@ -24,8 +24,9 @@ static void put_path(struct eg_emit *e, const struct eg_model_path *path, bool d
         eg_emit_put(e, EG_BLOCK_SEGMENTS, &s);
     }
     if (why.n == 0)
-        why = eg_model_printf(e->m, deny ? "the deny rule %.*s names it; deny beats allow"
-                                         : "no rule allows it; the closest is %.*s",
+        why = eg_model_printf(e->m,
+                              deny ? "the deny rule %.*s names it; deny beats allow"
+                                   : "no rule allows it; the closest is %.*s",
                               (int)path->text.n, path->text.p);
     b.detail = eg_emit_text(e, why);
     eg_emit_put(e, EG_BLOCK_PATHS, &b);
@@ -40,7 +41,8 @@ struct eg_block_range eg_emit_paths(struct eg_emit *e, const struct eg_model_pat
     return range;
 }
 
-static struct eg_block_range put_slots(struct eg_emit *e, const struct eg_slot *slots, unsigned count)
+static struct eg_block_range put_slots(struct eg_emit *e, const struct eg_slot *slots,
+                                       unsigned count)
 {
     struct eg_block_range range = { eg_emit_count(e, EG_BLOCK_SLOTS), count };
     for (unsigned i = 0; i < count; i++) {

@@ -144,8 +144,8 @@ static void add_credential(struct facts *f, const struct eg_model_credential *c)
     text(f, c->c.place);
     text(f, c->c.account);
     names(f, c->args, c->c.arg_count);
-    const uint64_t numbers[] = { c->c.json,       c->c.ttl_ms,     c->c.timeout_ms,
-                                 c->c.lazy,       c->oauth2.grant, c->oauth2.basic };
+    const uint64_t numbers[] = { c->c.json, c->c.ttl_ms,     c->c.timeout_ms,
+                                 c->c.lazy, c->oauth2.grant, c->oauth2.basic };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         number(f, numbers[i]);
     const struct eg_slice texts[] = { c->oauth2.path,     c->oauth2.client_id, c->oauth2.scope,
@@ -171,12 +171,9 @@ static void add_settings(struct facts *f, const struct eg_model *m)
     }
     text(f, s->ca_pem);
     text(f, s->audit_file);
-    const uint64_t numbers[] = { s->ca_system,
-                                 s->via,
-                                 s->audit_capacity,
-                                 s->audit_strict,
-                                 s->audit_destinations,
-                                 m->upstream.resolve_local,
+    const uint64_t numbers[] = { s->ca_system,          s->via,
+                                 s->audit_capacity,     s->audit_strict,
+                                 s->audit_destinations, m->upstream.resolve_local,
                                  m->allow_metadata };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         number(f, numbers[i]);
@@ -219,8 +216,12 @@ static void add_chain(struct facts *f, const struct eg_model_upstream *u, enum e
     number(f, u->hop_count[chain]);
     for (unsigned i = 0; i < u->hop_count[chain]; i++) {
         const struct eg_hop *h = &u->hops[chain][i].h;
-        const struct eg_slice texts[] = { eg_authority_host(&h->at), h->user,    h->credential,
-                                          h->ca_pem,                 h->cert_pem, h->key_pem,
+        const struct eg_slice texts[] = { eg_authority_host(&h->at),
+                                          h->user,
+                                          h->credential,
+                                          h->ca_pem,
+                                          h->cert_pem,
+                                          h->key_pem,
                                           h->server_name };
         number(f, h->kind);
         number(f, h->tls);

@@ -233,12 +233,11 @@ static void bind_part(const struct eg_model_credential *c, struct eg_model_crede
         memcpy(part->hosts, c->hosts, sizeof part->hosts);
         part->host_count = c->host_count;
     } else if (to) {
-        part->hosts[0] = (struct eg_pattern){ .kind = to->literal ? EG_PATTERN_PREFIX
-                                                                  : EG_PATTERN_EXACT,
-                                              .host = to->literal ? EG_SLICE_NONE
-                                                                  : eg_authority_host(to),
-                                              .addr = to->addr,
-                                              .bits = to->addr.family == 4 ? 32 : 128 };
+        part->hosts[0] =
+            (struct eg_pattern){ .kind = to->literal ? EG_PATTERN_PREFIX : EG_PATTERN_EXACT,
+                                 .host = to->literal ? EG_SLICE_NONE : eg_authority_host(to),
+                                 .addr = to->addr,
+                                 .bits = to->addr.family == 4 ? 32 : 128 };
         part->hosts[0].bits = to->literal ? part->hosts[0].bits : 0;
         part->host_count = 1;
     }

@@ -91,7 +91,8 @@ void eg_model_read_pins(struct eg_model *m, const struct eg_yaml *pin,
                       EG_SERVICE_PINS);
         return;
     }
-    for (const struct eg_yaml *node = one ? pin : pin->first; node; node = one ? NULL : node->next) {
+    for (const struct eg_yaml *node = one ? pin : pin->first; node;
+         node = one ? NULL : node->next) {
         if (node->bad)
             continue;
         if (read_pin(node->text, &pins[*count]))

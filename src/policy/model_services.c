@@ -49,7 +49,8 @@ static bool read_authority(struct eg_model *m, struct eg_place at, struct eg_sli
     struct eg_err err = { 0 };
     s->tls = eg_slice_casestarts(url, EG_SLICE("https://"));
     if (!s->tls && !eg_slice_casestarts(url, EG_SLICE("http://")))
-        return bad_url(m, at, url, "write https://HOST/PATH", "this is not an https:// or http:// URL");
+        return bad_url(m, at, url, "write https://HOST/PATH",
+                       "this is not an https:// or http:// URL");
     *rest = eg_slice_from(url, s->tls ? 8 : 7);
     if (eg_slice_index(*rest, '@') >= 0)
         return bad_url(m, at, url, "name a credential",

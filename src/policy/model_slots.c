@@ -80,9 +80,8 @@ bool eg_model_field_name(struct eg_model *m, const struct eg_yaml *node, struct 
 
 bool eg_model_query_key(struct eg_model *m, const struct eg_yaml *node, struct eg_slice key)
 {
-    return is_query_key(key) ||
-           eg_model_bad_slot(m, node, "bad-slot", "write query:KEY",
-                             "a query's key is made of A-Z a-z 0-9 - . _ ~");
+    return is_query_key(key) || eg_model_bad_slot(m, node, "bad-slot", "write query:KEY",
+                                                  "a query's key is made of A-Z a-z 0-9 - . _ ~");
 }
 
 bool eg_model_cookie_name(struct eg_model *m, const struct eg_yaml *node, struct eg_slice name)

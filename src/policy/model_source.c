@@ -320,8 +320,10 @@ static bool read_cmd(struct eg_model *m, const struct eg_yaml *from, enum eg_sou
 static const struct {
     struct eg_slice prefix;
     read_place *read;
-} places[] = { { { "env:", 4 }, read_env },         { { "file:", 5 }, read_file },
-               { { "keyring:", 8 }, read_keyring }, { { "kernel:", 7 }, read_kernel },
+} places[] = { { { "env:", 4 }, read_env },
+               { { "file:", 5 }, read_file },
+               { { "keyring:", 8 }, read_keyring },
+               { { "kernel:", 7 }, read_kernel },
                { { "systemd:", 8 }, read_systemd } };
 
 static bool read_text(struct eg_model *m, const struct eg_source *source,
@@ -349,8 +351,8 @@ bool eg_model_read_source(struct eg_model *m, const struct eg_source *source,
                           const struct eg_yaml *from, enum eg_source_use use,
                           struct eg_model_credential *c)
 {
-    bool fine = from->kind == EG_YAML_MAP ? read_cmd(m, from, use, c)
-                                          : read_text(m, source, from, use, c);
+    bool fine =
+        from->kind == EG_YAML_MAP ? read_cmd(m, from, use, c) : read_text(m, source, from, use, c);
     if (fine && use == EG_USE_WRITTEN && c->c.kind != EG_SOURCE_KEYRING &&
         c->c.kind != EG_SOURCE_FILE)
         fine = bad_source(m, from, "bad-source", "keep it in keyring:SERVICE/ACCOUNT or file:PATH",

@@ -33,8 +33,8 @@ bool eg_block_is_family(uint8_t family, bool none)
 
 bool eg_block_is_addr(const struct eg_policy *p, const struct eg_block_addr *a, bool none)
 {
-    return eg_block_is_family(a->family, none) && (a->literal == (a->family != 0)) && eg_block_is_text(p, a->host) &&
-           a->host.length <= EG_HOST_MAX;
+    return eg_block_is_family(a->family, none) && (a->literal == (a->family != 0)) &&
+           eg_block_is_text(p, a->host) && a->host.length <= EG_HOST_MAX;
 }
 
 static bool check_hash(const struct eg_policy *p)

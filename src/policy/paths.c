@@ -62,7 +62,8 @@ static int unit(const struct view *v, size_t i, size_t end, size_t *width)
 /* ---- one segment ---- */
 
 struct segment {
-    size_t start, name, end, next; /* name: where parameters begin; next: of the one behind, v->n + 1 where there is none */
+    size_t start, name, end,
+        next; /* name: where parameters begin; next: of the one behind, v->n + 1 where there is none */
 };
 
 /* The segment that begins at i; parameters are told from it in the readings of an origin alone. */

@@ -8,13 +8,16 @@ bool eg_block_check_services(const struct eg_policy *p)
     for (uint32_t i = 0; i < p->count[EG_BLOCK_SERVICES]; i++) {
         const struct eg_block_service *s = &p->services[i];
         if (!EG_BLOCK_TEXTS(p, s->name, s->route, s->base_path, s->credential, s->env_base_url,
-                   s->env_base_path, s->shape_prefix, s->ca_pem, s->client_cert_pem,
-                   s->client_key_pem, s->server_name, s->rule) ||
+                            s->env_base_path, s->shape_prefix, s->ca_pem, s->client_cert_pem,
+                            s->client_key_pem, s->server_name, s->rule) ||
             !eg_block_is_addr(p, &s->upstream, true))
             return false;
-        if (!eg_block_is_range(s->accept, p->count[EG_BLOCK_SLOTS]) || s->accept.count > EG_SERVICE_SLOTS ||
-            !eg_block_is_range(s->write, p->count[EG_BLOCK_WRITES]) || s->write.count > EG_SERVICE_WRITES ||
-            !eg_block_is_range(s->strip, p->count[EG_BLOCK_SLOTS]) || s->strip.count > EG_SERVICE_SLOTS ||
+        if (!eg_block_is_range(s->accept, p->count[EG_BLOCK_SLOTS]) ||
+            s->accept.count > EG_SERVICE_SLOTS ||
+            !eg_block_is_range(s->write, p->count[EG_BLOCK_WRITES]) ||
+            s->write.count > EG_SERVICE_WRITES ||
+            !eg_block_is_range(s->strip, p->count[EG_BLOCK_SLOTS]) ||
+            s->strip.count > EG_SERVICE_SLOTS ||
             !eg_block_is_range(s->keys, p->count[EG_BLOCK_NAMES]) || s->keys.count > 4 ||
             !eg_block_is_range(s->trailers, p->count[EG_BLOCK_NAMES]) ||
             s->trailers.count > EG_SERVICE_TRAILERS ||
@@ -49,8 +52,8 @@ bool eg_block_check_credentials(const struct eg_policy *p)
     }
     for (uint32_t i = 0; i < p->count[EG_BLOCK_HOSTS]; i++) {
         const struct eg_block_host *h = &p->hosts[i];
-        if (h->kind >= EG_PATTERN_KINDS || !eg_block_is_text(p, h->host) || !eg_block_is_family(h->family, true) ||
-            h->bits > (h->family == 6 ? 128 : 32))
+        if (h->kind >= EG_PATTERN_KINDS || !eg_block_is_text(p, h->host) ||
+            !eg_block_is_family(h->family, true) || h->bits > (h->family == 6 ? 128 : 32))
             return false;
     }
     return true;

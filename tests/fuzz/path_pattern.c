@@ -40,13 +40,14 @@ static struct eg_policy *compile(const struct eg_slice *rules, unsigned count, s
     struct eg_policy *p = NULL;
     struct eg_buf text;
     eg_buf_init(&text, POLICY_MAX);
-    bool fine = eg_buf_printf(&text, "egress: 1\nservices:\n  a: {upstream: \"https://a.example\"") ==
-                    EG_OK &&
-                list(&text, "rules", rules, count) &&
-                eg_buf_printf(&text, "}\n  d: {upstream: \"https://a.example\"") == EG_OK &&
-                list(&text, "deny", rules, count) &&
-                eg_buf_printf(&text, "}\n  b: {upstream: \"https://a.example/v1\"") == EG_OK &&
-                list(&text, "rules", rules, count) && eg_buf_put(&text, EG_SLICE("}\n")) == EG_OK;
+    bool fine =
+        eg_buf_printf(&text, "egress: 1\nservices:\n  a: {upstream: \"https://a.example\"") ==
+            EG_OK &&
+        list(&text, "rules", rules, count) &&
+        eg_buf_printf(&text, "}\n  d: {upstream: \"https://a.example\"") == EG_OK &&
+        list(&text, "deny", rules, count) &&
+        eg_buf_printf(&text, "}\n  b: {upstream: \"https://a.example/v1\"") == EG_OK &&
+        list(&text, "rules", rules, count) && eg_buf_put(&text, EG_SLICE("}\n")) == EG_OK;
     const struct eg_policy_file file = { "egress.yaml", eg_buf_slice(&text), EG_LAYER_REPO, true };
     if (fine && eg_diags_new(&d) == EG_OK) {
         enum eg_status st = eg_policy_compile(&file, 1, NULL, d, block, NULL);
@@ -108,7 +109,8 @@ static void ask(const struct eg_policy *p, struct eg_slice method, struct eg_sli
             eg_buf_init(&spelt, POLICY_MAX);
             eg_buf_init(&again, POLICY_MAX);
             respell(eg_buf_slice(&path), how, &spelt);
-            if (spelt.len > 0 && eg_path_canon(eg_buf_slice(&spelt), &again, &flags2, NULL) == EG_OK &&
+            if (spelt.len > 0 &&
+                eg_path_canon(eg_buf_slice(&spelt), &again, &flags2, NULL) == EG_OK &&
                 judge(p, "d", method, eg_buf_slice(&again), flags2) == EG_OK)
                 abort(); /* the same request to some origin */
             eg_buf_done(&spelt);

@@ -5,8 +5,8 @@
 #include "policy/compile.h"
 
 struct eg_policies_row {
-    const char *text;   /* of egress.yaml */
-    const char *expect; /* "line:column code, ..." in order; W before a warning's code; "-" none */
+    const char *text;    /* of egress.yaml */
+    const char *expect;  /* "line:column code, ..." in order; W before a warning's code; "-" none */
     enum eg_layer layer; /* 0: EG_LAYER_REPO */
     bool untrusted;
 };

@@ -95,14 +95,14 @@ Test(policy, service_defaults)
 {
     struct eg_buf block;
     struct eg_service s;
-    struct eg_policy *p =
-        eg_policies_build("egress.yaml",
-              "egress: 1\nservices:\n  a: {upstream: \"https://a.example\", credential: k}\n"
-              "  my-docs.v2: {upstream: \"http://b.example:8080/\"}\n  9x: {upstream: "
-              "\"https://c.example\", credential: f}\n"
-              "credentials:\n  k: {from: \"env:REAL\", hosts: [a.example]}\n  f: {from: "
-              "\"file:/k\", hosts: [c.example]}\n",
-              &block);
+    struct eg_policy *p = eg_policies_build(
+        "egress.yaml",
+        "egress: 1\nservices:\n  a: {upstream: \"https://a.example\", credential: k}\n"
+        "  my-docs.v2: {upstream: \"http://b.example:8080/\"}\n  9x: {upstream: "
+        "\"https://c.example\", credential: f}\n"
+        "credentials:\n  k: {from: \"env:REAL\", hosts: [a.example]}\n  f: {from: "
+        "\"file:/k\", hosts: [c.example]}\n",
+        &block);
     eg_policy_service(p, 0, &s);
     is(s.route, "a");
     is(s.env_base_url, "A_BASE_URL");

@@ -4,12 +4,12 @@
 
 #include "support/policies.h"
 
-#define CHECK(rows)     eg_policies_check(rows, sizeof rows / sizeof *rows)
-#define K               "egress: 1\ncredentials:\n  k:\n    hosts: [a.example]\n"
-#define FROM(x)         K "    from: " x "\n"
-#define OAUTH(x)        K "    oauth2: {" x "}\n"
-#define SIGV4(x)        K "    aws_sigv4: {" x "}\n"
-#define CLIENT          "grant: client_credentials, token_url: \"https://t.example/t\", client_id: me, "
+#define CHECK(rows) eg_policies_check(rows, sizeof rows / sizeof *rows)
+#define K           "egress: 1\ncredentials:\n  k:\n    hosts: [a.example]\n"
+#define FROM(x)     K "    from: " x "\n"
+#define OAUTH(x)    K "    oauth2: {" x "}\n"
+#define SIGV4(x)    K "    aws_sigv4: {" x "}\n"
+#define CLIENT      "grant: client_credentials, token_url: \"https://t.example/t\", client_id: me, "
 
 Test(policy, sources_of_credentials)
 {
@@ -98,8 +98,7 @@ Test(policy, oauth2_has_what_its_grant_needs)
           false },
         { OAUTH(CLIENT "client_secret: \"env:S\", scope: \"a\\u00e9\""), "5:121 bad-value", 0,
           false },
-        { OAUTH(CLIENT
-                "client_secret: \"env:S\", scope: ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
+        { OAUTH(CLIENT "client_secret: \"env:S\", scope: ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
           "5:121 inline-secret", 0, false },
         { OAUTH("grant: client_credentials, client_id: me, client_secret: \"env:S\""),
           "5:5 missing-key", 0, false },
@@ -374,11 +373,13 @@ Test(policy, sigv4_becomes_parts_and_fixed_slots)
     struct eg_credential c;
     struct eg_sigv4_scope scope;
     struct eg_service s;
-    struct eg_policy *p = eg_policies_build(
-        "egress.yaml",
-        SIGV4(KEYS ", session_token: {cmd: [/bin/t]}, region: eu-west-1, service: s3")
-        "    ttl: 1h\n  j: {hosts: [b.example], aws_sigv4: {from: \"aws:prod\"}}\n" SERVICE "}\n",
-        &block);
+    struct eg_policy *p =
+        eg_policies_build("egress.yaml",
+                          SIGV4(KEYS ", session_token: {cmd: [/bin/t]}, region: eu-west-1, "
+                                     "service: s3") "    ttl: 1h\n  j: {hosts: [b.example], "
+                                                    "aws_sigv4: {from: \"aws:prod\"}}\n" SERVICE
+                                                    "}\n",
+                          &block);
     unsigned k = find(p, "k", &c);
     cr_assert(c.kind == EG_SOURCE_SIGV4 && c.arg_count == 0 && c.timeout_ms == 30000);
     eg_policy_credential_sigv4(p, k, &scope);

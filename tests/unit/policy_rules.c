@@ -85,8 +85,8 @@ Test(policy, rules_that_could_not_be_enforced)
         { "egress: 1\ndeny: [{host: a.example, rules: []}]\n", "2:26 bad-value", 0, false },
         { "egress: 1\ndeny: [{address: 1.1.1.1, rules: [\"GET /\"]}]\n", "2:27 unenforceable-rule",
           0, false },
-        { "egress: 1\ndeny: [{cidr: 1.1.1.0/24, rules: [\"GET /\"]}]\n",
-          "2:27 unenforceable-rule", 0, false },
+        { "egress: 1\ndeny: [{cidr: 1.1.1.0/24, rules: [\"GET /\"]}]\n", "2:27 unenforceable-rule",
+          0, false },
         { "egress: 1\nallow: [a.example]\ndeny: [{host: a.example, rules: [\"GET /\"]}]\n",
           "2:9 W shadowed-by-deny", 0, false },
         { "egress: 1\nallow: [{host: a.example, scheme: http}]\ndeny: [{host: a.example, rules: "
@@ -206,11 +206,14 @@ Test(policy, patterns_can_not_explode, .timeout = 60)
     static char path[N + 1];
     struct eg_buf block;
     struct eg_verdict v;
-    struct eg_policy *p = eg_policies_build(
-        "egress.yaml",
-        S("[\"GET /**/a/**/a/**/a/**/a/**/a/**/b\", \"GET /*a*a*a*a*a*a*a*a*b\"]")
-        "    deny: [\"GET /**/a/**/a/**/a/**/a/**/a/**/b\", \"GET /*a*a*a*a*a*a*a*a*b\"]\n",
-        &block);
+    struct eg_policy *p =
+        eg_policies_build("egress.yaml",
+                          S(
+                              "[\"GET /**/a/**/a/**/a/**/a/**/a/**/b\", \"GET "
+                              "/*a*a*a*a*a*a*a*a*b\"]") "    deny: [\"GET "
+                                                        "/**/a/**/a/**/a/**/a/**/a/**/b\", \"GET "
+                                                        "/*a*a*a*a*a*a*a*a*b\"]\n",
+                          &block);
     for (size_t i = 0; i < N; i++)
         path[i] = i % 2 ? 'a' : '/';
     ask(p, "GET", path, &v);

@@ -141,9 +141,12 @@ Test(policy, what_is_stripped)
 Test(policy, templates_do_not_show_a_password)
 {
     static const char *const rows[] = {
-        WRITE("[\"basic:user:hunter2\"]"),    WRITE("[\"basic:hunter2\"]"),
-        WRITE("[bearer, \"query:key=hunter2\"]"), WRITE("[\"cookie:sid=hunter2;\"]"),
-        WRITE("[\"path:hunter2\"]"),          WRITE("[\"hunter2\"]"),
+        WRITE("[\"basic:user:hunter2\"]"),
+        WRITE("[\"basic:hunter2\"]"),
+        WRITE("[bearer, \"query:key=hunter2\"]"),
+        WRITE("[\"cookie:sid=hunter2;\"]"),
+        WRITE("[\"path:hunter2\"]"),
+        WRITE("[\"hunter2\"]"),
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct eg_policy_file file = { "egress.yaml", eg_slice_str(rows[i]), EG_LAYER_REPO,

@@ -149,7 +149,10 @@ static bool ask(const struct eg_policy *p, const char *question, struct eg_verdi
         if (service < 0)
             return false;
         judge_route(p, service, words == 4 ? second : "GET",
-                    strcmp(verb, "used") == 0 ? "/" : words == 4 ? third : second, v);
+                    strcmp(verb, "used") == 0 ? "/"
+                    : words == 4              ? third
+                                              : second,
+                    v);
         if (strcmp(verb, "route") == 0)
             return true;
         struct eg_addr a = address(second);

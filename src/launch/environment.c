@@ -243,7 +243,8 @@ static enum eg_status set_signing_keys(const struct eg_child_env_spec *spec,
     eg_buf_done(&name);
     drop(l, EG_SLICE("AWS_SESSION_TOKEN"));
     drop(l, EG_SLICE("AWS_SECURITY_TOKEN"));
-    drop(l, EG_SLICE("AWS_SECRET_ACCESS_KEY"));
+    if (s->env_key_count == 1) /* else it may be another service's */
+        drop(l, EG_SLICE("AWS_SECRET_ACCESS_KEY"));
     for (unsigned k = 0; k < s->env_key_count; k++)
         drop(l, s->env_keys[k]);
     if (!id || !secret || s->env_key_count == 0)

@@ -293,6 +293,8 @@ static enum eg_step body_whole(struct eg_flow *f)
     eg_sigv4_hash(eg_buf_slice(&r->body), r->hash);
     r->payload = eg_slice(r->hash, EG_SIGV4_HEX);
     enum eg_status status = verify(f, f->session, &r->target);
+    if (status == EG_OK && eg_session_usable(f->session) != EG_OK)
+        status = EG_PHANTOM_INVALID; /* it was revoked meanwhile */
     if (status != EG_OK)
         return eg_refuse(f, status, true, EG_RESIGN_MISMATCH);
     x->framing = EG_BODY_LENGTH;

@@ -76,17 +76,22 @@ static char *environment(const struct eg_world *w)
     return text;
 }
 
-static void setup(struct eg_world *w, struct keys *keys)
+static void setup_with(struct eg_world *w, struct keys *keys, const char *policy)
 {
     cr_assert(sodium_init() >= 0);
     eg_world_new(w);
     eg_world_origin(w, NULL);
     eg_world_dns(w, NAMES);
-    eg_world_egressd(w, POLICY, NULL, ENVIRONMENT);
+    eg_world_egressd(w, policy, NULL, ENVIRONMENT);
     char *json = environment(w);
     variable(json, "AWS_ACCESS_KEY_ID", keys->id, sizeof keys->id);
     variable(json, "AWS_SECRET_ACCESS_KEY", keys->secret, sizeof keys->secret);
     free(json);
+}
+
+static void setup(struct eg_world *w, struct keys *keys)
+{
+    setup_with(w, keys, POLICY);
 }
 
 /* ---- a client that signs ---- */
@@ -171,7 +176,10 @@ static int ask(const struct eg_world *w, const struct keys *keys, struct call *c
     send_head(&c, w, keys, call);
     if (call->body_n)
         eg_client_send(&c, call->body, call->body_n);
-    int status = eg_client_response(&c, answer, HEAD_MAX, NULL, NULL);
+    char *body = NULL;
+    int status = eg_client_response(&c, answer, HEAD_MAX, &body, NULL);
+    snprintf(answer + strlen(answer), HEAD_MAX - strlen(answer), "%.1000s", body ? body : "");
+    free(body);
     eg_client_close(&c);
     return status;
 }
@@ -247,14 +255,15 @@ Test(sigv4, signs_anew_for_the_real_host, .timeout = 120)
     cr_expect_eq(ask(&w, &keys, &put, answer), 200, "%s", answer);
     struct call list = { .method = "GET", .target = "/aws/bucket?prefix=a%2Fb&list-type=2&acl",
                          .service = "s3",
-                         .fields = "x-amz-content-sha256: " EG_SIGV4_EMPTY "\r\n" };
+                         .fields = "x-amz-content-sha256: " EG_SIGV4_EMPTY
+                                   "\r\nRange: bytes=0-9\r\n" };
     cr_expect_eq(ask(&w, &keys, &list, answer), 200, "%s", answer);
     char *rec = recorded(&w, &keys, 2);
     cr_expect(strstr(rec, "PUT /bucket//k%20e(y)/..%2F?partNumber=2&uploadId=a%2Bb HTTP/1.1\r\n"),
               "%s", rec);
     cr_expect(count(rec, "X-Amz-Security-Token: " SESSION "\r\n") == 2 && !strstr(rec, "theirs"),
               "%s", rec);
-    cr_expect(strstr(rec, "\r\n\r\nhello"), "%s", rec);
+    cr_expect(strstr(rec, "\r\n\r\nhello") && strstr(rec, "Range: bytes=0-9\r\n"), "%s", rec);
     free(rec);
     eg_world_done(&w);
 }
@@ -313,6 +322,47 @@ Test(sigv4, holds_no_more_than_a_mebibyte, .timeout = 120)
     eg_client_close(&c);
     free(recorded(&w, &keys, 1));
     free(body);
+    eg_world_done(&w);
+}
+
+Test(sigv4, forgets_a_body_whose_client_leaves, .timeout = 120)
+{
+    struct eg_world w;
+    struct keys keys;
+    struct eg_client c;
+    char answer[HEAD_MAX];
+    setup(&w, &keys);
+    struct call post = { .method = "POST", .target = "/aws/", .service = "sts", .body = "hello", .body_n = 5 };
+    unsigned fds = eg_proc_fds(w.egressd.pid);
+    for (int i = 0; i < 3; i++) {
+        eg_client_open(&c, w.proxy_port);
+        send_head(&c, &w, &keys, &post);
+        eg_client_text(&c, "hel");
+        eg_client_close(&c);
+    }
+    eg_proc_settled(w.egressd.pid, fds);
+    eg_world_saw_nothing(&w);
+    cr_expect_eq(ask(&w, &keys, &post, answer), 200, "%s", answer);
+    free(recorded(&w, &keys, 1));
+    eg_world_done(&w);
+}
+
+Test(sigv4, waits_for_a_body_no_longer_than_the_policy, .timeout = 120)
+{
+    struct eg_world w;
+    struct keys keys;
+    struct eg_client c;
+    char answer[HEAD_MAX], policy[4096];
+    snprintf(policy, sizeof policy, "%slimits: {body_timeout: 300ms}\n", POLICY);
+    setup_with(&w, &keys, policy);
+    struct call post = { .method = "POST", .target = "/aws/", .service = "sts", .body = "hello", .body_n = 5 };
+    eg_client_open(&c, w.proxy_port);
+    send_head(&c, &w, &keys, &post);
+    eg_client_text(&c, "hel");
+    cr_expect_eq(eg_client_response(&c, answer, sizeof answer, NULL, NULL), 408, "%s", answer);
+    cr_expect(eg_head_has(answer, "X-Egress-Reason", "body_timeout"), "%s", answer);
+    eg_client_close(&c);
+    eg_world_saw_nothing(&w);
     eg_world_done(&w);
 }
 

@@ -122,7 +122,7 @@ bool eg_secret_like(struct eg_slice text)
 {
     struct eg_slice word;
     size_t at = 0;
-    while (next_word(text, &at, &word))
+    while (text.n > 0 && next_word(text, &at, &word))
         if (has_prefix(word) || judge_pieces(word))
             return true;
     return false;

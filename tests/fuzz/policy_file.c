@@ -18,6 +18,27 @@ static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, 
                               "KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
 }
 
+static void ask_credentials(const struct eg_policy *p)
+{
+    for (unsigned i = 0; i < eg_policy_credential_count(p); i++) {
+        struct eg_credential c;
+        struct eg_oauth2 o;
+        struct eg_sigv4_scope scope;
+        eg_policy_credential(p, i, &c);
+        eg_policy_credential_oauth2(p, i, &o);
+        eg_policy_credential_sigv4(p, i, &scope);
+        if (eg_policy_credential_find(p, c.name) != (int)i ||
+            (c.kind == EG_SOURCE_CMD) != (c.arg_count > 0 && c.kind != EG_SOURCE_SIGV4))
+            abort();
+        for (unsigned k = 0; k < c.arg_count; k++)
+            (void)eg_policy_credential_arg(p, i, k);
+        if (c.kind == EG_SOURCE_OAUTH2 && eg_policy_service_of_route(p, o.route) < 0)
+            abort();
+        if (c.kept && eg_slice_index(c.name, '#') < 0)
+            abort();
+    }
+}
+
 static void ask(const struct eg_policy *p)
 {
     static const char *const hosts[] = { "a.example:443", "x.a.example:80", "127.0.0.1:80",
@@ -50,7 +71,13 @@ static void ask(const struct eg_policy *p)
             abort(); /* a credential that may go where it is not bound */
         eg_policy_judge_route(p, i, EG_SLICE("GET"), EG_SLICE("/"), (struct eg_path_flags){ 0 },
                               &v);
+        if (s.internal != (eg_slice_index(s.route, '~') >= 0) || (s.internal && s.credential.n))
+            abort(); /* a route that children could ask for */
+        for (unsigned k = 0; k < s.write_count; k++)
+            if (s.write[k].text.n == 0)
+                abort();
     }
+    ask_credentials(p);
 }
 
 static void ask_ways(const struct eg_policy *p, bool allow_remote)

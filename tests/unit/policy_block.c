@@ -43,6 +43,35 @@ static const char full[] =
     "upstream: {proxies: [{proxy: \"http://proxy.example:3128\", credential: proxy}], resolve: "
     "local}\n";
 
+/* What only other services and credentials have. */
+static const char derived[] =
+    "egress: 1\n"
+    "allow: [{host: h.example, scheme: http, rules: [GET /a/**, \"* /{b,c}*\"]}]\n"
+    "deny: [{host: llm.example.com, rules: [DELETE /**], why: no}]\n"
+    "services:\n"
+    "  s:\n"
+    "    upstream: https://llm.example.com/v1\n"
+    "    credential: cmd\n"
+    "    accept: [\"query:key\", \"path:2\", \"cookie:c\"]\n"
+    "    write: [\"basic:{user}:{}\", \"query:key={}\", \"path:/bot{}/\", \"cookie:c={}\"]\n"
+    "    strip: [\"query:x\", \"cookie:y\"]\n"
+    "    rules: [GET /v1/*, \"POST /**/x\"]\n"
+    "    deny: \"* /v1/admin\"\n"
+    "    limits: {requests_per_minute: 5, request_bytes: 1MiB, response_bytes: 2MiB, concurrent: "
+    "3}\n"
+    "    tls: {pin: \"sha256/AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"}\n"
+    "    trailers: [x-a, x-b]\n"
+    "    websocket: true\n"
+    "  aws: {upstream: \"https://s3.example.com\", credential: aws}\n"
+    "credentials:\n"
+    "  cmd: {from: {cmd: [/bin/x, y], json: true, field: token}, hosts: [llm.example.com], ttl: "
+    "5m, "
+    "load: lazy}\n"
+    "  aws: {aws_sigv4: {access_key: \"env:A\", secret_key: \"env:B\", region: eu-west-1}, hosts: "
+    "[\"*.example.com\"]}\n"
+    "  token: {oauth2: {grant: refresh_token, token_url: \"https://t.example/t\", client_id: me, "
+    "refresh_token: \"keyring:a/b\"}, hosts: [llm.example.com]}\n";
+
 static void is(struct eg_slice got, const char *want)
 {
     cr_assert(eg_slice_eq(got, eg_slice_str(want)), "got '%.*s', want '%s'", (int)got.n, got.p,
@@ -337,6 +366,13 @@ Test(policy, the_same_files_give_the_same_bytes)
     eg_policy_close(q);
     eg_buf_done(&a);
     eg_buf_done(&b);
+    p = eg_policies_build("egress.yaml", derived, &a);
+    q = eg_policies_build("egress.yaml", derived, &b);
+    cr_assert(a.len == b.len && memcmp(a.data, b.data, a.len) == 0);
+    eg_policy_close(p);
+    eg_policy_close(q);
+    eg_buf_done(&a);
+    eg_buf_done(&b);
 }
 
 /* Asks everything; only a sanitizer or a crash can object. */
@@ -363,11 +399,20 @@ static void ask_all(const struct eg_policy *p)
         eg_policy_service(p, i, &s);
         eg_policy_judge_route(p, i, EG_SLICE("GET"), EG_SLICE("/"),
                               (struct eg_path_flags){ .unsafe = true }, &v);
+        eg_policy_judge_route(p, i, EG_SLICE("PUT"), EG_SLICE("/a%2Fb;c/x"),
+                              (struct eg_path_flags){ 0 }, &v);
         (void)eg_policy_service_of_route(p, s.name);
     }
     for (unsigned i = 0; i < eg_policy_credential_count(p); i++) {
         struct eg_credential c;
+        struct eg_oauth2 oauth2;
+        struct eg_sigv4_scope scope;
         eg_policy_credential(p, i, &c);
+        eg_policy_credential_oauth2(p, i, &oauth2);
+        eg_policy_credential_sigv4(p, i, &scope);
+        for (unsigned k = 0; k < c.arg_count; k++)
+            (void)eg_policy_credential_arg(p, i, k);
+        (void)eg_policy_credential_find(p, c.name);
         (void)eg_policy_credential_host(p, c.name, EG_SLICE("llm.example.com"));
     }
     for (unsigned i = 0; i < eg_policy_listen_count(p); i++) {
@@ -394,11 +439,11 @@ static unsigned try_block(const char *data, size_t n)
     return opened;
 }
 
-Test(policy, a_damaged_block_is_refused_or_harmless)
+static void damage(const char *text)
 {
     struct eg_buf block;
     unsigned opened = 0;
-    struct eg_policy *p = eg_policies_build("egress.yaml", full, &block);
+    struct eg_policy *p = eg_policies_build("egress.yaml", text, &block);
     ask_all(p);
     eg_policy_close(p);
     for (size_t i = 0; i < block.len; i++)
@@ -418,6 +463,12 @@ Test(policy, a_damaged_block_is_refused_or_harmless)
     for (size_t n = 0; n < block.len; n++)
         cr_assert_eq(try_block(block.data, n), 0, "cut at %zu", n);
     eg_buf_done(&block);
+}
+
+Test(policy, a_damaged_block_is_refused_or_harmless)
+{
+    damage(full);
+    damage(derived);
 }
 
 Test(policy, a_misplaced_block_is_refused)

@@ -18,13 +18,33 @@ static void warn_tunnel(struct eg_model *m, const struct eg_policy *p,
                         const struct eg_model_service *s)
 {
     struct eg_verdict verdict;
+    bool ruled = s->rules.count + s->denies.count > 0;
     eg_policy_judge_tunnel(p, &s->s.upstream, &verdict);
-    if (verdict.status != EG_OK || s->s.credential.n == 0)
+    if (verdict.status != EG_OK || (s->s.credential.n == 0 && !ruled) || s->s.internal)
         return;
     eg_diag_warning(
         m->diags, "service-host-tunnel", s->at, "remove the rule, if the route is enough",
-        "%.*s also allows tunnels to %.*s: the child may go there with a key of its own",
-        (int)verdict.rule.n, verdict.rule.p, (int)s->s.upstream.host_len, s->s.upstream.host);
+        "%.*s also allows tunnels to %.*s: the child may go there %s", (int)verdict.rule.n,
+        verdict.rule.p, (int)s->s.upstream.host_len, s->s.upstream.host,
+        s->s.credential.n ? "with a key of its own" : "round the service's rules");
+}
+
+/* Lists unite: another rule on the host may let through what these rules leave out. Asked with a request that no pattern names but `*`. */
+static void warn_widened(struct eg_model *m, const struct eg_policy *p,
+                         const struct eg_model_rule *rule)
+{
+    struct eg_authority to = { .port = rule->port_count ? rule->ports[0] : 80 };
+    struct eg_verdict verdict;
+    if (rule->paths.count == 0 || rule->to.kind != EG_PATTERN_EXACT)
+        return;
+    memcpy(to.host, rule->to.host.p, rule->to.host.n);
+    to.host_len = (uint8_t)rule->to.host.n;
+    eg_policy_judge_http(p, &to, EG_SLICE("-"), EG_SLICE("/-"), (struct eg_path_flags){ 0 },
+                         &verdict);
+    if (verdict.status == EG_OK && !eg_slice_eq(verdict.rule, rule->rule))
+        eg_diag_warning(m->diags, "unreachable-rule", rule->at, "remove one of the two",
+                        "these rules narrow nothing: %.*s allows every request to the host",
+                        (int)verdict.rule.n, verdict.rule.p);
 }
 
 /* localhost is a name, and names may not lead to loopback: people mean the address. */
@@ -64,6 +84,7 @@ void eg_policy_lint(struct eg_model *m, const struct eg_policy *p)
     for (const struct eg_model_rule *r = m->rules; r; r = r->next)
         if (r->action == EG_ACTION_ALLOW) {
             warn_shadowed(m, p, r);
+            warn_widened(m, p, r);
             warn_localhost(m, p, r->at, r->to.host, r->ports[0]);
         }
     for (const struct eg_model_service *s = m->services; s; s = s->next, index++) {

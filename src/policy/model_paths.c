@@ -97,7 +97,8 @@ static const char *sign_fault(struct eg_slice text)
         if (c == '?' || c == '#')
             return "a rule names a method and a path; queries are not judged";
         if ((c == '{' || c == '/') && open)
-            return c == '/' ? "{a,b} stands within one segment" : "{a,b} has no other braces in it";
+            return c == '/' ? "{a,b} stands within one segment; write several rules"
+                            : "{a,b} has no other braces in it";
         if (c == '}' && !open)
             return "this } closes nothing";
         open = c == '{' || (open && c != '}');

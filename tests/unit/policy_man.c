@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "policy/schema.h"
+#include "support/policies.h"
 
 #define PAGE EG_SOURCE_DIR "/man/egress.yaml.5"
 enum { PAGE_MAX = 1 << 18, PATH_MAX_ = 128 };
@@ -118,4 +119,26 @@ Test(policy, the_manual_page_describes_what_is_built)
     failed += check_items(reserved, end, true);
     free(page);
     cr_assert_eq(failed, 0, "%u differences", failed);
+}
+
+/* Whoever copies an example has a policy without an error. */
+Test(policy, the_manual_pages_examples_compile)
+{
+    char *page = read_page();
+    unsigned count = 0;
+    char *at = strstr(page, "\n.Sh EXAMPLES\n");
+    cr_assert_not_null(at);
+    while ((at = strstr(at, ".Bd -literal\n")) != NULL) {
+        struct eg_buf block;
+        char *text = strchr(at, '\n') + 1;
+        char *end = strstr(text, "\n.Ed");
+        cr_assert_not_null(end);
+        end[1] = '\0';
+        eg_policy_close(eg_policies_build("egress.yaml", text, &block));
+        eg_buf_done(&block);
+        at = end + 2;
+        count++;
+    }
+    free(page);
+    cr_assert_geq(count, 4);
 }

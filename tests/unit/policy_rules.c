@@ -89,6 +89,16 @@ Test(policy, rules_that_could_not_be_enforced)
           0, false },
         { "egress: 1\nallow: [a.example]\ndeny: [{host: a.example, rules: [\"GET /\"]}]\n",
           "2:9 W shadowed-by-deny", 0, false },
+        { HTTP("rules: [\"GET /\"]") "  - {host: a.example, scheme: http}\n",
+          "3:12 W unreachable-rule", 0, false },
+        { HTTP("rules: [\"GET /\"]") "  - {host: a.example, scheme: http, rules: [\"PUT /\"]}\n",
+          "-", 0, false },
+        { HTTP("rules: [\"* /**\"]"), "-", 0, false },
+        { "egress: 1\nallow: [a.example]\nservices:\n  s: {upstream: \"https://a.example\", rules: "
+          "[\"GET /\"]}\n",
+          "4:3 W service-host-tunnel", 0, false },
+        { "egress: 1\nallow: [a.example]\nservices:\n  s: {upstream: \"https://a.example\"}\n", "-",
+          0, false },
         { "egress: 1\nallow: [{host: a.example, scheme: http}]\ndeny: [{host: a.example, rules: "
           "[\"GET /\"]}]\n",
           "-", 0, false },
@@ -208,11 +218,10 @@ Test(policy, patterns_can_not_explode, .timeout = 60)
     struct eg_verdict v;
     struct eg_policy *p =
         eg_policies_build("egress.yaml",
-                          S(
-                              "[\"GET /**/a/**/a/**/a/**/a/**/a/**/b\", \"GET "
-                              "/*a*a*a*a*a*a*a*a*b\"]") "    deny: [\"GET "
-                                                        "/**/a/**/a/**/a/**/a/**/a/**/b\", \"GET "
-                                                        "/*a*a*a*a*a*a*a*a*b\"]\n",
+                          S("[\"GET /**/a/**/a/**/a/**/a/**/a/**/b\", \"GET "
+                            "/*a*a*a*a*a*a*a*a*b\"]") "    deny: [\"GET "
+                                                      "/**/a/**/a/**/a/**/a/**/a/**/b\", \"GET "
+                                                      "/*a*a*a*a*a*a*a*a*b\"]\n",
                           &block);
     for (size_t i = 0; i < N; i++)
         path[i] = i % 2 ? 'a' : '/';

@@ -307,6 +307,10 @@ Test(creds, late_success_makes_the_phantom, .timeout = 120)
     char key[600];
     setup(&w, HEAD "    from: \"file:@DIR@/value\"\n", NULL);
     cr_expect_not(exported(&w, key, sizeof key));
+    char *text = NULL;
+    cr_assert_eq(eg_ctl_run(&w, &text, "env", NULL), 0);
+    cr_expect(strstr(text, "unset API_KEY\n"), "the caller's may be the real one: %s", text);
+    free(text);
     cr_expect_eq(listed(&w, "list", "\"state\":\"failed\""), 5);
     put_value(&w, OLD);
     cr_expect_eq(chmod(eg_world_path(&w, "value"), 0644), 0);

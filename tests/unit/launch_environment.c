@@ -23,9 +23,14 @@ static const char policy_text[] =
     "    write: [\"header:x-api-key: {}\"]\n"
     "  open:\n"
     "    upstream: https://three.example\n"
+    "  vaulted:\n"
+    "    upstream: https://four.example\n"
+    "    credential: vaulted\n"
+    "    env: {key: [VAULTED_KEY]}\n"
     "credentials:\n"
     "  openai: {from: \"env:REAL_OPENAI\", hosts: [api.example]}\n"
-    "  two: {from: \"env:MY_API_TWO_API_KEY\", hosts: [two.example]}\n";
+    "  two: {from: \"env:MY_API_TWO_API_KEY\", hosts: [two.example]}\n"
+    "  vaulted: {from: \"op://vault/item/key\", hosts: [four.example]}\n";
 
 struct made {
     struct eg_policy *policy;
@@ -208,5 +213,21 @@ Test(launch_environment, empty_parent)
     make(&m, none, 2);
     expect(&m, "OPENAI_API_KEY", "sk-phantom");
     cr_expect_null(get(&m, "PATH"));
+    drop(&m);
+}
+
+/* Its phantom is not there, and what the launcher has under that name may be the real one. */
+Test(launch_environment, a_real_key_of_the_parent_never_stands_in_for_a_phantom)
+{
+    static const char *const parent[] = { "HOME=/home/me", "VAULTED_KEY=sk-real-of-the-parent",
+                                          "OP_SERVICE_ACCOUNT_TOKEN=ops-opens-the-vault",
+                                          "COPY=x ops-opens-the-vault y", "BW_SESSION=not-ours", NULL };
+    struct made m;
+    make(&m, (char *const *)(uintptr_t)parent, 2);
+    cr_expect_null(get(&m, "VAULTED_KEY"));
+    cr_expect_null(get(&m, "OP_SERVICE_ACCOUNT_TOKEN"), "it opens what the policy keeps from the child");
+    cr_expect_null(get(&m, "COPY"), "by value too");
+    expect(&m, "BW_SESSION", "not-ours"); /* the policy does not ask bw */
+    expect(&m, "HOME", "/home/me");
     drop(&m);
 }

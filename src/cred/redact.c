@@ -1,6 +1,6 @@
 /* redact.c - takes credentials out of texts and streams.
  *
- * From left to right: at each place where a needle may begin (redact_pairs.c) all of them are tried (redact_needle.c), the longest that stands there is
+ * From left to right: at each place where a needle may begin (redact_start.c) all of them are tried (redact_needle.c), the longest that stands there is
  * overwritten, and the search goes on behind it. Where the text ends while one may still stand there, all from that place on is held back; so how a
  * stream is cut never changes what is found. Values and phantoms lie in the vault, and are lent for the time of a call. */
 #include "cred/redact.h"
@@ -90,8 +90,8 @@ static enum eg_status fill(struct building *b, struct eg_vault *vault,
             return status;
     }
     for (unsigned i = 0; i < s->count; i++)
-        eg_redact_pairs_add(s, i, b->block);
-    eg_redact_pairs_done(s);
+        eg_redact_start_add(s, i, b->block);
+    eg_redact_start_done(s);
     return s->count ? eg_secret_new(vault, b->block, b->used, &s->block, err) : EG_OK;
 }
 
@@ -130,7 +130,7 @@ void eg_redact_set_unref(struct eg_redact_set *s)
     if (!s || (s->refs > 0 && --s->refs > 0))
         return;
     eg_secret_free(s->block);
-    sodium_memzero(&s->pairs, sizeof s->pairs);
+    sodium_memzero(&s->start, sizeof s->start);
     free(s);
 }
 
@@ -154,9 +154,10 @@ static enum eg_needle_result match_at(const struct search *j, const unsigned cha
 {
     const struct eg_redact_set *s = j->set;
     enum eg_needle_result best = EG_NEEDLE_NO;
+    const uint8_t groups = eg_redact_start_groups(s, &j->view, at);
     size_t n;
     for (unsigned i = 0; i < s->count; i++) {
-        if (!eg_redact_pairs_may(s, i, &j->view, at))
+        if (!eg_redact_start_may(i, groups))
             continue;
         enum eg_needle_result result = eg_needle_match(&s->needle[i], block, &j->view, at, &n);
         if (result == EG_NEEDLE_OPEN && !j->view.last)
@@ -177,7 +178,7 @@ static enum eg_status search(void *ctx, const unsigned char *block, size_t n)
     size_t len = 0;
     (void)n;
     for (size_t at = 0;; at++) {
-        at = eg_redact_pairs_next(j->set, &j->view, at);
+        at = eg_redact_start_next(j->set, &j->view, at);
         j->end = at;
         if (at >= eg_view_len(&j->view))
             return EG_OK;

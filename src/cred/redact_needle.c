@@ -191,11 +191,20 @@ static enum eg_needle_result match_break(const struct eg_redact_view *v, size_t 
     return result;
 }
 
+static bool is_literal(unsigned char c)
+{
+    return c > '\r' && c != '%' && c != '\\' && c != '+';
+}
+
 /* Unit k from *at on, which moves to where it stands, behind a line break. */
 static enum eg_needle_result find_unit(const struct eg_needle *d, const unsigned char *value,
                                        const struct eg_redact_view *v, size_t *at, size_t k,
                                        struct token *t)
 {
+    if (*at < eg_view_len(v) && is_literal((unsigned char)*eg_view_at(v, *at))) { /* mostly */
+        *t = (struct token){ (unsigned char)*eg_view_at(v, *at), 255, 1 };
+        return accepts(d, k, unit_of(d, value, k), t->value) ? EG_NEEDLE_YES : EG_NEEDLE_NO;
+    }
     if (d->align != EG_NEEDLE_PLAIN && k > 0) {
         size_t width;
         if (match_break(v, *at, &width) == EG_NEEDLE_OPEN)

@@ -25,11 +25,11 @@ struct eg_needle {
     uint8_t tail;  /* base64: the bits of the last digit that are the value's */
 };
 
-/* Which pairs of bytes may begin a needle: those for which first[a] & second[b] is not zero. The bits are groups of needles; the last two are
+/* Which three bytes may begin a needle: those for which byte[0][a] & byte[1][b] & byte[2][c] is not zero. The bits are groups of needles; the last two are
  * those that begin with an escape. */
-struct eg_redact_pairs {
-    uint8_t first[256], second[256];
-    uint8_t nibble[2][2][16]; /* the same, coarser, for 16 bytes at once: by low and high half of the first, of the second */
+struct eg_redact_start {
+    uint8_t byte[3][256];
+    uint8_t half[3][2][16]; /* the same, coarser, for 16 places at once: by low and high half of each */
 };
 
 struct eg_redact_set {
@@ -38,7 +38,7 @@ struct eg_redact_set {
     bool ssse3;
     size_t span;             /* bytes that a needle may take in a text, at most */
     struct eg_secret *block; /* values and phantoms; NULL in an empty set */
-    struct eg_redact_pairs pairs; /* tells the first two bytes of a value at most, often the vendor's prefix; wiped */
+    struct eg_redact_start start; /* tells the first three bytes of a value at most, often the vendor's prefix; wiped */
     struct eg_needle needle[];
 };
 
@@ -72,13 +72,14 @@ char eg_needle_short(char c);
 /* How many units there are, and which bits of the last one count. */
 void eg_needle_measure(struct eg_needle *d);
 
-void eg_redact_pairs_add(struct eg_redact_set *s, unsigned i, const unsigned char *block);
-void eg_redact_pairs_done(struct eg_redact_set *s);
+void eg_redact_start_add(struct eg_redact_set *s, unsigned i, const unsigned char *block);
+void eg_redact_start_done(struct eg_redact_set *s);
 /* The first place from `at` on where a needle may begin, or the text's length. */
-size_t eg_redact_pairs_next(const struct eg_redact_set *s, const struct eg_redact_view *v,
+size_t eg_redact_start_next(const struct eg_redact_set *s, const struct eg_redact_view *v,
                             size_t at);
-/* Can needle i begin at `at`, as far as the pairs tell? */
-bool eg_redact_pairs_may(const struct eg_redact_set *s, unsigned i, const struct eg_redact_view *v,
-                         size_t at);
+/* The groups of needles that may begin there, as far as three bytes tell; is needle i one of them? */
+uint8_t eg_redact_start_groups(const struct eg_redact_set *s, const struct eg_redact_view *v,
+                               size_t at);
+bool eg_redact_start_may(unsigned i, uint8_t groups);
 
 #endif

@@ -12,7 +12,7 @@
 
 #include "base/slice.h"
 
-enum { NAIVE_UNITS = 2048, NAIVE_PERCENT = 1, NAIVE_JSON = 2 };
+enum { NAIVE_UNITS = 512, NAIVE_PERCENT = 1, NAIVE_JSON = 2 };
 
 struct naive_pair {
     struct eg_slice value, phantom;

@@ -18,12 +18,6 @@ struct eg_asked { /* one ask under way */
     char name[EG_CREDWAIT_NAME];
 };
 
-static const struct eg_slice parts[] = { /* of an aws_sigv4, which has no value of its own */
-                                         { "access_key", 10 },
-                                         { "secret_key", 10 },
-                                         { "session_token", 13 }
-};
-
 static struct eg_asked **find(struct eg_engine *e, struct eg_slice name)
 {
     struct eg_asked **at = &e->asked;
@@ -80,35 +74,10 @@ void eg_engine_credential(struct eg_engine *e, struct eg_slice name)
             eg_flow_wake(f);
 }
 
-/* The name of what has to be read first, into out; empty: nothing. */
-static struct eg_slice lacking(const struct eg_flow *f, char out[EG_CREDWAIT_NAME])
-{
-    const struct eg_creds *creds = f->engine->creds;
-    struct eg_slice name = f->exchange->service.credential;
-    struct eg_err why = { 0 };
-    if (name.n == 0)
-        return EG_SLICE_NONE;
-    if (eg_creds_get(creds, name, &why))
-        return EG_SLICE_NONE;
-    if (why.status == EG_AGAIN)
-        return name;
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        size_t n = name.n + 1 + parts[i].n;
-        if (n > EG_CREDWAIT_NAME || eg_creds_field(creds, name, parts[i], &why) ||
-            why.status != EG_AGAIN)
-            continue;
-        memcpy(out, name.p, name.n);
-        out[name.n] = '#';
-        memcpy(out + name.n + 1, parts[i].p, parts[i].n);
-        return eg_slice(out, n);
-    }
-    return EG_SLICE_NONE;
-}
-
 bool eg_credwait_needed(const struct eg_flow *f)
 {
-    char text[EG_CREDWAIT_NAME];
-    return f->want == EG_WANT_ROUTE && lacking(f, text).n > 0;
+    return f->want == EG_WANT_ROUTE &&
+           eg_gate_ready(&f->engine->gate, &f->exchange->service) == EG_AGAIN;
 }
 
 static void wait_for_it(struct eg_flow *f, enum eg_status timeout)
@@ -120,9 +89,8 @@ static void wait_for_it(struct eg_flow *f, enum eg_status timeout)
 
 enum eg_step eg_credwait_start(struct eg_flow *f)
 {
-    char text[EG_CREDWAIT_NAME];
     wait_for_it(f, EG_CREDENTIAL_UNAVAILABLE);
-    if (ask(f->engine, lacking(f, text), false) != EG_OK)
+    if (ask(f->engine, f->exchange->service.credential, false) != EG_OK)
         return eg_refuse(f, EG_CREDENTIAL_UNAVAILABLE, true, EG_CREDWAIT_WHY);
     return EG_STEP_MORE;
 }
@@ -137,23 +105,16 @@ enum eg_status eg_credwait_refused(struct eg_flow *f)
 
 enum eg_step eg_credential_step(struct eg_flow *f)
 {
-    char text[EG_CREDWAIT_NAME];
-    bool refused = f->exchange->held;
-    struct eg_slice name = refused ? f->exchange->service.credential : lacking(f, text);
-    if (name.n > 0 && *find(f->engine, name))
+    struct eg_exchange *x = f->exchange;
+    if (*find(f->engine, x->service.credential))
         return EG_STEP_WAIT;
-    if (refused)
+    if (x->held)
         return eg_replay_go(f);
-    if (name.n > 0) /* another part of it, or it was made lazy again meanwhile */
-        return ask(f->engine, name, false) == EG_OK
-                   ? EG_STEP_WAIT
-                   : eg_refuse(f, EG_CREDENTIAL_UNAVAILABLE, true, EG_CREDWAIT_WHY);
-    struct eg_err why = { 0 };
-    (void)eg_creds_get(f->engine->creds, f->exchange->service.credential, &why);
-    if (why.status != EG_OK && !eg_creds_field(f->engine->creds, f->exchange->service.credential,
-                                               parts[1], NULL))
-        return eg_refuse(f, EG_CREDENTIAL_UNAVAILABLE, true, EG_CREDWAIT_WHY);
-    return eg_exchange_connect(f);
+    enum eg_status status = eg_gate_ready(&f->engine->gate, &x->service);
+    if (status == EG_AGAIN && ask(f->engine, x->service.credential, false) == EG_OK)
+        return EG_STEP_WAIT; /* it was made lazy again meanwhile */
+    return status == EG_OK ? eg_exchange_connect(f)
+                           : eg_refuse(f, EG_CREDENTIAL_UNAVAILABLE, true, EG_CREDWAIT_WHY);
 }
 
 void eg_credential_late(struct eg_flow *f)

@@ -28,7 +28,7 @@ struct eg_exchange {
     bool keeping;       /* ... it is whole so far */
     bool held;          /* a 401 was read and is not the client's yet */
     bool replayed;      /* ... and another one would be */
-    uint32_t version;   /* of the credential that was sent */
+    uint64_t version;   /* of the credential that was sent */
     struct eg_redact_set *redact_set; /* what the answer is searched for; NULL: nothing */
     struct eg_redact redact;          /* ... its body */
     bool redacting;                   /* redact was begun */

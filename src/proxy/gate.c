@@ -95,8 +95,7 @@ enum eg_status eg_gate_http(struct eg_gate *g, struct eg_ticket *t, const struct
     return by_name(g, t);
 }
 
-/* EG_OK, EG_AGAIN: a part of what the service writes was not read yet; EG_CREDENTIAL_UNAVAILABLE. */
-static enum eg_status credential_state(const struct eg_gate *g, const struct eg_service *service)
+enum eg_status eg_gate_ready(const struct eg_gate *g, const struct eg_service *service)
 {
     enum eg_status state = EG_OK;
     for (unsigned i = 0; i < service->write_count && state != EG_CREDENTIAL_UNAVAILABLE; i++) {
@@ -120,7 +119,7 @@ enum eg_status eg_gate_route(struct eg_gate *g, struct eg_ticket *t, unsigned in
     SET(t, service, service->name);
     SET(t, credential, service->credential);
     eg_policy_judge_route(t->snapshot->policy, index, method, path, flags, &t->verdict);
-    if (t->verdict.status == EG_OK && credential_state(g, service) == EG_CREDENTIAL_UNAVAILABLE) {
+    if (t->verdict.status == EG_OK && eg_gate_ready(g, service) == EG_CREDENTIAL_UNAVAILABLE) {
         t->verdict.status = EG_CREDENTIAL_UNAVAILABLE;
         t->verdict.detail = EG_SLICE("its source failed: the proxy's own log says why");
     }

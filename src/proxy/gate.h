@@ -46,6 +46,10 @@ enum eg_status eg_gate_route(struct eg_gate *g, struct eg_ticket *t, unsigned in
                              const struct eg_service *service, struct eg_slice method,
                              struct eg_slice path, struct eg_path_flags flags) EG_MUST_USE;
 
+/* Is there all that the service writes? EG_OK; EG_AGAIN: a part was not read yet;
+ * EG_CREDENTIAL_UNAVAILABLE. */
+enum eg_status eg_gate_ready(const struct eg_gate *g, const struct eg_service *service) EG_MUST_USE;
+
 /* By address: judges every one (invariant 2); all must pass. EG_OK: the allow is recorded and
  * out[0..*out_count) are the only addresses that may be dialled. */
 enum eg_status eg_gate_addresses(struct eg_gate *g, struct eg_ticket *t,

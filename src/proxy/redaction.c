@@ -106,6 +106,13 @@ static void gather(const struct eg_flow *f, struct values *v)
                    v);
 }
 
+uint64_t eg_redaction_version(const struct eg_flow *f)
+{
+    struct values v = { .count = 0 };
+    gather(f, &v);
+    return v.version;
+}
+
 /* ---- the sets ---- */
 
 /* Makes room by forgetting any one: the table's order is random. */

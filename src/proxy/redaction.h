@@ -9,6 +9,8 @@
 /* The request is about to be sent: what its answer is searched for. EG_NOMEM and the like: it can't be
  * searched, and must not be sent. */
 enum eg_status eg_redaction_begin(struct eg_flow *f, struct eg_err *err) EG_MUST_USE;
+/* Changes with each of the values that this route sends. */
+uint64_t eg_redaction_version(const struct eg_flow *f);
 static inline bool eg_redaction_on(const struct eg_flow *f)
 {
     return f->exchange->redact_set != NULL;

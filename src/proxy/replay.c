@@ -10,12 +10,8 @@
 #include "http/write.h"
 #include "proxy/credwait.h"
 #include "proxy/pool.h"
+#include "proxy/redaction.h"
 #include "proxy/response.h"
-
-static uint32_t version_now(const struct eg_flow *f)
-{
-    return eg_creds_version(f->engine->creds, f->exchange->service.credential);
-}
 
 /* Can its source give another value than it gave before? */
 static bool renewable(const struct eg_flow *f)
@@ -54,7 +50,7 @@ enum eg_status eg_replay_begin(struct eg_flow *f)
 {
     struct eg_exchange *x = f->exchange;
     const struct eg_head *head = eg_msg_head_get(f->request);
-    x->version = version_now(f);
+    x->version = eg_redaction_version(f);
     if (x->replayed) {
         enum eg_status status = send_kept(f);
         eg_replay_drop(x);
@@ -93,7 +89,7 @@ static enum eg_step pass_on(struct eg_flow *f)
 enum eg_step eg_replay_start(struct eg_flow *f)
 {
     struct eg_exchange *x = f->exchange;
-    if (version_now(f) != x->version) /* another exchange has asked, and it came */
+    if (eg_redaction_version(f) != x->version) /* another exchange has asked, and it came */
         return eg_replay_go(f);
     return eg_credwait_refused(f) == EG_OK ? EG_STEP_MORE : eg_replay_go(f);
 }
@@ -137,8 +133,8 @@ static enum eg_step send_again(struct eg_flow *f)
 enum eg_step eg_replay_go(struct eg_flow *f)
 {
     struct eg_exchange *x = f->exchange;
-    bool renewed = version_now(f) != x->version &&
-                   eg_creds_get(f->engine->creds, x->service.credential, NULL);
+    bool renewed = eg_redaction_version(f) != x->version &&
+                   eg_gate_ready(&f->engine->gate, &x->service) == EG_OK;
     x->held = false;
     x->replayed = true;
     return renewed ? send_again(f) : pass_on(f);

@@ -338,3 +338,28 @@ Test(exchange, a_download_that_is_cut_short_never_looks_whole, .timeout = 60)
         eg_swap_free(&s);
     }
 }
+
+Test(exchange, an_origin_keeps_32_idle_connections_at_most, .timeout = 120)
+{
+    enum { MANY = 40 };
+    struct eg_swap s;
+    struct eg_engine_stats stats;
+    int fds[MANY];
+    eg_swap_new(&s, POLICY);
+    for (unsigned i = 0; i < MANY; i++) /* each has a connection of its own: no answer comes before all are held */
+        fds[i] = eg_swap_send(&s, "GET", "/api/sse", "Connection: close\r\n", "", 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        char got[4096];
+        await(&s, fds[i], got, sizeof got, "data: one\n\n");
+    }
+    free(eg_swap_ask(&s, "GET", "/api/sse-go", ""));
+    for (unsigned i = 0; i < MANY; i++)
+        free(eg_swap_rest(&s, fds[i], NULL));
+    cr_assert(eg_bed_quiet(&s.bed));
+    eg_engine_stats(s.bed.engine, &stats);
+    cr_expect(stats.pooled == 32, "%u", stats.pooled);
+    free(eg_swap_ask(&s, "GET", "/api/x", "")); /* one of them serves it */
+    eg_engine_stats(s.bed.engine, &stats);
+    cr_expect(stats.pooled == 32, "%u", stats.pooled);
+    eg_swap_free(&s);
+}

@@ -306,3 +306,42 @@ Test(refresh, a_kept_alive_client_goes_on_after_a_replay, .timeout = 60)
     cr_expect(s.asked == 1);
     eg_swap_free(&s);
 }
+
+/* One that has fields and no value of its own. */
+static const char FIELDS[] =
+    "egress: 1\n"
+    "services:\n"
+    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: [bearer],\n"
+    "        write: [\"header:Authorization: Bearer {token}\", \"header:X-Org: {org}\"]}\n"
+    "credentials:\n"
+    "  key: {from: {cmd: [/bin/true], json: true}, hosts: [api.example.test]}\n"
+    "networks: {allow: [127.0.0.1/32]}\n"
+    "tls: {ca: \"@DIR@/ca.pem\", system: false}\n";
+
+static void put_fields(struct eg_swap *s, const char *token)
+{
+    struct eg_creds *creds = eg_engine_creds(s->bed.engine);
+    eg_creds_drop(creds, EG_SLICE("key"));
+    cr_assert(eg_creds_put(creds, EG_SLICE("key#token"), token, strlen(token), NULL) == EG_OK &&
+              eg_creds_put(creds, EG_SLICE("key#org"), "acme", 4, NULL) == EG_OK);
+    eg_engine_credential(s->bed.engine, EG_SLICE("key"));
+}
+
+Test(refresh, fields_are_waited_for_and_renewed_as_values_are, .timeout = 60)
+{
+    struct eg_swap s;
+    eg_swap_new(&s, FIELDS);
+    eg_swap_lazy(&s);
+    eg_swap_want(&s, EG_SWAP_NEXT);
+    int fd = eg_swap_send(&s, "GET", "/api/secret", "Connection: close\r\n", "", 0);
+    cr_assert(eg_swap_await_asked(&s, 1));
+    put_fields(&s, EG_SWAP_REAL);
+    cr_assert(eg_swap_await_asked(&s, 2));
+    cr_expect(s.refused == 1);
+    put_fields(&s, EG_SWAP_NEXT);
+    char *answer = eg_swap_rest(&s, fd, NULL), *record = eg_swap_record(&s);
+    cr_expect(strstr(answer, "welcome") && requests(&s) == 2 && strstr(record, "X-Org: acme\r\n"), "%s", answer);
+    free(answer);
+    free(record);
+    eg_swap_free(&s);
+}

@@ -183,13 +183,41 @@ static void format_v6(const uint8_t *b, char *out, size_t cap)
     }
 }
 
+size_t eg_decimal(unsigned value, char out[EG_DECIMAL])
+{
+    char digits[EG_DECIMAL];
+    size_t n = 0;
+    do
+        digits[n++] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    for (size_t i = 0; i < n; i++)
+        out[i] = digits[n - 1 - i];
+    out[n] = '\0';
+    return n;
+}
+
+/* Every request is told of by address several times: no printf. */
+static void format_v4(const uint8_t *b, char *out, size_t cap)
+{
+    char text[4 * EG_DECIMAL];
+    size_t n = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        if (i > 0)
+            text[n++] = '.';
+        n += eg_decimal(b[i], text + n);
+    }
+    n = n < cap ? n : cap - 1;
+    memcpy(out, text, n);
+    out[n] = '\0';
+}
+
 char *eg_addr_format(const struct eg_addr *a, char *out, size_t cap)
 {
     if (cap == 0)
         return out;
     out[0] = '\0';
     if (a->family == 4)
-        snprintf(out, cap, "%u.%u.%u.%u", a->b[0], a->b[1], a->b[2], a->b[3]);
+        format_v4(a->b, out, cap);
     else if (a->family == 6)
         format_v6(a->b, out, cap);
     return out;

@@ -6,7 +6,6 @@
  * resolves anything and calls no library parser. */
 #include "base/uri.h"
 
-#include <stdio.h>
 
 enum { LABEL_MAX = 63, PORT_DIGITS = 5 };
 
@@ -194,11 +193,24 @@ void eg_authority_from_addr(const struct eg_addr *addr, uint16_t port, struct eg
 
 char *eg_authority_format(const struct eg_authority *a, uint16_t omit_port, char *out, size_t cap)
 {
+    char text[EG_AUTHORITY_TEXT + 2];
+    size_t n = 0;
     bool v6 = a->literal && a->addr.family == 6;
-    int n = snprintf(out, cap, "%s%.*s%s", v6 ? "[" : "", (int)a->host_len, a->host, v6 ? "]" : "");
-    bool omit = omit_port != 0 && omit_port == a->port;
-    if (!omit && n >= 0 && (size_t)n < cap)
-        snprintf(out + n, cap - (size_t)n, ":%u", a->port);
+    if (cap == 0)
+        return out;
+    if (v6)
+        text[n++] = '[';
+    memcpy(text + n, a->host, a->host_len);
+    n += a->host_len;
+    if (v6)
+        text[n++] = ']';
+    if (omit_port == 0 || omit_port != a->port) {
+        text[n++] = ':';
+        n += eg_decimal(a->port, text + n);
+    }
+    n = n < cap ? n : cap - 1;
+    memcpy(out, text, n);
+    out[n] = '\0';
     return out;
 }
 

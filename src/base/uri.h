@@ -56,6 +56,9 @@ bool eg_authority_eq(const struct eg_authority *a, const struct eg_authority *b)
 
 /* Canonical dotted quad, or RFC 4291 text without zone and brackets; anything else is false. */
 bool eg_addr_parse(struct eg_slice text, struct eg_addr *ret);
+/* The digits of value and a NUL; returns how many digits. */
+enum { EG_DECIMAL = 12 };
+size_t eg_decimal(unsigned value, char out[EG_DECIMAL]);
 /* Dotted quad or RFC 5952. Returns out; cap >= EG_ADDR_TEXT. */
 char *eg_addr_format(const struct eg_addr *a, char *out, size_t cap);
 /* "1.2.3.0/24", "fd00::/8"; host bits must be zero. */

@@ -6,7 +6,6 @@
 #include "proxy/pool.h"
 
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -147,14 +146,24 @@ static bool key_of(const struct eg_flow *f, char key[KEY_MAX], struct eg_slice *
 {
     char authority[EG_AUTHORITY_TEXT];
     const struct eg_service *s = f->want == EG_WANT_ROUTE ? &f->exchange->service : NULL;
-    int n = snprintf(
-        key, KEY_MAX, "%s|%c%d|%s|%.*s|%.*s", f->session ? f->session->id : "", way_of(f),
-        s && s->tls,
-        eg_authority_format(&f->ticket->to, 0, authority, sizeof authority), s ? (int)s->name.n : 0,
-        s ? s->name.p : "", s ? (int)s->credential.n : 0, s ? s->credential.p : "");
-    if (n <= 0 || n >= KEY_MAX)
-        return false;
-    *ret = eg_slice(key, (size_t)n);
+    const char way[] = { way_of(f), s && s->tls ? '1' : '0' };
+    const struct eg_slice parts[] = {
+        eg_slice_str(f->session ? f->session->id : ""),
+        eg_slice(way, sizeof way),
+        eg_slice_str(eg_authority_format(&f->ticket->to, 0, authority, sizeof authority)),
+        s ? s->name : EG_SLICE_NONE,
+        s ? s->credential : EG_SLICE_NONE,
+    };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (parts[i].n >= KEY_MAX - n)
+            return false;
+        if (parts[i].n > 0)
+            memcpy(key + n, parts[i].p, parts[i].n);
+        n += parts[i].n;
+        key[n++] = '|';
+    }
+    *ret = eg_slice(key, n);
     return true;
 }
 

@@ -1,7 +1,8 @@
 /* session.c - one TLS connection over a transport of two callbacks: handshake, bytes, close_notify, resumption. It opens no
  * socket and waits for nothing.
  * Invariants: how a connection ended is remembered and wolfSSL is not asked again (after both close_notify it would begin a new
- * handshake). wolfSSL is never told WANT_WRITE: what the transport does not take is kept in `out` and flushed by the next call,
+ * handshake). It reads ahead, since wolfSSL asks for 5 bytes and then for the rest of each record; an idle connection keeps no buffer.
+ * wolfSSL is never told WANT_WRITE: what the transport does not take is kept in `out` and flushed by the next call,
  * because 5.5.4 builds an alert anew each time that it is called again, and loses its place in a handshake. A call that leaves
  * bytes in `out` is EG_AGAIN, so progress is exact. */
 #include "tls/session.h"
@@ -9,33 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "tls/wolf.h"
 
-enum { RECORD_MAX = 16384, AHEAD = 4096, SAVED_MAX = 16384, OUT_MAX = 128 * 1024 };
+enum { RECORD_MAX = 16384, GATHER = 4 * RECORD_MAX, OUT_MAX = 128 * 1024 };
+/* What is asked of the transport at once: small answers come in one piece, big ones fill a wide one. */
+enum { AHEAD = 4096, AHEAD_WIDE = 64 * 1024 };
 
 enum { TLS_IN = 1, TLS_OUT = 2 }; /* net/loop.h's EG_IN and EG_OUT: that room is of the same step */
-
-struct eg_tls {
-    WOLFSSL *ssl;
-    struct eg_tls_ctx *ctx;
-    struct eg_tls_transport transport;
-    struct eg_authority name; /* of a client */
-    bool ready;               /* wolfSSL's handshake is complete */
-    bool established;         /* and all of ours is out */
-    bool sent_notify;
-    bool cut;              /* the transport ended */
-    bool begun;            /* the peer's first byte was seen */
-    bool plain;            /* and it was none of TLS */
-    enum eg_status ended;  /* what every further read returns; EG_OK while open */
-    enum eg_status io;     /* how the transport failed to read; EG_OK */
-    enum eg_status broken; /* and to send */
-    unsigned want;         /* set by the callbacks that met EG_AGAIN */
-    struct eg_buf out;     /* records that the transport did not take yet */
-    size_t writing;        /* plain bytes of the record that wolfSSL has taken and not yet sent */
-    size_t ahead_off, ahead_len;
-    char ahead[AHEAD]; /* read ahead: wolfSSL asks for 5 bytes, then the rest, of each record */
-};
 
 /* ---- the transport, as wolfSSL calls it ---- */
 
@@ -64,23 +45,46 @@ static bool speaks_tls(struct eg_tls *s, unsigned char first)
     return !s->plain;
 }
 
+/* Fills the empty `ahead`, or p with at most n bytes where there is no memory for it: *direct tells. */
+static enum eg_status read_ahead(struct eg_tls *s, char *p, size_t n, size_t *direct)
+{
+    size_t done = 0, cap = s->wide ? AHEAD_WIDE : AHEAD;
+    if (s->ahead && s->ahead_cap != cap) {
+        free(s->ahead);
+        s->ahead = NULL;
+    }
+    if (!s->ahead) {
+        s->ahead = malloc(cap);
+        s->ahead_cap = cap;
+    }
+    bool has = s->ahead != NULL;
+    enum eg_status r =
+        s->transport.recv(s->transport.ctx, has ? s->ahead : p, has ? cap : n, &done);
+    *direct = has ? 0 : done;
+    if (r == EG_OK) {
+        s->wide = done >= AHEAD;
+        s->ahead_off = 0;
+        s->ahead_len = has ? done : 0;
+    } else {
+        free(s->ahead);
+        s->ahead = NULL;
+    }
+    return r;
+}
+
 static int cb_recv(WOLFSSL *ssl, char *p, int n, void *ctx)
 {
     struct eg_tls *s = ctx;
     size_t done = 0;
     (void)ssl;
     if (s->ahead_len == 0) {
-        bool direct = (size_t)n >= sizeof s->ahead;
-        enum eg_status r = s->transport.recv(s->transport.ctx, direct ? p : s->ahead,
-                                             direct ? (size_t)n : sizeof s->ahead, &done);
+        enum eg_status r = read_ahead(s, p, (size_t)n, &done);
         if (r != EG_OK)
             return recv_failed(s, r);
-        if (!speaks_tls(s, (unsigned char)(direct ? p : s->ahead)[0]))
+        if (!speaks_tls(s, (unsigned char)(done ? p : s->ahead)[0]))
             return WOLFSSL_CBIO_ERR_GENERAL;
-        if (direct)
+        if (done)
             return (int)done;
-        s->ahead_off = 0;
-        s->ahead_len = done;
     }
     done = (size_t)n < s->ahead_len ? (size_t)n : s->ahead_len;
     memcpy(p, s->ahead + s->ahead_off, done);
@@ -114,7 +118,7 @@ static int cb_send(WOLFSSL *ssl, char *p, int n, void *ctx)
     struct eg_tls *s = ctx;
     size_t sent = 0;
     (void)ssl;
-    if (s->out.len == 0 && s->broken == EG_OK) {
+    if (!s->gather && s->out.len == 0 && s->broken == EG_OK) {
         enum eg_status r = s->transport.send(s->transport.ctx, p, (size_t)n, &sent);
         if (r != EG_OK && r != EG_AGAIN)
             s->broken = r;
@@ -187,7 +191,8 @@ void eg_tls_free(struct eg_tls *s)
     wolfSSL_free(s->ssl);
     eg_tls_ctx_unref(s->ctx);
     eg_buf_done(&s->out);
-    explicit_bzero(s->ahead, sizeof s->ahead);
+    free(s->ahead); /* what the peer sealed: nothing to wipe */
+    free(s->late);
     free(s);
 }
 
@@ -254,21 +259,9 @@ enum eg_status eg_tls_handshake(struct eg_tls *s, struct eg_err *err)
     return r;
 }
 
-enum eg_status eg_tls_read(struct eg_tls *s, char *p, size_t n, size_t *done, struct eg_err *err)
+/* What wolfSSL_read's failure means; remembered unless it is EG_AGAIN. */
+static enum eg_status read_outcome(struct eg_tls *s, int ret, struct eg_err *err)
 {
-    if (!s->established)
-        return eg_err_set(err, EG_INVALID, "tls", 0, "read before the handshake");
-    if (s->ended == EG_EOF)
-        return EG_EOF;
-    if (s->ended != EG_OK)
-        return eg_err_set(err, s->ended, "tls", 0, "the connection has failed before");
-    s->want = 0;
-    (void)flush(s); /* what can't go out does not keep us from reading */
-    int ret = wolfSSL_read(s->ssl, p, n > INT32_MAX ? INT32_MAX : (int)n);
-    if (ret > 0) {
-        *done = (size_t)ret;
-        return EG_OK;
-    }
     enum eg_status r;
     if (s->cut) /* asked for more and found the end: no close_notify came before it */
         r = eg_err_set(err, EG_RESPONSE_TRUNCATED, "tls", 0,
@@ -284,6 +277,78 @@ enum eg_status eg_tls_read(struct eg_tls *s, char *p, size_t n, size_t *done, st
     return r;
 }
 
+/* A later record than the first that this call gives said how the connection ended: the next call tells. */
+static void keep_for_next(struct eg_tls *s, const struct eg_err *why)
+{
+    s->unsaid = true;
+    s->late = malloc(sizeof *s->late);
+    if (s->late)
+        *s->late = *why;
+}
+
+static enum eg_status say_kept(struct eg_tls *s, struct eg_err *err)
+{
+    s->unsaid = false;
+    if (s->late && err && s->late->status != EG_OK)
+        *err = *s->late;
+    return s->ended;
+}
+
+enum eg_status eg_tls_read(struct eg_tls *s, char *p, size_t n, size_t *done, struct eg_err *err)
+{
+    if (!s->established)
+        return eg_err_set(err, EG_INVALID, "tls", 0, "read before the handshake");
+    if (s->unsaid)
+        return say_kept(s, err);
+    if (s->ended == EG_EOF)
+        return EG_EOF;
+    if (s->ended != EG_OK)
+        return eg_err_set(err, s->ended, "tls", 0, "the connection has failed before");
+    s->want = 0;
+    (void)flush(s); /* what can't go out does not keep us from reading */
+    size_t got = 0;
+    do { /* as many records as were read ahead: one send for the next hop */
+        struct eg_err why = { 0 };
+        size_t room = n - got > INT32_MAX ? INT32_MAX : n - got;
+        int ret = wolfSSL_read(s->ssl, p + got, (int)room);
+        if (ret > 0) {
+            got += (size_t)ret;
+            continue;
+        }
+        enum eg_status r = read_outcome(s, ret, got ? &why : err);
+        if (got == 0)
+            return r;
+        if (r == EG_AGAIN)
+            break;
+        keep_for_next(s, &why);
+    } while (got < n && s->ahead_len > 0 && !s->unsaid);
+    *done = got;
+    return EG_OK;
+}
+
+/* Seals a record, or several into `out`. EG_AGAIN: none was. */
+static enum eg_status seal(struct eg_tls *s, const char *p, size_t n, struct eg_err *err)
+{
+    char *room;
+    enum eg_status r = EG_OK;
+    n = n < GATHER ? n : GATHER;
+    s->gather = n > RECORD_MAX && eg_buf_reserve(&s->out, n + n / 64, &room) == EG_OK;
+    do {
+        size_t left = n - s->writing, len = left < RECORD_MAX ? left : RECORD_MAX;
+        int ret = wolfSSL_write(s->ssl, p + s->writing, (int)len);
+        if (ret > 0)
+            s->writing += (size_t)ret;
+        else
+            r = outcome(s, ret, err);
+    } while (s->gather && r == EG_OK && s->writing < n);
+    s->gather = false;
+    if (r == EG_AGAIN && s->writing > 0)
+        r = EG_OK;
+    if (r != EG_OK && r != EG_AGAIN)
+        s->ended = r;
+    return r;
+}
+
 enum eg_status eg_tls_write(struct eg_tls *s, const char *p, size_t n, size_t *done,
                             struct eg_err *err)
 {
@@ -296,20 +361,13 @@ enum eg_status eg_tls_write(struct eg_tls *s, const char *p, size_t n, size_t *d
         return eg_err_set(err, s->ended, "tls", 0, "the connection has failed before");
     s->want = 0;
     enum eg_status r = flush(s);
+    if (r == EG_OK && s->writing == 0) {
+        r = seal(s, p, n, err);
+        if (r == EG_OK)
+            (void)flush(s); /* finish tells */
+    }
     if (r != EG_OK)
         return r;
-    /* One record a call: were a second one begun and left unsent, the caller would not know that its bytes are taken. */
-    if (s->writing == 0) {
-        size_t len = n < RECORD_MAX ? n : RECORD_MAX;
-        int ret = wolfSSL_write(s->ssl, p, (int)len);
-        if (ret <= 0) {
-            r = outcome(s, ret, err);
-            if (r != EG_AGAIN)
-                s->ended = r;
-            return r;
-        }
-        s->writing = (size_t)ret;
-    }
     r = finish(s);
     if (r == EG_OK) {
         *done = s->writing;
@@ -336,78 +394,12 @@ enum eg_status eg_tls_shutdown(struct eg_tls *s, struct eg_err *err)
 bool eg_tls_pending(const struct eg_tls *s)
 {
     /* Read-ahead bytes are there only until the next read, which takes all that it can decrypt before it says EG_AGAIN. */
-    return s->ended == EG_OK &&
-           (s->ahead_len > 0 || (s->established && wolfSSL_pending(s->ssl) > 0));
+    if (s->ended != EG_OK)
+        return s->unsaid;
+    return s->ahead_len > 0 || (s->established && wolfSSL_pending(s->ssl) > 0);
 }
 
 unsigned eg_tls_want(const struct eg_tls *s)
 {
     return s->want;
-}
-
-const char *eg_tls_version(const struct eg_tls *s)
-{
-    return s->established ? wolfSSL_get_version(s->ssl) : "";
-}
-
-const char *eg_tls_suite(const struct eg_tls *s)
-{
-    const char *suite = s->established ? wolfSSL_get_cipher_name(s->ssl) : NULL;
-    return suite ? suite : "";
-}
-
-bool eg_tls_peer_sans(const struct eg_tls *s, bool (*each)(void *ctx, struct eg_slice san),
-                      void *ctx)
-{
-    /* Without asks_client nothing that a client showed was verified. */
-    return s->established && s->ctx->asks_client && eg_tls_verify_sans(s->ssl, each, ctx);
-}
-
-/* ---- resumption ---- */
-
-/* Saved form: length of the host name, the name, wolfSSL's own serialisation. The name is there so that a session is never
- * resumed for another host: a resumed handshake shows no certificate. */
-
-enum eg_status eg_tls_session_save(struct eg_tls *s, unsigned char *out, size_t cap, size_t *n)
-{
-    *n = 0;
-    if (!s->established || s->ctx->server || s->ended == EG_RESPONSE_TRUNCATED ||
-        (s->ended == EG_EOF && s->sent_notify))
-        return EG_OK;
-    WOLFSSL_SESSION *session = wolfSSL_get1_session(s->ssl);
-    if (!session)
-        return EG_OK;
-    enum eg_status r = EG_OK;
-    int len = wolfSSL_SESSION_is_resumable(session) ? wolfSSL_i2d_SSL_SESSION(session, NULL) : 0;
-    size_t head = 1 + (size_t)s->name.host_len;
-    if (len > 0 && head + (size_t)len > cap) {
-        r = EG_TOO_BIG;
-    } else if (len > 0) {
-        unsigned char *p = out + head;
-        out[0] = s->name.host_len;
-        memcpy(out + 1, s->name.host, s->name.host_len);
-        len = wolfSSL_i2d_SSL_SESSION(session, &p);
-        *n = len > 0 ? head + (size_t)len : 0;
-    }
-    wolfSSL_SESSION_free(session);
-    return r;
-}
-
-void eg_tls_session_load(struct eg_tls *s, const unsigned char *p, size_t n)
-{
-    size_t head = 1 + (size_t)s->name.host_len;
-    if (s->ctx->server || s->established || n <= head || n > SAVED_MAX ||
-        p[0] != s->name.host_len || memcmp(p + 1, s->name.host, s->name.host_len) != 0)
-        return;
-    const unsigned char *der = p + head;
-    WOLFSSL_SESSION *session = wolfSSL_d2i_SSL_SESSION(NULL, &der, (long)(n - head));
-    if (!session)
-        return;
-    (void)wolfSSL_set_session(s->ssl, session); /* expired: a full handshake follows */
-    wolfSSL_SESSION_free(session);
-}
-
-bool eg_tls_resumed(const struct eg_tls *s)
-{
-    return s->established && wolfSSL_session_reused(s->ssl);
 }

@@ -260,3 +260,23 @@ bool eg_tls_verify_sans(WOLFSSL *ssl, bool (*each)(void *ctx, struct eg_slice sa
     wolfSSL_X509_free(cert);
     return taken;
 }
+
+/* ---- what was agreed ---- */
+
+const char *eg_tls_version(const struct eg_tls *s)
+{
+    return s->established ? wolfSSL_get_version(s->ssl) : "";
+}
+
+const char *eg_tls_suite(const struct eg_tls *s)
+{
+    const char *suite = s->established ? wolfSSL_get_cipher_name(s->ssl) : NULL;
+    return suite ? suite : "";
+}
+
+bool eg_tls_peer_sans(const struct eg_tls *s, bool (*each)(void *ctx, struct eg_slice san),
+                      void *ctx)
+{
+    /* Without asks_client nothing that a client showed was verified. */
+    return s->established && s->ctx->asks_client && eg_tls_verify_sans(s->ssl, each, ctx);
+}

@@ -11,6 +11,7 @@
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
+#include "base/buf.h"
 #include "base/uri.h"
 #include "tls/session.h"
 
@@ -24,6 +25,31 @@ struct eg_tls_ctx {
     bool asks_client; /* a server that wants client certificates */
     unsigned char pins[EG_TLS_PINS][EG_TLS_PIN];
     unsigned pin_count; /* of a client; with no CA loaded a pin stands for the chain */
+};
+
+struct eg_tls {
+    WOLFSSL *ssl;
+    struct eg_tls_ctx *ctx;
+    struct eg_tls_transport transport;
+    struct eg_authority name; /* of a client */
+    bool ready;               /* wolfSSL's handshake is complete */
+    bool established;         /* and all of ours is out */
+    bool sent_notify;
+    bool cut;              /* the transport ended */
+    bool begun;            /* the peer's first byte was seen */
+    bool plain;            /* and it was none of TLS */
+    bool wide;             /* the transport had as much as was asked: ask for more at once */
+    bool unsaid;           /* the next read returns `ended`, with `late`, and nothing else */
+    bool gather;           /* records go into `out` now */
+    enum eg_status ended;  /* what every further read returns; EG_OK while open */
+    enum eg_status io;     /* how the transport failed to read; EG_OK */
+    enum eg_status broken; /* and to send */
+    unsigned want;         /* set by the callbacks that met EG_AGAIN */
+    struct eg_buf out;     /* records that the transport did not take yet */
+    size_t writing;        /* plain bytes that wolfSSL has taken and that are not all sent */
+    size_t ahead_off, ahead_len, ahead_cap;
+    char *ahead; /* what the peer sent and wolfSSL did not ask for yet; NULL: nothing */
+    struct eg_err *late;
 };
 
 /* pin.c. "sha256/" and base64, or base64 alone. */

@@ -40,7 +40,7 @@ def tls_origin(lab, events):
   upstream self {{ server 127.0.0.1:{lab.plain_port}; keepalive 64; }}
   server {{
     listen 127.0.0.1:{lab.tls_port} ssl; listen 127.0.0.1:{lab.plain_port};
-    ssl_certificate origin.pem; ssl_certificate_key origin.key; ssl_session_cache shared:s:1m;
+    ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate origin.pem; ssl_certificate_key origin.key; ssl_session_cache shared:s:1m;
     root {lab.path('www')}; default_type application/json; sendfile on;
     proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off;
     if ($http_authorization != "Bearer {REAL}") {{ return 403; }}

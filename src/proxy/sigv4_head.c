@@ -66,18 +66,29 @@ static enum eg_status write_part(struct eg_flow *f, struct eg_slice before, stru
                : status;
 }
 
+/* Is there a session token, or should there be one? */
+static bool wants_token(const struct eg_flow *f)
+{
+    struct eg_slice credential = f->exchange->service.credential;
+    struct eg_buf part;
+    eg_buf_init(&part, 512);
+    bool named = eg_buf_put(&part, credential) == EG_OK &&
+                 eg_buf_put(&part, EG_SLICE("#session_token")) == EG_OK &&
+                 eg_policy_credential_find(f->snapshot->policy, eg_buf_slice(&part)) >= 0;
+    eg_buf_done(&part);
+    return named || eg_creds_field(f->engine->creds, credential, EG_SLICE("session_token"), NULL);
+}
+
 static enum eg_status write_unsigned(struct eg_flow *f, struct eg_slice time, struct eg_err *err)
 {
     const struct eg_resign *r = f->exchange->resign;
-    struct eg_slice token = EG_SLICE("{session_token}");
     enum eg_status status = eg_write_field(&f->origin.out, EG_SLICE("X-Amz-Date"), time);
     if (status == EG_OK && r->named)
         status = eg_write_field(&f->origin.out, EG_SLICE("X-Amz-Content-Sha256"), r->payload);
     if (status == EG_OK && r->chunked && !r->trailer)
         status = write_coding(f);
-    if (status == EG_OK && eg_inject_ready(token, f->engine->creds, f->exchange->service.credential,
-                                           NULL) == EG_OK) {
-        status = write_part(f, EG_SLICE("X-Amz-Security-Token: "), token, err);
+    if (status == EG_OK && wants_token(f)) {
+        status = write_part(f, EG_SLICE("X-Amz-Security-Token: "), EG_SLICE("{session_token}"), err);
         if (status == EG_OK)
             status = eg_buf_put(&f->origin.out, EG_SLICE("\r\n"));
     }

@@ -14,15 +14,14 @@
 enum eg_status eg_exchange_canary(struct eg_flow *f, const struct eg_authority *to)
 {
     const struct eg_head *head = eg_msg_head_get(f->request);
-    bool route = f->want == EG_WANT_ROUTE;
+    const struct eg_service *service = f->want == EG_WANT_ROUTE ? eg_exchange_service(f) : NULL;
     struct eg_slots_found found;
-    if (!eg_slots_canary(f->engine->sessions, f->snapshot->policy, to,
-                         route ? eg_exchange_service(f) : NULL, head,
-                         route ? eg_buf_slice(&f->exchange->path) : EG_SLICE_NONE, &found))
+    if (!eg_slots_canary(f->engine->sessions, f->snapshot->policy, to, service, head,
+                         service ? eg_buf_slice(&f->exchange->path) : EG_SLICE_NONE, &found))
         return EG_OK;
     if (!found.session)
         return EG_NOMEM;
-    eg_gate_canary(f->ticket, to, head->method, found.session, found.index);
+    eg_gate_canary(f->ticket, to, service, head->method, found.session, found.index);
     return EG_CANARY;
 }
 

@@ -289,19 +289,6 @@ enum eg_status eg_gate_inject(struct eg_gate *g, const struct eg_ticket *t,
     return status == EG_INVALID ? EG_CREDENTIAL_UNAVAILABLE : status;
 }
 
-enum eg_status eg_gate_credential(struct eg_gate *g, struct eg_ticket *t,
-                                  const struct eg_service *service, const struct eg_secret **ret,
-                                  struct eg_err *err)
-{
-    if (!may_have(t, service))
-        return out_of_order(err);
-    const struct eg_secret *secret = eg_creds_get(g->creds, service->credential, err);
-    if (!secret)
-        return EG_CREDENTIAL_UNAVAILABLE;
-    *ret = secret;
-    return EG_OK;
-}
-
 enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticket *t,
                                         struct eg_slice credential, struct eg_slice host,
                                         const struct eg_secret **ret, struct eg_err *err)
@@ -315,11 +302,14 @@ enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticke
     return EG_OK;
 }
 
-void eg_gate_canary(struct eg_ticket *t, const struct eg_authority *to, struct eg_slice method,
+void eg_gate_canary(struct eg_ticket *t, const struct eg_authority *to,
+                    const struct eg_service *service, struct eg_slice method,
                     const struct eg_session *session, int index)
 {
     set_destination(t, to);
     SET(t, method, method);
+    if (service)
+        SET(t, service, service->name);
     snprintf(t->canary_session, sizeof t->canary_session, "%s",
              session->label[0] ? session->label : session->id);
     snprintf(t->canary_service, sizeof t->canary_service, "%s",

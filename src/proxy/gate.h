@@ -75,12 +75,6 @@ enum eg_status eg_gate_inject(struct eg_gate *g, const struct eg_ticket *t,
                               const struct eg_service *service, struct eg_slice text,
                               enum eg_escape escape, struct eg_buf *out,
                               struct eg_err *err) EG_MUST_USE;
-/* The credential of an allowed exchange with that service, or EG_CREDENTIAL_UNAVAILABLE. Only a
- * ticket whose allow is recorded and whose host the credential is bound to gets one; otherwise
- * EG_INTERNAL. Borrowed, for this call's tick only. */
-enum eg_status eg_gate_credential(struct eg_gate *g, struct eg_ticket *t,
-                                  const struct eg_service *service, const struct eg_secret **ret,
-                                  struct eg_err *err) EG_MUST_USE;
 /* The credential that the upstream proxy `host` wants, by name; same rule. */
 enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticket *t,
                                         struct eg_slice credential, struct eg_slice host,
@@ -91,8 +85,9 @@ enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticke
  * that reason, or, after an allow, kept for the end event. */
 void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
                      const char *detail);
-/* Before eg_gate_refused with EG_CANARY: where it was to go, and whose phantom (or, index -1, token) it is. */
-void eg_gate_canary(struct eg_ticket *t, const struct eg_authority *to, struct eg_slice method,
+/* Before eg_gate_refused with EG_CANARY: where it was to go (service: of a route, else NULL), and whose phantom (or, index -1, token) it is. */
+void eg_gate_canary(struct eg_ticket *t, const struct eg_authority *to,
+                    const struct eg_service *service, struct eg_slice method,
                     const struct eg_session *session, int index);
 /* The end event, once, when an allow was recorded. reason EG_OK: all went well. */
 void eg_gate_end(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,

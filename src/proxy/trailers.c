@@ -64,7 +64,9 @@ enum eg_status eg_trailers_announce(const struct eg_flow *f, const struct eg_hea
 static bool any(void *ctx, struct eg_session *session, int index)
 {
     const struct eg_flow *f = ctx;
-    eg_gate_canary(f->ticket, &f->ticket->to, eg_msg_head_get(f->request)->method, session, index);
+    eg_gate_canary(f->ticket, &f->ticket->to,
+                   f->want == EG_WANT_ROUTE ? eg_exchange_service(f) : NULL,
+                   eg_msg_head_get(f->request)->method, session, index);
     return true;
 }
 

@@ -134,7 +134,7 @@ class Routes(Turns):
                 holder.stdin.close()
 
     def connections(self):
-        """PSS of what waits: idle clients, which came one after the other, and connections to the origin that 16 clients left behind."""
+        """PSS of what waits: connections to the origin that 16 clients left behind, and idle clients, which came one after the other."""
         pooled = self.row('pooled_each', 'PSS of a pooled upstream connection', 'KiB', 1)
         client = self.row('client_each', 'PSS of a live idle client connection', 'KiB', 1)
         clients, upstream = 500, 16
@@ -147,14 +147,13 @@ class Routes(Turns):
                 self.others[party] = self.begin_other(party)
             program = self.asked(party, 'small')[0]
             self.ask(party, 'small', '--count', 1200)  # the audit's ring is of fixed size, and memory once it was written to
-            before = program.memory()[1]
-            with self.open_clients(party, clients):
-                client.add(party, (program.memory()[1] - before) / clients / 1024)
             before, held = program.memory()[1], program.descriptors('socket:')
             self.ask(party, 'small', '--count', 2000, '--concurrency', upstream)
-            grown = program.descriptors('socket:') - held
+            after, grown = program.memory()[1], program.descriptors('socket:') - held
             if grown > 0:
-                pooled.add(party, (program.memory()[1] - before) / grown / 1024)
+                pooled.add(party, (after - before) / grown / 1024)
+            with self.open_clients(party, clients):
+                client.add(party, (program.memory()[1] - after) / clients / 1024)
         self.routes('connections', ('egressd', 'nginx', 'haproxy'), measure, min(self.rounds, 3))
 
     def routes(self, what, parties, measure, rounds=None):

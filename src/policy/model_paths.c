@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { TEXT_MAX = 1024, SEGMENTS_MAX = 64, METHOD_MAX = 32, GLOBS_MAX = 64, GLOB_BYTES_MAX = 8192 };
+enum { TEXT_MAX = 1024, SEGMENTS_MAX = 64, METHOD_MAX = 32, GLOBS_MAX = 32, GLOB_BYTES_MAX = 8192 };
 
 static bool bad_path(struct eg_model *m, const struct eg_yaml *node, const char *fix,
                      const char *text)

@@ -9,6 +9,11 @@
 #include "policy/compile.h"
 
 enum { SECOND = 1000 };
+#ifdef __has_feature /* clang's way to say so */
+#if __has_feature(address_sanitizer) && !defined __SANITIZE_ADDRESS__
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 #ifdef __SANITIZE_ADDRESS__
 enum { SLOWER = 6 }; /* instrumented code on a busy machine */
 #else

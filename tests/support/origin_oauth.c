@@ -1,8 +1,8 @@
 /* origin_oauth.c - the test origin as a token endpoint and as an API that takes its tokens:
  *   POST /oauth/token  client_credentials (client "cl:1", secret "se cret/+", by Basic or in the body), refresh_token ("rt-0" first), jwt-bearer
- *   POST /app/installations/N/access_tokens  as GitHub does it, for any assertion    GET /oauth/api  200 for the newest token, else 401
- *   GET /oauth/set?WORD  mode=WORD: ok, 400, 500, garbage, huge, hang, mac, redirect; expires=N: what expires_in says (tokens stay good until the next
- *   one is asked for); revoke=1: the token is good no longer; rotate=0|1: whether refresh tokens change
+ *   POST /app/installations/N/access_tokens  as GitHub does it, for any assertion    GET /oauth/api  200 for the newest token and the one before, else 401
+ *   GET /oauth/set?WORD  mode=WORD: ok, 400, 500, garbage, huge, hang, mac, redirect; expires=N: what expires_in says (tokens stay good all the
+ *   same); revoke=1: no token is good but the next; rotate=0|1: whether refresh tokens change
  *   GET /oauth/state  counters as JSON
  * Assertions are not verified here: a test does it with what the origin recorded. The state is the program's. */
 #include "support/origin.h"
@@ -15,7 +15,7 @@ static struct {
     unsigned issued, denied, unauthorized, api;
     unsigned long expires;
     bool started, revoked, rotate;
-    char token[64], refresh[64], mode[16];
+    char token[64], before[64], refresh[64], mode[16];
 } as;
 
 static void start(void)
@@ -59,12 +59,19 @@ static bool client_known(const struct origin_request *q)
     return field_is(q, basic) ? !by_body : by_body;
 }
 
+/* A token that is asked for while requests are under way must not spoil those. */
+static void next_token(const char *form)
+{
+    memcpy(as.before, as.revoked ? "" : as.token, as.revoked ? 1 : sizeof as.before);
+    as.issued++;
+    as.revoked = false;
+    snprintf(as.token, sizeof as.token, "%s-%06u-abcdefghijklmnopqrstuvwxyz", form, as.issued);
+}
+
 static enum eg_status issue(struct origin_answer *a, bool refresh)
 {
     char json[512], next[128] = "";
-    as.issued++;
-    as.revoked = false;
-    snprintf(as.token, sizeof as.token, "at-%06u-abcdefghijklmnopqrstuvwxyz", as.issued);
+    next_token("at");
     if (refresh && as.rotate) {
         snprintf(as.refresh, sizeof as.refresh, "rt-%u-abcdefghijklmnopqrstuvwxyz", as.issued);
         snprintf(next, sizeof next, ",\"refresh_token\":\"%s\"", as.refresh);
@@ -127,9 +134,7 @@ static enum eg_status github(const struct origin_request *q, struct origin_answe
         as.denied++;
         return answer(a, 401, "", "{\"message\":\"A JSON web token could not be decoded\"}");
     }
-    as.issued++;
-    as.revoked = false;
-    snprintf(as.token, sizeof as.token, "ghs_%06u-abcdefghijklmnopqrstuvwx", as.issued);
+    next_token("ghs");
     snprintf(json, sizeof json, "{\"token\":\"%s\",\"expires_at\":\"2099-01-01T00:00:00Z\"}",
              as.token);
     return answer(a, 201, "", json);
@@ -137,10 +142,12 @@ static enum eg_status github(const struct origin_request *q, struct origin_answe
 
 static enum eg_status api(const struct origin_request *q, struct origin_answer *a)
 {
-    char want[80];
-    snprintf(want, sizeof want, "Bearer %s", as.token);
+    char newest[80], before[80];
+    snprintf(newest, sizeof newest, "Bearer %s", as.token);
+    snprintf(before, sizeof before, "Bearer %s", as.before);
     as.api++;
-    if (as.issued > 0 && !as.revoked && field_is(q, want))
+    if (as.issued > 0 && !as.revoked &&
+        (field_is(q, newest) || (as.before[0] && field_is(q, before))))
         return answer(a, 200, "", "{\"answer\":\"fine\"}");
     as.unauthorized++;
     return answer(a, 401, "WWW-Authenticate: Bearer error=\"invalid_token\"\r\n", "{}");

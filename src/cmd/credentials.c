@@ -229,6 +229,20 @@ static void part_follow(struct eg_sup_creds *c)
                 c->list[i].lazy = c->list[k].lazy;
 }
 
+/* Nobody waits for the credential of a proxy on the way out: it is read at start. */
+static void hops_follow(struct eg_sup_creds *c, const struct eg_policy *policy)
+{
+    struct eg_hop hops[EG_HOPS_MAX];
+    for (int chain = EG_CHAIN_SECURE; chain <= EG_CHAIN_PLAIN; chain++) {
+        unsigned n = eg_policy_hops(policy, (enum eg_chain)chain, hops);
+        for (unsigned i = 0; i < n; i++) {
+            struct eg_sup_credential *e = eg_sup_creds_find(c, hops[i].credential);
+            if (e)
+                e->lazy = false;
+        }
+    }
+}
+
 enum eg_status eg_sup_creds_new(struct eg_supervisor *s, const struct eg_policy *policy,
                                 struct eg_sup_creds **ret)
 {
@@ -257,6 +271,7 @@ enum eg_status eg_sup_creds_new(struct eg_supervisor *s, const struct eg_policy 
         eg_sup_creds_free(c);
         return EG_NOMEM;
     }
+    hops_follow(c, policy);
     part_follow(c);
     *ret = c;
     return EG_OK;

@@ -219,11 +219,11 @@ Test(launch_environment, empty_parent)
 /* Its phantom is not there, and what the launcher has under that name may be the real one. */
 Test(launch_environment, a_real_key_of_the_parent_never_stands_in_for_a_phantom)
 {
-    static const char *const parent[] = { "HOME=/home/me", "VAULTED_KEY=sk-real-of-the-parent",
+    static const char *const mine[] = { "HOME=/home/me", "VAULTED_KEY=sk-real-of-the-parent",
                                           "OP_SERVICE_ACCOUNT_TOKEN=ops-opens-the-vault",
                                           "COPY=x ops-opens-the-vault y", "BW_SESSION=not-ours", NULL };
     struct made m;
-    make(&m, (char *const *)(uintptr_t)parent, 2);
+    make(&m, (char *const *)(uintptr_t)mine, 2);
     cr_expect_null(get(&m, "VAULTED_KEY"));
     cr_expect_null(get(&m, "OP_SERVICE_ACCOUNT_TOKEN"), "it opens what the policy keeps from the child");
     cr_expect_null(get(&m, "COPY"), "by value too");

@@ -128,9 +128,12 @@ enum eg_status eg_sigv4_fresh(const struct eg_sigv4_auth *auth, uint64_t now_s)
     if (auth->time.n != EG_SIGV4_TIME || p[8] != 'T' || p[15] != 'Z' ||
         !eg_slice_eq(auth->day, eg_slice(p, 8)))
         return EG_INVALID;
-    struct tm tm = { .tm_year = digits(p, 4) - 1900, .tm_mon = digits(p + 4, 2) - 1,
-                     .tm_mday = digits(p + 6, 2),    .tm_hour = digits(p + 9, 2),
-                     .tm_min = digits(p + 11, 2),    .tm_sec = digits(p + 13, 2) };
+    struct tm tm = { .tm_year = digits(p, 4) - 1900,
+                     .tm_mon = digits(p + 4, 2) - 1,
+                     .tm_mday = digits(p + 6, 2),
+                     .tm_hour = digits(p + 9, 2),
+                     .tm_min = digits(p + 11, 2),
+                     .tm_sec = digits(p + 13, 2) };
     time_t t = timegm(&tm);
     if (t < 0)
         return EG_INVALID;

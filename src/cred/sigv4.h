@@ -12,9 +12,9 @@
 #include "base/secret.h"
 
 enum {
-    EG_SIGV4_HEX = 64,        /* digits of a SHA-256 */
-    EG_SIGV4_TIME = 16,       /* 20150830T123600Z */
-    EG_SIGV4_SKEW_S = 900,    /* what a signature's time may differ from ours */
+    EG_SIGV4_HEX = 64,     /* digits of a SHA-256 */
+    EG_SIGV4_TIME = 16,    /* 20150830T123600Z */
+    EG_SIGV4_SKEW_S = 900, /* what a signature's time may differ from ours */
     EG_SIGV4_SECRET_MAX = 256,
 };
 #define EG_SIGV4_EMPTY "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -22,14 +22,15 @@ enum {
 struct eg_sigv4_field { /* OWS trimmed */
     struct eg_slice name, value;
 };
-struct eg_sigv4_request { /* as it is on the wire; all borrowed */
+struct eg_sigv4_request {                /* as it is on the wire; all borrowed */
     struct eg_slice method, path, query; /* query without '?' */
     const struct eg_sigv4_field *fields;
     size_t field_count;
     struct eg_slice payload; /* hash of the body in hex, or a word such as UNSIGNED-PAYLOAD */
 };
 struct eg_sigv4_auth { /* who signs what: the value of an Authorization field */
-    struct eg_slice key_id, day, region, service; /* Credential=KEY/DAY/REGION/SERVICE/aws4_request */
+    struct eg_slice key_id, day, region,
+        service;               /* Credential=KEY/DAY/REGION/SERVICE/aws4_request */
     struct eg_slice fields;    /* SignedHeaders: "host;x-amz-date" */
     struct eg_slice signature; /* EG_SIGV4_HEX digits */
     struct eg_slice time;      /* x-amz-date: not of that value, the caller's to set */

@@ -30,8 +30,8 @@ static bool parse_size(struct eg_slice digits, uint64_t *ret)
     return digits.n > 0 && digits.n <= 16;
 }
 
-static enum eg_status size_line(struct eg_awschunk *c, struct eg_slice line,
-                                struct eg_slice *piece, struct eg_err *err)
+static enum eg_status size_line(struct eg_awschunk *c, struct eg_slice line, struct eg_slice *piece,
+                                struct eg_err *err)
 {
     long end = eg_slice_index(line, ';');
     struct eg_slice digits = end < 0 ? line : eg_slice(line.p, (size_t)end);
@@ -52,8 +52,8 @@ static enum eg_status size_line(struct eg_awschunk *c, struct eg_slice line,
 }
 
 /* One of the lines behind the last chunk; the empty one ends it all. */
-static enum eg_status last_line(struct eg_awschunk *c, struct eg_slice line,
-                                struct eg_slice *piece, struct eg_err *err)
+static enum eg_status last_line(struct eg_awschunk *c, struct eg_slice line, struct eg_slice *piece,
+                                struct eg_err *err)
 {
     if (line.n == 0)
         c->at = EG_AWSCHUNK_DONE;

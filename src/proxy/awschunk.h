@@ -10,10 +10,16 @@
 
 enum { EG_AWSCHUNK_LINE = 512, EG_AWSCHUNK_TRAILERS = 16 };
 
-struct eg_awschunk { /* all zero but for the two: at the beginning */
+struct eg_awschunk {   /* all zero but for the two: at the beginning */
     uint64_t expected; /* x-amz-decoded-content-length: the sum of the chunks must be that */
     bool keep;         /* chunks and trailers are written again; else their data alone */
-    enum { EG_AWSCHUNK_SIZE, EG_AWSCHUNK_DATA, EG_AWSCHUNK_END, EG_AWSCHUNK_LAST, EG_AWSCHUNK_DONE } at;
+    enum {
+        EG_AWSCHUNK_SIZE,
+        EG_AWSCHUNK_DATA,
+        EG_AWSCHUNK_END,
+        EG_AWSCHUNK_LAST,
+        EG_AWSCHUNK_DONE
+    } at;
     uint64_t left, total;
     unsigned trailers;
     size_t n;

@@ -86,11 +86,10 @@ static enum eg_status verify(struct eg_flow *f, const struct eg_session *session
         return EG_NOMEM;
     for (uint32_t i = 0; i < head->field_count; i++)
         fields[i] = (struct eg_sigv4_field){ head->fields[i].name, head->fields[i].value };
-    const struct eg_sigv4_request request = {
-        head->method, target->path, target->query, fields, head->field_count, r->payload
-    };
-    enum eg_status status = eg_sigv4_verify(
-        &request, &r->auth, phantom_secret(session, f->exchange->service.name));
+    const struct eg_sigv4_request request = { head->method, target->path,      target->query,
+                                              fields,       head->field_count, r->payload };
+    enum eg_status status =
+        eg_sigv4_verify(&request, &r->auth, phantom_secret(session, f->exchange->service.name));
     free(fields);
     return status;
 }
@@ -135,7 +134,8 @@ static enum eg_status read_auth(struct eg_flow *f, const struct eg_target *targe
 
 static bool has_body(const struct eg_head *head)
 {
-    return head->framing == EG_BODY_CHUNKED || (head->framing == EG_BODY_LENGTH && head->length > 0);
+    return head->framing == EG_BODY_CHUNKED ||
+           (head->framing == EG_BODY_LENGTH && head->length > 0);
 }
 
 /* What stands in the place of the body's hash. EG_AGAIN: the body itself must tell. */
@@ -153,7 +153,7 @@ static enum eg_status read_payload(struct eg_flow *f)
         return EG_OK;
     r->held = true;
     return head->framing == EG_BODY_LENGTH && head->length > EG_RESIGN_HOLD_MAX ? EG_BODY_TOO_LARGE
-                                                                               : EG_AGAIN;
+                                                                                : EG_AGAIN;
 }
 
 static bool is_hash(struct eg_slice payload)

@@ -29,7 +29,8 @@ enum eg_status eg_resign_head(struct eg_flow *f, size_t start, struct eg_err *er
 typedef enum eg_status eg_resign_sink(struct eg_flow *f, struct eg_slice data, struct eg_err *err);
 /* Is there a held body still to be sent? eg_resign_send gives the next piece of it to sink and says EG_OK. */
 bool eg_resign_holds(const struct eg_exchange *x);
-enum eg_status eg_resign_send(struct eg_flow *f, eg_resign_sink *sink, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_resign_send(struct eg_flow *f, eg_resign_sink *sink,
+                              struct eg_err *err) EG_MUST_USE;
 /* A piece of the request's body as it was read: what is sent of it goes to sink (all of it, but for the chunks of a signed stream). EG_BAD_REQUEST. */
 enum eg_status eg_resign_body(struct eg_flow *f, struct eg_slice data, eg_resign_sink *sink,
                               struct eg_err *err) EG_MUST_USE;

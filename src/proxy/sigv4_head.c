@@ -60,10 +60,9 @@ static enum eg_status write_part(struct eg_flow *f, struct eg_slice before, stru
                                  struct eg_err *err)
 {
     enum eg_status status = eg_buf_put(&f->origin.out, before);
-    return status == EG_OK
-               ? eg_gate_inject(&f->engine->gate, f->ticket, &f->exchange->service, text,
-                                EG_ESCAPE_NONE, &f->origin.out, err)
-               : status;
+    return status == EG_OK ? eg_gate_inject(&f->engine->gate, f->ticket, &f->exchange->service,
+                                            text, EG_ESCAPE_NONE, &f->origin.out, err)
+                           : status;
 }
 
 /* Is there a session token, or should there be one? */
@@ -88,7 +87,8 @@ static enum eg_status write_unsigned(struct eg_flow *f, struct eg_slice time, st
     if (status == EG_OK && r->chunked && !r->trailer)
         status = write_coding(f);
     if (status == EG_OK && wants_token(f)) {
-        status = write_part(f, EG_SLICE("X-Amz-Security-Token: "), EG_SLICE("{session_token}"), err);
+        status =
+            write_part(f, EG_SLICE("X-Amz-Security-Token: "), EG_SLICE("{session_token}"), err);
         if (status == EG_OK)
             status = eg_buf_put(&f->origin.out, EG_SLICE("\r\n"));
     }
@@ -116,8 +116,8 @@ static enum eg_status list_fields(struct eg_slice head, struct eg_sigv4_field **
         struct eg_slice value = eg_slice_from(line, (size_t)colon + 1);
         if (value.n > 0 && value.p[value.n - 1] == '\r')
             value.n--;
-        fields[n++] = (struct eg_sigv4_field){ eg_slice(line.p, (size_t)colon),
-                                               eg_slice_trim(value) };
+        fields[n++] =
+            (struct eg_sigv4_field){ eg_slice(line.p, (size_t)colon), eg_slice_trim(value) };
     }
     *ret = fields;
     *count = n;
@@ -142,9 +142,8 @@ static enum eg_status make_signature(struct eg_flow *f, const struct eg_sigv4_re
 {
     struct eg_buf secret;
     eg_buf_init(&secret, EG_CREDENTIAL_MAX);
-    enum eg_status status =
-        eg_gate_inject(&f->engine->gate, f->ticket, &f->exchange->service, EG_SLICE("{secret_key}"),
-                       EG_ESCAPE_NONE, &secret, err);
+    enum eg_status status = eg_gate_inject(&f->engine->gate, f->ticket, &f->exchange->service,
+                                           EG_SLICE("{secret_key}"), EG_ESCAPE_NONE, &secret, err);
     if (status == EG_OK)
         status = eg_sigv4_make(request, auth, eg_buf_slice(&secret), signature);
     eg_buf_wipe(&secret);
@@ -193,8 +192,10 @@ enum eg_status eg_resign_head(struct eg_flow *f, size_t start, struct eg_err *er
     enum eg_status status = write_unsigned(f, auth.time, err);
     if (status == EG_OK)
         status = list_fields(eg_slice_from(eg_buf_slice(&f->origin.out), start), &fields, &count);
-    const struct eg_sigv4_request request = { eg_msg_head_get(f->request)->method, path, query,
-                                              fields, count, f->exchange->resign->payload };
+    const struct eg_sigv4_request request = {
+        eg_msg_head_get(f->request)->method, path, query, fields, count,
+        f->exchange->resign->payload
+    };
     if (status == EG_OK)
         status = eg_sigv4_select(&request, &names);
     auth.fields = eg_buf_slice(&names);

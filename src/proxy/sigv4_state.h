@@ -10,11 +10,11 @@
 
 struct eg_resign {
     struct eg_sigv4_auth auth; /* as it came; borrows from the request's head */
-    struct eg_slice payload;   /* what is signed as the body's hash: of the head, `hash`, or static */
-    bool named;                /* the child sent X-Amz-Content-Sha256 */
-    bool held;                 /* the body is in `body`, or will be */
-    bool chunked;              /* a stream of signed chunks ... */
-    bool trailer;              /* ... with a trailer */
+    struct eg_slice payload; /* what is signed as the body's hash: of the head, `hash`, or static */
+    bool named;              /* the child sent X-Amz-Content-Sha256 */
+    bool held;               /* the body is in `body`, or will be */
+    bool chunked;            /* a stream of signed chunks ... */
+    bool trailer;            /* ... with a trailer */
     struct eg_awschunk chunks;
     struct eg_target target; /* while it is held */
     struct eg_buf body;

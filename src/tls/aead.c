@@ -217,7 +217,7 @@ static enum eg_status choose(struct eg_aead *a, struct eg_err *err)
     const uint64_t needs = IMB_FEATURE_AESNI | IMB_FEATURE_PCLMULQDQ;
     IMB_ARCH arch = IMB_ARCH_NONE;
     init(m, &arch);
-    bool able = arch > IMB_ARCH_NOAESNI && (m->features & needs) == needs;
+    bool able = arch >= IMB_ARCH_SSE && (m->features & needs) == needs;
     if (able) {
         a->of[0].expand = m->gcm128_pre;
         a->of[0].seal = m->gcm128_enc;

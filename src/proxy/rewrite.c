@@ -22,7 +22,7 @@ static bool key_is(struct eg_slice key, struct eg_slice name)
 static bool is_taken(const struct eg_service *s, enum eg_slot_kind slot, enum eg_write_kind write,
                      struct eg_slice key, bool (*same)(struct eg_slice key, struct eg_slice name))
 {
-    for (unsigned i = 0; i < s->accept_count; i++)
+    for (unsigned i = 0; s->credential.n > 0 && i < s->accept_count; i++)
         if (s->accept[i].kind == slot && same(key, s->accept[i].name))
             return true;
     for (unsigned i = 0; i < s->strip_slot_count; i++)
@@ -125,7 +125,7 @@ bool eg_rewrite_drops(const struct eg_service *service, const struct eg_field *f
         return true;
     if (eg_slice_caseeq(field->name, EG_SLICE("Cookie")) && eg_rewrite_has_cookies(service))
         return true; /* what is left of them is written with the policy's own */
-    for (unsigned i = 0; i < service->accept_count; i++)
+    for (unsigned i = 0; service->credential.n > 0 && i < service->accept_count; i++)
         if (service->accept[i].kind == EG_SLOT_HEADER &&
             eg_slice_caseeq(field->name, service->accept[i].name))
             return true;

@@ -152,6 +152,16 @@ Test(slots, several_slots_and_several_headers, .timeout = 60)
     eg_swap_free(&s);
 }
 
+/* A plain route swaps nothing: the child's own keys pass, wherever they are. */
+Test(slots, of_a_plain_route_are_the_childs_own, .timeout = 60)
+{
+    struct eg_swap s;
+    setup(&s);
+    sends(&s, "GET /plain/x?key=mine HTTP/1.1\r\nAuthorization: Bearer mine\r\nx-api-key: mine\r\nApi-Key: mine\r\nCookie: sid=mine",
+          "GET /x?key=mine", "Authorization: Bearer mine\r\nx-api-key: mine\r\nApi-Key: mine\r\nCookie: sid=mine\r\n");
+    eg_swap_free(&s);
+}
+
 /* The origin sees nothing; the answer and the record hold no phantom. */
 static void refused(struct eg_swap *s, const char *head, const char *reason)
 {

@@ -39,6 +39,7 @@ struct flow_world {
     struct eg_engine *engine;
     struct eg_buf block;
     int listener; /* the origin's */
+    char origin_text[32]; /* its authority */
     struct sockaddr_un at;
     socklen_t at_n;
     /* of the exchange */
@@ -108,6 +109,7 @@ static inline struct flow_world *flow_new(const char *options)
                                              .vault = w->vault };
     FLOW_MUST(eg_engine_new(&config, &w->engine, NULL) == EG_OK);
     FLOW_MUST(eg_sock_listen(&any, &w->listener, &at, NULL) == EG_OK);
+    snprintf(w->origin_text, sizeof w->origin_text, "127.0.0.1:%u", at.port);
     snprintf(policy, sizeof policy,
              "egress: 1\n"
              "services:\n"

@@ -223,7 +223,8 @@ bool eg_pool_take(struct eg_flow *f)
 {
     /* what waited under an older policy takes no connection that the new one's trust verified */
     struct origin *o = f->snapshot == f->engine->current ? origin_of(f, false) : NULL;
-    while (o && o->idle && spoke(o->idle)) /* before the loop could tell */
+    /* What the kernel had for it when this tick began, idle_ready has seen; what TLS holds already, the loop can't see. */
+    while (o && o->idle && eg_stream_pending(o->idle->stream) && spoke(o->idle))
         close_idle(o->idle);
     if (!o || !o->idle)
         return false;

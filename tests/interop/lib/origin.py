@@ -31,9 +31,14 @@ class Origin:
     def reset(self):
         with self.lock:
             self.connections = self.hellos = 0
-            self.received = b""
+            self.parts = []  # of what it received
             self.bodies = []  # (length, SHA-256) of each request's
             self.release.clear()
+
+    @property
+    def received(self):
+        with self.lock:
+            return b"".join(self.parts)
 
     def _accept(self):
         while True:
@@ -62,7 +67,7 @@ class Origin:
         data = connection.recv(65536)
         if record:
             with self.lock:
-                self.received += data
+                self.parts.append(data)
         return data
 
     def _body(self, connection, fields, begun):

@@ -133,6 +133,13 @@ def test_anthropic_python_streaming(world):
     streamed(world, python(world, "anthropic:stream"), "anthropic")
 
 
+def test_websocket_echo(world):
+    r = world.finish(world.start(node(world, "socket:echo")))
+    check(r.code == 0 and "ANSWER 3 1000" in r.out, r)
+    one_key_and_no_phantom(world, world.keys["socket"], r.out.splitlines()[0])
+    check(b"\r\nUpgrade: websocket\r\n" in world.api.received, world.api.received)
+
+
 # ---- a gibibyte each way, with flat memory ----
 
 def children(pid):
@@ -191,3 +198,23 @@ def test_openai_package_uploads_a_file(world):
     r = world.finish(world.start(node(world, "openai:upload", file)))
     check(r.code == 0 and "ANSWER" in r.out and world.api.bodies[0][0] > 3 << 20, r)
     one_key_and_no_phantom(world, world.keys["openai"], r.out.splitlines()[0])
+
+
+# ---- a credential that changes ----
+
+def test_a_401_is_answered_by_the_credential_that_has_come_meanwhile(world):
+    new = "sk-real-rotated-" + "0123456789abcdef" * 2
+    world.api.wanted = new
+    p = subprocess.Popen(world.command("sh", "-c", 'echo "$FILED_API_KEY"; read -r line; exec curl -sS -w "%{http_code}\n" -d body '
+                                       '-H "Authorization: Bearer $FILED_API_KEY" "$FILED_BASE_URL/x"'),
+                         env=world.environment(), cwd=world.work, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        phantom = read_line(p.stdout).strip()
+        with open(world.secret_file, "w") as f:
+            f.write(new + "\n")
+        out, err = p.communicate(b"\n", timeout=DEADLINE)
+        check(p.returncode == 0 and out == b"hello from the origin\n200\n", (p.returncode, out, err))
+    finally:
+        end(p)
+    got = world.api.received
+    check(got.count(world.keys["file"].encode()) == 1 and got.count(new.encode()) == 1 and phantom.encode() not in got, got)

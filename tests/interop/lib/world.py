@@ -20,9 +20,6 @@ EGRESSCTL = os.path.join(BUILD, "egressctl")
 PYTHON = next((p for p in ("/usr/bin/python3", "/usr/local/bin/python3") if os.access(p, os.X_OK)), "python3")
 
 
-WEBSOCKET = ""
-
-
 class Skip(Exception):
     pass
 
@@ -112,7 +109,7 @@ class World:
                  "  gemini: " + service("gemini", "header:x-goog-api-key: {}",
                                         ", env: {base_url: GOOGLE_GEMINI_BASE_URL, key: [GEMINI_API_KEY]}"),
                  "  groq: " + service("groq", "header:Authorization: Bearer {}", ", env: {key: [GROQ_API_KEY]}, shape: {prefix: gsk_}"),
-                 "  socket: " + service("socket", "header:Authorization: Bearer {}", ", env: {key: [SOCKET_API_KEY]}" + WEBSOCKET),
+                 "  socket: " + service("socket", "header:Authorization: Bearer {}", ", env: {key: [SOCKET_API_KEY]}, websocket: true"),
                  "  filed: " + service("filed", "header:Authorization: Bearer {}")]
         if keyring:
             lines.append("  ringed: " + service("ringed", "header:Authorization: Bearer {}"))

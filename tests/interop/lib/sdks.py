@@ -6,6 +6,7 @@ import subprocess
 from lib.world import BUILD, DEADLINE, PYTHON, Skip, check, end, need, one_key_and_no_phantom, read_line
 
 GIB = 1 << 30
+LONG = 120  # seconds that a gibibyte may take
 INSTALLED = os.path.join(os.path.dirname(BUILD), "interop")
 NPM = ("openai", "@anthropic-ai/sdk", "@google/genai", "groq-sdk", "ws")
 PYPI = ("openai", "anthropic")
@@ -155,12 +156,12 @@ def peak(pid):
 
 def peaks_of(world, command):
     """Runs it; egressctl's own peak and its worker's in KiB, as they were when it was done (it waits for a line of ours)."""
-    p = subprocess.Popen(world.command("sh", "-c", command + '; echo "DONE $?"; read -r line'), env=world.environment(), cwd=world.work,
+    p = subprocess.Popen(world.command("sh", "-c", command + '; printf "\\nDONE %d\\n" $?; read -r line'), env=world.environment(), cwd=world.work,
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        lines = [read_line(p.stdout, 300)]
+        lines = [read_line(p.stdout, LONG)]
         while not lines[-1].startswith("DONE"):
-            lines.append(read_line(p.stdout, 300))
+            lines.append(read_line(p.stdout, LONG))
         # The children are the workers and the namespace's init; the worker is who holds no more than it may.
         found = {pid: peak(pid) for pid in [p.pid, *children(p.pid)]}
         out, err = p.communicate(b"\n", timeout=DEADLINE)

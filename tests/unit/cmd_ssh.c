@@ -61,7 +61,7 @@ static void turn(void)
 
 #define TURN_UNTIL(condition)                                                                      \
     do {                                                                                           \
-        uint64_t limit_ = eg_clock_ms() + 10000;                                                   \
+        uint64_t limit_ = eg_clock_ms() + 30000;                                                   \
         while (!(condition) && eg_clock_ms() < limit_)                                             \
             turn();                                                                                \
         cr_assert(condition, "not within the deadline: %s", why);                                  \

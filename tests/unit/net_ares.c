@@ -73,7 +73,7 @@ Test(net, ares_opens_its_first_channel_soon_after_the_start)
     set_up(&s);
     uint64_t from = eg_clock_ms();
     cr_assert_eq(eg_ares_open(s.ares), 0, "the start does not wait for it");
-    while (eg_ares_open(s.ares) == 0 && eg_clock_ms() - from < 5000)
+    while (eg_ares_open(s.ares) == 0 && eg_clock_ms() - from < 20000)
         cr_assert_eq(eg_loop_tick(s.loop, 100, NULL), EG_OK);
     cr_assert_eq(eg_ares_open(s.ares), 1);
     cr_assert_geq(eg_clock_ms() - from, 19);
@@ -155,7 +155,7 @@ Test(net, dns_without_a_usable_server_fails_at_once_and_in_a_task)
     struct eg_dns_query *query;
     struct eg_dns_config config = { .servers = &NOWHERE,
                                     .server_count = 1,
-                                    .timeout_ms = 5000,
+                                    .timeout_ms = 60000,
                                     .channels = 4,
                                     .second_family_ms = 50 };
     cr_assert_eq(eg_loop_new(&s.loop, NULL), EG_OK);
@@ -168,7 +168,7 @@ Test(net, dns_without_a_usable_server_fails_at_once_and_in_a_task)
         await(&s, &q[i]);
         cr_assert_eq(q[i].status, EG_DNS_FAILED);
     }
-    cr_assert_lt(eg_clock_ms() - from, 2000);
+    cr_assert_lt(eg_clock_ms() - from, 20000);
     eg_dns_free(dns);
     tear_down(&s);
 }

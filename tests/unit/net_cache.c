@@ -248,7 +248,7 @@ Test(net, dns_asks_again_when_the_time_to_live_is_over)
     set_up(&s, plain, rules);
     uint64_t from = eg_clock_ms();
     cr_assert_eq(look_up(&s, "moving.test"), EG_OK);
-    while (s.last.count == 2 && eg_clock_ms() - from < 10000)
+    while (s.last.count == 2 && eg_clock_ms() - from < 20000)
         cr_assert_eq(look_up(&s, "moving.test"), EG_OK);
     cr_assert(s.last.count == 1 && s.last.addrs[0].b[3] == 2);
     cr_assert_geq(eg_clock_ms() - from, 1000);
@@ -265,7 +265,7 @@ Test(net, dns_keeps_an_alias_no_longer_than_its_own_time_to_live)
     uint64_t from = eg_clock_ms();
     cr_assert_eq(look_up(&s, "alias.test"), EG_OK);
     cr_assert_eq(s.last.count, 2);
-    while (s.last.count == 2 && eg_clock_ms() - from < 10000)
+    while (s.last.count == 2 && eg_clock_ms() - from < 20000)
         cr_assert_eq(look_up(&s, "alias.test"), EG_OK);
     cr_assert_eq(s.last.count, 1);
     tear_down(&s);
@@ -381,14 +381,14 @@ Test(net, dns_waits_for_a_slow_family_once)
 {
     struct setup s;
     const char *const rules[] = { "half.test=192.0.2.4,hang6", NULL };
-    set_up(&s, plain, rules);
+    set_up(&s, (struct eg_dns_config){ .second_family_ms = 1000 }, rules);
     cr_assert_eq(look_up(&s, "half.test"), EG_OK);
     uint64_t from = eg_clock_ms();
     for (int i = 0; i < 200; i++) {
         cr_assert_eq(look_up(&s, "half.test"), EG_OK);
         cr_assert_eq(s.last.count, 1);
     }
-    cr_assert_lt(eg_clock_ms() - from, 200 * 25, "50 ms each it would be 10 s");
+    cr_assert_lt(eg_clock_ms() - from, 20000, "a second each it would be 200");
     tear_down(&s);
 }
 

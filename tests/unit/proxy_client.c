@@ -75,7 +75,7 @@ static int accepted(struct scene *s, char *head, size_t cap)
     int fd = -1;
     bool eof = false;
     size_t n = 0;
-    uint64_t end = eg_clock_ms() + 10000;
+    uint64_t end = eg_clock_ms() + 30000;
     while (eg_sock_accept(s->origin, &fd, &peer, NULL) != EG_OK && eg_clock_ms() < end)
         eg_bed_turn(&s->bed, 1);
     cr_assert_geq(fd, 0, "the origin was not reached");
@@ -232,7 +232,7 @@ Test(proxy, own_client_leaves_no_secret_behind)
                 "\r\n\r\n");
     struct eg_sockaddr peer;
     int origin = -1;
-    uint64_t end = eg_clock_ms() + 10000;
+    uint64_t end = eg_clock_ms() + 30000;
     while (eg_sock_accept(s.origin, &origin, &peer, NULL) != EG_OK && eg_clock_ms() < end)
         eg_bed_turn(&s.bed, 1);
     cr_assert_geq(origin, 0);

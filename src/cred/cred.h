@@ -38,7 +38,8 @@ enum eg_status eg_creds_lazy(struct eg_creds *c, struct eg_slice name) EG_MUST_U
 /* Field f of the credential ("NAME#f"); the credential itself for an empty f. As eg_creds_get. */
 const struct eg_secret *eg_creds_field(const struct eg_creds *c, struct eg_slice name,
                                        struct eg_slice f, struct eg_err *why);
-/* Counts the changes of that name by put; 0: never put. For telling whether a refused credential has been replaced since. */
+/* Grows with each change of that name by put, and no two changes of any names have the same; 0: never put. For telling whether a refused credential has been
+ * replaced since: of several names the greatest tells. */
 uint32_t eg_creds_version(const struct eg_creds *c, struct eg_slice name);
 /* Names that have their secret; failed ones do not count. */
 unsigned eg_creds_count(const struct eg_creds *c);

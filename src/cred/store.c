@@ -16,12 +16,13 @@ struct eg_creds {
     struct eg_vault *vault;
     struct eg_table *table; /* name -> struct entry */
     unsigned loaded;
+    uint32_t changes; /* of all names: a name that was dropped meanwhile must not have an old version again */
 };
 
 struct entry {
     struct eg_secret *secret; /* NULL: failed or not read yet, and why tells */
     struct eg_err why;
-    uint32_t version; /* changes by put so far */
+    uint32_t version; /* c->changes after its last change by put */
 };
 
 static void entry_drop(void *value)
@@ -95,7 +96,7 @@ enum eg_status eg_creds_put(struct eg_creds *c, struct eg_slice name, const void
         c->loaded++;
     /* the same value again is no change: who was refused with it would be refused again */
     if (!e->secret || !eg_secret_equal(e->secret, bytes, n))
-        e->version += e->version < UINT32_MAX;
+        e->version = c->changes += c->changes < UINT32_MAX;
     eg_secret_free(e->secret);
     e->secret = secret;
     eg_err_reset(&e->why);

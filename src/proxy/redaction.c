@@ -21,7 +21,7 @@ struct known {
 struct values { /* what of the credential may be sent, and so come back */
     struct eg_redact_pair pair[VALUES_MAX];
     unsigned count;
-    uint64_t version; /* grows with each change of any of them */
+    uint64_t version; /* of the one that changed last */
 };
 
 static void drop_known(void *value)
@@ -74,7 +74,8 @@ static void add_value(const struct eg_flow *f, struct eg_slice field, struct val
         memcpy(name + n, field.p, field.n);
         n += field.n;
     }
-    v->version += eg_creds_version(creds, eg_slice(name, n));
+    uint32_t version = eg_creds_version(creds, eg_slice(name, n));
+    v->version = version > v->version ? version : v->version;
     for (unsigned i = 0; i < v->count; i++)
         if (v->pair[i].secret == secret)
             return;

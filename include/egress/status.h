@@ -33,7 +33,7 @@
     X(HOST_DENIED, "host_denied", POLICY, 403, 0x02, "a deny rule names this host")                \
     X(HOST_NOT_ALLOWED, "host_not_allowed", POLICY, 403, 0x02, "no rule allows this host")         \
     X(PORT_NOT_ALLOWED, "port_not_allowed", POLICY, 403, 0x02, "no rule allows this port")         \
-    X(RULE_DENIED, "rule_denied", POLICY, 403, 0x02, "no rule allows this method and path")        \
+    X(RULE_DENIED, "rule_denied", POLICY, 403, 0x02, "the rules refuse this method and path")      \
     X(ADDRESS_DENIED, "address_denied", POLICY, 403, 0x02, "the address is in a forbidden range")  \
     X(METADATA_DENIED, "metadata_denied", POLICY, 403, 0x02, "cloud metadata is never reachable")  \
     X(SNI_MISMATCH, "sni_mismatch", POLICY, 403, 0x02, "the TLS server name is not the host asked for") \

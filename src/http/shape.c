@@ -43,6 +43,11 @@ static struct eg_slice advice(enum eg_status status)
     case EG_CLASS_POLICY:
         return EG_SLICE(POLICY);
     case EG_CLASS_AUTH:
+        if (status == EG_PHANTOM_MISSING || status == EG_PHANTOM_INVALID) {
+            return EG_SLICE(" The service wants the phantom that this session's variable for its key "
+                            "holds, where the policy's accept says. Without such a variable its "
+                            "credential is not there: egressctl creds list." LOOK);
+        }
         return EG_SLICE(" The proxy wants the credentials that it gave to this session; a retry "
                         "without them fails again." LOOK);
     case EG_CLASS_LIMIT:
@@ -57,7 +62,7 @@ static struct eg_slice advice(enum eg_status status)
     return EG_SLICE(LOOK);
 }
 
-/* "egress refused SUBJECT: SENTENCE (RULE). DETAIL ADVICE", raw. */
+/* "egress refused SUBJECT: SENTENCE (RULE): DETAIL. ADVICE", raw. */
 static enum eg_status put_message(struct eg_buf *out, const struct eg_refusal *r)
 {
     enum eg_status seen = eg_refusal_public(r->status);
@@ -74,14 +79,12 @@ static enum eg_status put_message(struct eg_buf *out, const struct eg_refusal *r
         status = status == EG_OK ? put_cut(out, r->rule, EG_RULE_MAX) : status;
         status = status == EG_OK ? eg_buf_put(out, EG_SLICE(")")) : status;
     }
-    if (status == EG_OK) {
-        status = eg_buf_put(out, EG_SLICE("."));
-    }
     if (status == EG_OK && r->detail.n > 0) {
-        status = eg_buf_put(out, EG_SLICE(" "));
+        status = eg_buf_put(out, EG_SLICE(": "));
         status = status == EG_OK ? put_cut(out, r->detail, EG_DETAIL_MAX) : status;
-        if (status == EG_OK && r->detail.p[r->detail.n - 1] != '.')
-            status = eg_buf_put(out, EG_SLICE("."));
+    }
+    if (status == EG_OK && (r->detail.n == 0 || r->detail.p[r->detail.n - 1] != '.')) {
+        status = eg_buf_put(out, EG_SLICE("."));
     }
     return status == EG_OK ? eg_buf_put(out, advice(seen)) : status;
 }

@@ -244,7 +244,9 @@ static void claim(struct eg_model *m, struct eg_model_service *s, struct eg_tabl
     struct eg_slice key = eg_model_printf(m, "%s %.*s", what, (int)text.n, text.p);
     enum eg_status st = key.p ? eg_table_add(names, key, s) : EG_NOMEM;
     if (st == EG_EXISTS)
-        eg_diag_error(m->diags, "duplicate-name", at, NULL,
+        eg_diag_error(m->diags, "duplicate-name", at,
+                      strcmp(what, "route") == 0 ? "give one of them another route"
+                                                 : "name another one in env.key or env.base_url",
                       "the %s %s belongs to the service %s already", what, eg_quote(text).text,
                       eg_quote(((struct eg_model_service *)eg_table_get(names, key))->s.name).text);
     else if (st != EG_OK)

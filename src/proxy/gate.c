@@ -302,14 +302,20 @@ enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticke
     return EG_OK;
 }
 
-void eg_gate_canary(struct eg_ticket *t, const struct eg_authority *to,
-                    const struct eg_service *service, struct eg_slice method,
-                    const struct eg_session *session, int index)
+void eg_gate_unjudged(struct eg_ticket *t, const struct eg_authority *to,
+                      const struct eg_service *service, struct eg_slice method)
 {
     set_destination(t, to);
     SET(t, method, method);
     if (service)
         SET(t, service, service->name);
+}
+
+void eg_gate_canary(struct eg_ticket *t, const struct eg_authority *to,
+                    const struct eg_service *service, struct eg_slice method,
+                    const struct eg_session *session, int index)
+{
+    eg_gate_unjudged(t, to, service, method);
     snprintf(t->canary_session, sizeof t->canary_session, "%s",
              session->label[0] ? session->label : session->id);
     snprintf(t->canary_service, sizeof t->canary_service, "%s",

@@ -85,7 +85,10 @@ enum eg_status eg_gate_proxy_credential(struct eg_gate *g, const struct eg_ticke
  * that reason, or, after an allow, kept for the end event. */
 void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
                      const char *detail);
-/* Before eg_gate_refused with EG_CANARY: where it was to go (service: of a route, else NULL), and whose phantom (or, index -1, token) it is. */
+/* Before eg_gate_refused of a request that is not judged: where it was to go (service: of a route, else NULL), so that a person can see it. */
+void eg_gate_unjudged(struct eg_ticket *t, const struct eg_authority *to,
+                      const struct eg_service *service, struct eg_slice method);
+/* The same before EG_CANARY, and whose phantom (or, index -1, token) it is. */
 void eg_gate_canary(struct eg_ticket *t, const struct eg_authority *to,
                     const struct eg_service *service, struct eg_slice method,
                     const struct eg_session *session, int index);

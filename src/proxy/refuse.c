@@ -13,11 +13,13 @@ static bool body_is_read(const struct eg_flow *f)
 }
 
 /* "host:port" for what has an authority, "METHOD path" for a route; empty for what was
- * malformed. */
+ * malformed, or names no route. */
 static struct eg_slice subject_of(const struct eg_flow *f, char *text, size_t cap)
 {
     const struct egress_event *e = &f->ticket->event;
     char authority[EG_AUTHORITY_TEXT];
+    if (e->via == EGRESS_VIA_ROUTE && !e->method[0])
+        return EG_SLICE_NONE;
     if (e->via == EGRESS_VIA_ROUTE)
         snprintf(text, cap, "%s /%s%s", e->method, e->service, e->path);
     else if (f->ticket->to.host_len > 0)
@@ -72,6 +74,16 @@ static enum eg_status write_refusal(struct eg_flow *f, enum eg_status reason, bo
     return write_answer(f, reason, keep, detail);
 }
 
+/* Whose phantom it is helps to tell a leak from a client that sends its key in another place than accept names. */
+static struct eg_slice explain_canary(const struct eg_ticket *t, char *text, size_t cap)
+{
+    bool own = strcmp(t->canary_service, t->event.service) == 0;
+    snprintf(text, cap, "it is the phantom of %s, which %s", t->canary_service,
+             own ? "stands elsewhere than the policy's accept of this service says"
+                 : "belongs on that service's route alone");
+    return eg_slice_str(text);
+}
+
 enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, const char *detail)
 {
     if (f->phase == EG_PHASE_DEAD)
@@ -80,6 +92,8 @@ enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, cons
     struct eg_slice text = EG_SLICE_NONE;
     if (detail)
         text = eg_slice_str(detail);
+    else if (reason == EG_CANARY && f->ticket->canary_service[0])
+        text = explain_canary(f->ticket, advice, sizeof advice);
     else if (f->ticket->verdict.status == reason)
         text = eg_slice_str(eg_policy_advise(f->snapshot->policy, &f->ticket->verdict, &f->ticket->to,
                                              advice, sizeof advice));

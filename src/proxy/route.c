@@ -193,8 +193,11 @@ static enum eg_step with_service(struct eg_flow *f, struct eg_slice path,
     enum eg_status status = build(f, path, target);
     if (status == EG_OK)
         status = authenticate(f, slots, session);
-    if (status != EG_OK)
+    if (status != EG_OK) {
+        eg_gate_unjudged(f->ticket, &x->service.upstream, &x->service,
+                         eg_msg_head_get(f->request)->method);
         return eg_refuse(f, status, true, status == slots ? why : NULL);
+    }
     return hold ? eg_resign_hold(f, target) : eg_route_resume(f);
 }
 
@@ -215,7 +218,9 @@ enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target)
     if (index >= 0)
         eg_policy_service(policy, (unsigned)index, &f->exchange->service);
     if (index < 0 || f->exchange->service.internal != f->ingress->internal)
-        return eg_refuse(f, EG_ROUTE_UNKNOWN, true, NULL);
+        return eg_refuse(f, EG_ROUTE_UNKNOWN, true,
+                         "the path's first segment must be the route of a service, as in the variables of "
+                         "base URLs: egressctl env");
     f->exchange->service_index = (unsigned)index;
     return with_service(f, eg_slice_from(path, 1 + route.n), target);
 }

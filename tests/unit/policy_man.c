@@ -1,6 +1,7 @@
 /* policy_man.c - egress.yaml(5) beside the schema: every key that is built is described with its default, every key that is reserved is listed as
  * such, and the page describes nothing else. */
 #include <criterion/criterion.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,16 +11,21 @@
 #define PAGE EG_SOURCE_DIR "/man/egress.yaml.5"
 enum { PAGE_MAX = 1 << 18, PATH_MAX_ = 128 };
 
-static char *read_page(void)
+static char *read_text(const char *path)
 {
-    FILE *f = fopen(PAGE, "r");
-    cr_assert_not_null(f, "%s", PAGE);
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f, "%s", path);
     char *text = calloc(1, PAGE_MAX);
     cr_assert_not_null(text);
     size_t n = fread(text, 1, PAGE_MAX - 1, f);
     fclose(f);
     cr_assert(n > 0 && n < PAGE_MAX - 1);
     return text;
+}
+
+static char *read_page(void)
+{
+    return read_text(PAGE);
 }
 
 /* "services.*.tls" as the page writes it. */
@@ -141,4 +147,20 @@ Test(policy, the_manual_pages_examples_compile)
     }
     free(page);
     cr_assert_geq(count, 4);
+}
+
+Test(policy, the_policies_that_are_shipped_compile)
+{
+    glob_t found;
+    cr_assert_eq(glob(EG_SOURCE_DIR "/policy/*.yaml", 0, NULL, &found), 0);
+    cr_assert_eq(glob(EG_SOURCE_DIR "/policy/*/*.yaml", GLOB_APPEND, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        struct eg_buf block;
+        char *text = read_text(found.gl_pathv[i]);
+        eg_policy_close(eg_policies_build("egress.yaml", text, &block));
+        eg_buf_done(&block);
+        free(text);
+    }
+    cr_assert_geq(found.gl_pathc, 4);
+    globfree(&found);
 }

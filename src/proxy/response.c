@@ -12,14 +12,18 @@
 #include "http/write.h"
 #include "proxy/redaction.h"
 #include "proxy/replay.h"
+#include "proxy/rewrite.h"
 #include "proxy/trailers.h"
 #include "proxy/upgrade.h"
 
-static enum eg_status write_fields(struct eg_buf *out, const struct eg_head *head)
+static enum eg_status write_fields(struct eg_flow *f, struct eg_buf *out,
+                                   const struct eg_head *head)
 {
+    const struct eg_service *service = f->want == EG_WANT_ROUTE ? eg_exchange_service(f) : NULL;
     for (uint32_t i = 0; i < head->field_count; i++) {
         enum eg_field_class class = eg_hygiene_classify(head, i);
-        if (class == EG_FIELD_HOP || class == EG_FIELD_FRAMING || class == EG_FIELD_PROXY)
+        if (class == EG_FIELD_HOP || class == EG_FIELD_FRAMING || class == EG_FIELD_PROXY ||
+            (service && eg_rewrite_hides(service, &head->fields[i])))
             continue;
         enum eg_status status = eg_write_field(out, head->fields[i].name, head->fields[i].value);
         if (status != EG_OK)
@@ -35,7 +39,7 @@ enum eg_status eg_response_lines(struct eg_flow *f, const struct eg_head *head)
     enum eg_status status = eg_write_status_line(out, head->status, head->reason);
     if (status != EG_OK)
         return status;
-    status = write_fields(out, head);
+    status = write_fields(f, out, head);
     eg_redaction_text(f, out, from);
     return status;
 }
@@ -133,7 +137,10 @@ static enum eg_status take_head(struct eg_flow *f, const char *p, size_t n, size
     if (head->status < 200)
         return pass_interim(f, head, err);
     f->exchange->held = eg_replay_wanted(f);
-    return f->exchange->held ? EG_OK : eg_response_head(f, err);
+    if (f->exchange->held)
+        return EG_OK;
+    eg_replay_drop(f->exchange); /* an answer may go on for hours */
+    return eg_response_head(f, err);
 }
 
 static enum eg_status send_piece(struct eg_flow *f, struct eg_slice data)

@@ -109,12 +109,30 @@ enum eg_status eg_rewrite_cookies(const struct eg_service *service, const struct
     return status;
 }
 
+/* The child would have the value that its own one stands for; or a client that keeps cookies would lose its phantom. */
+bool eg_rewrite_hides(const struct eg_service *service, const struct eg_field *field)
+{
+    struct eg_slice rest = field->value;
+    return eg_slice_caseeq(field->name, EG_SLICE("Set-Cookie")) &&
+           is_taken(service, EG_SLOT_COOKIE, EG_WRITE_COOKIE,
+                    eg_slice_trim(name_of(cut(&rest, ';'))), eg_slice_eq);
+}
+
 /* ---- fields ---- */
+
+/* Origins behind CGI-like interfaces read x_key as X-Key. */
+static bool same_field(struct eg_slice a, struct eg_slice b)
+{
+    for (size_t i = 0; a.n == b.n && i < a.n; i++)
+        if (eg_lower(a.p[i] == '_' ? '-' : a.p[i]) != eg_lower(b.p[i] == '_' ? '-' : b.p[i]))
+            return false;
+    return a.n == b.n;
+}
 
 static bool writes_field(const struct eg_write *w, struct eg_slice name)
 {
     return w->kind == EG_WRITE_HEADER
-               ? eg_slice_caseeq(name, w->name)
+               ? same_field(name, w->name)
                : w->kind == EG_WRITE_BASIC && eg_slice_caseeq(name, EG_SLICE("Authorization"));
 }
 
@@ -127,14 +145,14 @@ bool eg_rewrite_drops(const struct eg_service *service, const struct eg_field *f
         return true; /* what is left of them is written with the policy's own */
     for (unsigned i = 0; service->credential.n > 0 && i < service->accept_count; i++)
         if (service->accept[i].kind == EG_SLOT_HEADER &&
-            eg_slice_caseeq(field->name, service->accept[i].name))
+            same_field(field->name, service->accept[i].name))
             return true;
     for (unsigned i = 0; i < service->write_count; i++)
         if (writes_field(&service->write[i], field->name))
             return true;
     for (unsigned i = 0; i < service->strip_slot_count; i++)
         if (service->strip_slots[i].kind == EG_SLOT_HEADER &&
-            eg_slice_caseeq(field->name, service->strip_slots[i].name))
+            same_field(field->name, service->strip_slots[i].name))
             return true;
     return false;
 }

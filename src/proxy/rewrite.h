@@ -14,7 +14,10 @@ bool eg_rewrite_has_cookies(const struct eg_service *service);
 /* Appends "a=b; c=d": the child's cookies less those that the service accepts, writes or strips. As above. */
 enum eg_status eg_rewrite_cookies(const struct eg_service *service, const struct eg_head *head,
                                   struct eg_buf *out) EG_MUST_USE;
-/* Is that field of the child's not for the origin of this service? A plain route (no credential) passes the child's own keys. */
+/* Is that field of an answer a Set-Cookie of such a cookie? It is not for the child. */
+bool eg_rewrite_hides(const struct eg_service *service, const struct eg_field *field);
+/* Is that field of the child's not for the origin of this service? A plain route (no credential) passes the child's own keys. A name with _ for - is
+ * the same one. */
 bool eg_rewrite_drops(const struct eg_service *service, const struct eg_field *field,
                       enum eg_field_class class);
 

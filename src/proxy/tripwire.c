@@ -154,6 +154,42 @@ static bool scan_plain(const struct eg_tripwire *t, struct eg_slice text, eg_tri
     return false;
 }
 
+/* Decodes the escape that the window's end may have become. */
+static size_t settle(char *window, size_t n)
+{
+    for (size_t used = 3; n >= 3 && used == 3;) {
+        used = 0;
+        char c = eg_slice_unescape(eg_slice(window + n - 3, 3), &used);
+        if (used == 3) {
+            n -= 2;
+            window[n - 1] = c;
+        }
+    }
+    return n;
+}
+
+/* The text decoded once or, with `again`, until no escape is left. */
+static bool scan_decoded(const struct eg_tripwire *t, struct eg_slice text, bool again,
+                         eg_tripwire_hit *hit, void *ctx)
+{
+    char window[WINDOW];
+    size_t n = 0, at = 0;
+    bool found = false;
+    while (!found && at < text.n) {
+        while (n < sizeof window && at < text.n) {
+            window[n++] = eg_slice_unescape(text, &at);
+            n = again ? settle(window, n) : n;
+        }
+        found = scan_plain(t, eg_slice(window, n), hit, ctx);
+        if (n >= EG_TRIPWIRE_MAX) { /* what may be the beginning of one that goes on */
+            memmove(window, window + n - (EG_TRIPWIRE_MAX - 1), EG_TRIPWIRE_MAX - 1);
+            n = EG_TRIPWIRE_MAX - 1;
+        }
+    }
+    sodium_memzero(window, sizeof window);
+    return found;
+}
+
 bool eg_tripwire_scan(const struct eg_tripwire *t, struct eg_slice text, eg_tripwire_hit *hit,
                       void *ctx)
 {
@@ -163,18 +199,6 @@ bool eg_tripwire_scan(const struct eg_tripwire *t, struct eg_slice text, eg_trip
         return true;
     if (!memchr(text.p, '%', text.n))
         return false;
-    char window[WINDOW];
-    size_t n = 0, at = 0;
-    bool found = false;
-    while (!found && at < text.n) {
-        while (n < sizeof window && at < text.n)
-            window[n++] = eg_slice_unescape(text, &at);
-        found = scan_plain(t, eg_slice(window, n), hit, ctx);
-        if (n >= EG_TRIPWIRE_MAX) { /* what may be the beginning of one that goes on */
-            memmove(window, window + n - (EG_TRIPWIRE_MAX - 1), EG_TRIPWIRE_MAX - 1);
-            n = EG_TRIPWIRE_MAX - 1;
-        }
-    }
-    sodium_memzero(window, sizeof window);
-    return found;
+    return scan_decoded(t, text, false, hit, ctx) ||
+           (memmem(text.p, text.n, "%25", 3) && scan_decoded(t, text, true, hit, ctx));
 }

@@ -309,6 +309,32 @@ Test(redact, a_credential_that_was_away_meanwhile_is_looked_for, .timeout = 60)
     eg_swap_free(&s);
 }
 
+/* A session that the origin renews is a credential that nobody can look for. */
+Test(redact, a_cookie_of_the_credential_is_never_set, .timeout = 60)
+{
+    static const char policy[] =
+        "egress: 1\n"
+        "services:\n"
+        "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: [bearer, \"cookie:k\"], redact: false,\n"
+        "        write: [\"header:Authorization: Bearer {}\"]}\n"
+        "credentials:\n"
+        "  key: {from: env:KEY, hosts: [api.example.test]}\n"
+        "networks: {allow: [127.0.0.1/32]}\n"
+        "tls: {ca: \"@DIR@/ca.pem\", system: false}\n";
+    struct eg_swap s;
+    size_t n = 0;
+    eg_swap_new(&s, OFF);
+    char *answer = ask(&s, "/api/leak/cookie/percent", &n);
+    cr_expect(strstr(answer, "Set-Cookie: k=") != NULL, "%s", answer);
+    free(answer);
+    eg_swap_free(&s);
+    eg_swap_new(&s, policy);
+    answer = ask(&s, "/api/leak/cookie/percent", &n);
+    cr_expect(strncmp(answer, "HTTP/1.1 200 ", 13) == 0 && !strstr(answer, "Set-Cookie"), "%s", answer);
+    free(answer);
+    eg_swap_free(&s);
+}
+
 Test(redact, a_short_credential_is_not_looked_for, .timeout = 60)
 {
     struct eg_swap s;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/exchange.h"
 #include "support/swap.h"
 
 #define POLICY_OF(source, limits)                                                                  \
@@ -304,6 +305,25 @@ Test(refresh, a_kept_alive_client_goes_on_after_a_replay, .timeout = 60)
     cr_expect(strstr(answer, "welcome 0"), "%s", answer);
     free(answer);
     cr_expect(s.asked == 1);
+    eg_swap_free(&s);
+}
+
+/* 64 KiB for each stream of events would add up. */
+Test(refresh, a_body_is_kept_until_the_answer_begins, .timeout = 60)
+{
+    struct eg_swap s;
+    char got[4096];
+    bool eof = false;
+    size_t n = 0;
+    eg_swap_new(&s, POLICY);
+    int fd = eg_swap_send(&s, "POST", "/api/sse", "Connection: close\r\nContent-Length: 5\r\n", "hello", 5);
+    while (!eof && n < sizeof got && !memmem(got, n, "data: one\n\n", 11))
+        n += eg_bed_read(&s.bed, fd, got + n, 1, &eof);
+    cr_assert(!eof);
+    cr_assert(s.bed.engine->flows && s.bed.engine->flows->exchange);
+    cr_expect(!s.bed.engine->flows->exchange->keeping && s.bed.engine->flows->exchange->kept.len == 0);
+    free(eg_swap_ask(&s, "GET", "/api/sse-go", ""));
+    free(eg_swap_rest(&s, fd, NULL));
     eg_swap_free(&s);
 }
 

@@ -152,6 +152,17 @@ Test(slots, several_slots_and_several_headers, .timeout = 60)
     eg_swap_free(&s);
 }
 
+/* An origin behind a CGI-like interface could take the child's own ones for the policy's. */
+Test(slots, a_name_with_an_underscore_is_the_same_name, .timeout = 60)
+{
+    struct eg_swap s;
+    setup(&s);
+    sends(&s,
+          "GET /e/v1/x HTTP/1.1\r\nAuthorization: bearer " PHANTOM("e") "\r\nX_KEY: mine\r\nx_version: 8\r\nX_Debug: 1\r\nx_other: 1",
+          "GET /base/v1/x", "x_other: 1\r\n" WRITTEN);
+    eg_swap_free(&s);
+}
+
 /* A plain route swaps nothing: the child's own keys pass, wherever they are. */
 Test(slots, of_a_plain_route_are_the_childs_own, .timeout = 60)
 {
@@ -249,6 +260,9 @@ Test(slots, secrets_out_of_place_are_canaries, .timeout = 60)
     canary(&s, "GET /a/bot" PHANTOM("a") "/bot" PHANTOM("a") " HTTP/1.1", API, "a");
     canary(&s, "GET /b/x?key=" PHANTOM("g") " HTTP/1.1", API, "g");
     canary(&s, "GET /b/x?key=" PHANTOM("b") "&%6Bez=%70h%2dbphantom%50HANTOMphantomPHANTOM HTTP/1.1", API, "b");
+    canary(&s, "GET /e/v1/x?y=%2570h%25252de%2570hantomPHANTOMphantomPHANTOM HTTP/1.1\r\nAuthorization: Bearer " PHANTOM("e"), API, "e");
+    canary(&s, "GET /plain/x?y=%25" EG_BED_TOKEN " HTTP/1.1", API, "");
+    canary(&s, "GET /plain/x?y=%2561" EG_BED_TOKEN " HTTP/1.1", API, "");
     canary(&s, "GET /c/x HTTP/1.1\r\nCookie: sid=" PHANTOM("c") "; other=" PHANTOM("c"), API, "c");
     canary(&s, "GET /plain/x HTTP/1.1\r\nAuthorization: Bearer " PHANTOM("a"), API, "a");
     canary(&s, "GET /plain/" EG_BED_TOKEN " HTTP/1.1", API, "");

@@ -52,9 +52,16 @@ static void stop(const struct eg_sup_helper *h)
         (void)kill(h->pid, h->credential->argv ? SIGTERM : SIGKILL);
 }
 
+/* One that uses up a refresh token is left to keep the next one: its own deadlines end it. */
+static void let_go(const struct eg_sup_helper *h)
+{
+    if (!eg_sup_oauth_rotates(h->credential->creds, h->credential))
+        stop(h);
+}
+
 void eg_cred_helper_kill(struct eg_sup_helper *h)
 {
-    stop(h);
+    let_go(h);
     helper_end(h);
 }
 
@@ -64,10 +71,12 @@ static void finish(struct eg_sup_helper *h, enum eg_status status,
 {
     struct eg_sup_credential *e = h->credential;
     struct eg_sup_creds *c = e->creds;
+    struct eg_supervisor *s = c->supervisor;
     e->busy = false;
     eg_cred_settle(e, status, answer, err);
     helper_end(h);
-    eg_sup_creds_more(c);
+    eg_sup_creds_more(c); /* it may free c */
+    eg_sup_reload_resume(s);
 }
 
 /* The token is opaque to this file. */

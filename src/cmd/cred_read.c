@@ -128,8 +128,9 @@ _Noreturn void eg_cred_read_run(struct eg_cred_job *job)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGCHLD, SIG_DFL);
-    /* a program's helper ends it before itself */
-    (void)prctl(PR_SET_PDEATHSIG, job->credential->argv ? SIGTERM : SIGKILL, 0, 0, 0);
+    /* a program's helper ends it before itself; one that uses up a refresh token keeps the next */
+    if (!eg_sup_oauth_rotates(job->credential->creds, job->credential))
+        (void)prctl(PR_SET_PDEATHSIG, job->credential->argv ? SIGTERM : SIGKILL, 0, 0, 0);
     eg_buf_init(&head, 1024);
     eg_buf_init(&items, EG_CRED_ANSWER_MAX);
     enum eg_status s = eg_confine_descriptors(kept, job->oauth ? 2 : 1, &err);

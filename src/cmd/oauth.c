@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "cred/oauth.h"
 
+enum { EXPIRES_MAX_S = 400 * 24 * 3600 };
+
 struct eg_sup_credential *eg_sup_oauth_part(const struct eg_sup_creds *c,
                                             const struct eg_sup_credential *e, unsigned part)
 {
@@ -23,6 +25,19 @@ struct eg_sup_credential *eg_sup_oauth_part(const struct eg_sup_creds *c,
         if (strcmp(c->list[i].name, name) == 0)
             return &c->list[i];
     return NULL;
+}
+
+bool eg_sup_oauth_rotates(const struct eg_sup_creds *c, const struct eg_sup_credential *e)
+{
+    return e->kind == EG_SOURCE_OAUTH2 && eg_sup_oauth_part(c, e, EG_OAUTH_REFRESH);
+}
+
+bool eg_sup_oauth_rotating(const struct eg_sup_creds *c)
+{
+    for (unsigned i = 0; i < c->count; i++)
+        if (c->list[i].busy && eg_sup_oauth_rotates(c, &c->list[i]))
+            return true;
+    return false;
 }
 
 /* ---- before ---- */
@@ -78,9 +93,13 @@ static struct eg_sup_worker *find_worker(const struct eg_sup_creds *c)
 enum eg_status eg_sup_oauth_ready(const struct eg_sup_creds *c, const struct eg_sup_credential *e,
                                   struct eg_err *err)
 {
+    const struct eg_sup_reload *r = &c->supervisor->reload;
     enum eg_status s = check_parts(c, e, err);
     if (s != EG_OK)
         return s;
+    if (c->supervisor->phase == EG_SUP_RUNNING && (r->again || r->step != EG_SUP_RELOAD_NONE) &&
+        eg_sup_oauth_rotates(c, e))
+        return EG_AGAIN;
     return find_worker(c) ? EG_OK : EG_AGAIN;
 }
 
@@ -201,6 +220,7 @@ enum eg_status eg_sup_oauth_take(struct eg_sup_creds *c, const struct eg_sup_cre
         return s;
     ret->token = eg_slice(token.p, r.token_n);
     ret->refresh_ms = r.expires_in ? eg_oauth_refresh_ms(r.expires_in) : 0;
-    ret->expires_ms = r.expires_in < UINT64_MAX / 1000 ? r.expires_in * 1000 : 0;
+    /* an endpoint may say anything: a time that far away is none */
+    ret->expires_ms = r.expires_in < EXPIRES_MAX_S ? r.expires_in * 1000 : 0;
     return EG_OK;
 }

@@ -16,6 +16,10 @@ struct eg_sup_oauth {    /* one fetch, between the supervisor and its helper; ze
  * it)? EG_AGAIN: not yet: ask again when something was settled or a worker is ready. Else EG_OK, or why it can't be fetched at all (a part failed). */
 enum eg_status eg_sup_oauth_ready(const struct eg_sup_creds *c, const struct eg_sup_credential *e,
                                   struct eg_err *err) EG_MUST_USE;
+/* Does fetching it use up a refresh token? Its helper must not be ended before the next one is kept, and it does not begin while a reload is under way. */
+bool eg_sup_oauth_rotates(const struct eg_sup_creds *c, const struct eg_sup_credential *e);
+/* Is one of those under way? */
+bool eg_sup_oauth_rotating(const struct eg_sup_creds *c);
 /* Before the fork: gives a worker one end of a connection, and copies the parts. While the supervisor starts, the worker is told first what is loaded, and
  * to take its policy. */
 enum eg_status eg_sup_oauth_begin(struct eg_sup_creds *c, const struct eg_sup_credential *e,

@@ -5,13 +5,15 @@
  * they are: nobody asked for those to be read again.
  *
  * Invariants: a failed reload changes nothing but the audit; SIGHUPs that come meanwhile become
- * one more reload; at most one is under way. */
+ * one more reload; at most one is under way, and none while a refresh token is being used: the new
+ * one would be lost with the old credentials. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "cmd/oauth.h"
 #include "cmd/ssh.h"
 #include "cmd/state.h"
 
@@ -34,11 +36,19 @@ static void clear(struct eg_supervisor *s)
 static void next(struct eg_supervisor *s)
 {
     struct eg_sup_reload *r = &s->reload;
-    if (r->again && s->phase == EG_SUP_RUNNING) {
+    if (r->again && s->phase == EG_SUP_RUNNING && !eg_sup_oauth_rotating(s->creds)) {
         r->whole = r->again_whole;
         r->again = r->again_whole = false;
         begin(s);
     }
+    if (r->step == EG_SUP_RELOAD_NONE && s->phase == EG_SUP_RUNNING)
+        eg_sup_creds_more(s->creds); /* refresh tokens have waited */
+}
+
+void eg_sup_reload_resume(struct eg_supervisor *s)
+{
+    if (s->reload.again && s->reload.step == EG_SUP_RELOAD_NONE)
+        next(s);
 }
 
 static void fail(struct eg_supervisor *s, const char *why)

@@ -202,6 +202,8 @@ enum eg_status eg_sup_reload_watch(struct eg_supervisor *s) EG_MUST_USE;
 /* A worker answered, began or ended. */
 void eg_sup_reload_check(struct eg_supervisor *s);
 void eg_sup_reload_refused(struct eg_supervisor *s, uint32_t generation, const char *why);
+/* A refresh token is no longer being used: one that was asked for meanwhile may begin. */
+void eg_sup_reload_resume(struct eg_supervisor *s);
 /* Gives up what is under way. */
 void eg_sup_reload_cancel(struct eg_supervisor *s);
 

@@ -213,6 +213,48 @@ Test(cmd, oauth_take_replaces_the_refresh_token)
     eg_vault_free(t.supervisor.vault);
 }
 
+/* The time of its end must not wrap round to one that has passed. */
+Test(cmd, oauth_take_survives_an_endpoint_that_says_any_time)
+{
+    static const uint64_t years[] = { 400 * 24 * 3600, UINT64_MAX / 1000 - 1, UINT64_MAX / 1000,
+                                      UINT64_MAX };
+    struct taking t;
+    taking_begin(&t);
+    for (size_t i = 0; i < sizeof years / sizeof *years; i++) {
+        struct eg_sup_oauth_result r = { .expires_in = years[i], .token_n = 3 };
+        cr_assert_eq(take(&t, &r, "tok"), EG_OK);
+        cr_expect_eq(t.token.expires_ms, 0, "%zu", i);
+        cr_expect_eq(t.token.refresh_ms, 360 * 24 * 3600 * UINT64_C(1000), "%zu", i);
+    }
+    eg_vault_free(t.supervisor.vault);
+}
+
+/* Ended with the old credentials, the helper would take the new refresh token with it; and the new
+ * credentials would have read the old one. */
+Test(cmd, oauth_a_reload_and_a_refresh_token_wait_for_each_other)
+{
+    struct taking t;
+    taking_begin(&t);
+    t.list[0].kind = EG_SOURCE_OAUTH2;
+    t.supervisor.creds = &t.creds;
+    t.supervisor.phase = EG_SUP_RUNNING;
+    t.list[0].busy = true;
+    eg_sup_reload_ask(&t.supervisor, true);
+    cr_expect(t.supervisor.reload.again && t.supervisor.reload.again_whole, "it waits");
+    t.list[0].busy = false;
+    cr_expect_eq(eg_sup_oauth_ready(&t.creds, &t.list[0], &t.err), EG_AGAIN);
+    t.supervisor.reload.again = false;
+    t.supervisor.reload.step = EG_SUP_RELOAD_PREPARE;
+    t.supervisor.workers[0].pid = 1;
+    t.supervisor.workers[0].link.open = true;
+    t.supervisor.workers[0].state = EG_SUP_WORKER_READY;
+    t.supervisor.worker_count = 1;
+    cr_expect_eq(eg_sup_oauth_ready(&t.creds, &t.list[0], &t.err), EG_AGAIN);
+    t.supervisor.reload.step = EG_SUP_RELOAD_NONE;
+    cr_expect_eq(eg_sup_oauth_ready(&t.creds, &t.list[0], &t.err), EG_OK);
+    eg_vault_free(t.supervisor.vault);
+}
+
 Test(cmd, oauth_take_refuses_what_no_helper_of_ours_writes)
 {
     static const struct {

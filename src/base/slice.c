@@ -5,6 +5,7 @@
 #include "base/slice.h"
 
 #include <limits.h>
+#include <stdlib.h>
 
 bool eg_slice_caseeq(struct eg_slice a, struct eg_slice b)
 {
@@ -24,6 +25,17 @@ bool eg_slice_casestarts(struct eg_slice a, struct eg_slice prefix)
         if (eg_lower(a.p[i]) != eg_lower(prefix.p[i]))
             return false;
     return true;
+}
+
+char *eg_slice_dup(struct eg_slice a)
+{
+    char *s = malloc(a.n + 1);
+    if (!s)
+        return NULL;
+    if (a.n)
+        memcpy(s, a.p, a.n);
+    s[a.n] = '\0';
+    return s;
 }
 
 struct eg_slice eg_slice_from(struct eg_slice a, size_t n)

@@ -45,6 +45,8 @@ bool eg_slice_casestarts(struct eg_slice a, struct eg_slice prefix);
 struct eg_slice eg_slice_from(struct eg_slice a, size_t n);
 /* Index of the first c, or -1. */
 long eg_slice_index(struct eg_slice a, char c);
+/* A string of its own, malloc'd; NULL without memory. strndup(3) may look for a NUL behind the slice, where nothing is. */
+char *eg_slice_dup(struct eg_slice a);
 /* Without spaces and tabs (OWS of RFC 9110 section 5.6.3) on both sides. */
 struct eg_slice eg_slice_trim(struct eg_slice a);
 /* Decimal digits only, no sign, no space, no overflow, at least one digit; false otherwise. */

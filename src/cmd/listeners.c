@@ -23,7 +23,7 @@ static const struct eg_listen_spec standard = { .at = { { .family = 4, .b = { 12
 
 static char *copy(struct eg_slice text, bool *whole)
 {
-    char *c = text.n > 0 ? strndup(text.p, text.n) : NULL;
+    char *c = text.n > 0 ? eg_slice_dup(text) : NULL;
     *whole = *whole && (c || text.n == 0);
     return c;
 }

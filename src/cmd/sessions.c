@@ -63,7 +63,7 @@ static const char *phantom_of(const struct eg_sup_session *e, struct eg_slice se
 /* NAME and text of one more; the list's. */
 static enum eg_status take(struct eg_slice name, const char *text, struct eg_session_phantom *out)
 {
-    out->service = strndup(name.p, name.n);
+    out->service = eg_slice_dup(name);
     out->phantom = strdup(text);
     return out->service && out->phantom ? EG_OK : EG_NOMEM;
 }

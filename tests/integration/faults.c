@@ -177,7 +177,7 @@ Test(faults, a_silent_origin_is_a_504, .timeout = 60)
 {
     struct eg_world w;
     struct eg_client c, o;
-    int listener = setup(&w, "response_timeout: 300ms, idle_timeout: 300ms");
+    int listener = setup(&w, "response_timeout: 1s, idle_timeout: 1s");
     open_and_ask(&c, &w, "GET", "/", "\r\n");
     eg_peer_request(listener, &o);
     refusal(&c, 504, "response_timeout");
@@ -196,13 +196,13 @@ Test(faults, a_silent_origin_is_a_504, .timeout = 60)
     finish(&w, listener);
 }
 
-/* The timer is one of silence, not of the whole: ten bytes, 40 ms apart. */
+/* The timer is one of silence, not of the whole: ten bytes, 300 ms apart. */
 Test(faults, a_dribbling_origin_is_waited_for, .timeout = 60)
 {
     struct eg_world w;
     struct eg_client c;
     char head[8192], *body = NULL;
-    int listener = setup(&w, "response_timeout: 250ms, idle_timeout: 250ms");
+    int listener = setup(&w, "response_timeout: 2s, idle_timeout: 2s");
     eg_client_open(&c, w.proxy_port);
     eg_client_text(&c, "GET /api/trickle HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n", w.proxy_port);
     cr_assert(eg_client_response(&c, head, sizeof head, &body, NULL) == 200 && strlen(body) == 10,
@@ -408,7 +408,7 @@ Test(faults, a_slow_head_or_body_is_a_408, .timeout = 60)
 {
     struct eg_world w;
     struct eg_client c, o;
-    int listener = setup(&w, "head_timeout: 300ms, body_timeout: 300ms");
+    int listener = setup(&w, "head_timeout: 1s, body_timeout: 1s");
     eg_client_open(&c, w.proxy_port);
     eg_client_text(&c, "GET http://web.test/ HT");
     refusal(&c, 408, "head_timeout");
@@ -440,7 +440,7 @@ Test(faults, half_heads_keep_nobody_waiting, .timeout = 60)
     struct eg_world w;
     struct eg_client c, o;
     char head[8192];
-    int listener = setup(&w, "");
+    int listener = setup(&w, "head_timeout: 60s");
     for (int i = 0; i < MANY; i++) {
         eg_client_open(&half[i], w.proxy_port);
         eg_client_text(&half[i], "GET http://web.test/%d HTTP/1.1\r\nHo", i);
@@ -450,7 +450,7 @@ Test(faults, half_heads_keep_nobody_waiting, .timeout = 60)
     eg_peer_request(listener, &o);
     eg_client_text(&o, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     cr_assert(eg_client_response(&c, head, sizeof head, NULL, NULL) == 200, "%s", head);
-    cr_assert(eg_clock_ms() - begun < 1500, "%llu ms", (unsigned long long)(eg_clock_ms() - begun));
+    cr_assert(eg_clock_ms() - begun < EG_PROC_DEADLINE_MS, "%llu ms", (unsigned long long)(eg_clock_ms() - begun));
     eg_client_close(&o);
     eg_client_close(&c);
     for (int i = 0; i < MANY; i++)
@@ -560,7 +560,7 @@ Test(faults, connections_that_come_and_go_leave_nothing, .timeout = 60)
         else
             eg_client_close(&c);
     }
-    uint64_t deadline = eg_clock_ms() + 8000;
+    uint64_t deadline = eg_clock_ms() + EG_PROC_DEADLINE_MS;
     while (eg_proc_fds(worker) > before + 10 && eg_clock_ms() < deadline) {
         struct pollfd p = { .fd = listener, .events = POLLIN };
         if (poll(&p, 1, 50) == 1) { /* whoever got as far as the origin is let in and ends */
@@ -580,7 +580,7 @@ Test(faults, hanging_questions_keep_nobody_waiting, .timeout = 60)
     struct eg_world w;
     struct eg_client c, o;
     char head[8192];
-    int listener = setup(&w, "dns_timeout: 2s");
+    int listener = setup(&w, "dns_timeout: 8s");
     for (int i = 0; i < 20; i++) {
         eg_client_open(&hanging[i], w.proxy_port);
         eg_client_text(&hanging[i],
@@ -593,7 +593,7 @@ Test(faults, hanging_questions_keep_nobody_waiting, .timeout = 60)
     eg_peer_request(listener, &o);
     eg_client_text(&o, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     cr_assert(eg_client_response(&c, head, sizeof head, NULL, NULL) == 200, "%s", head);
-    cr_assert(eg_clock_ms() - begun < 1000, "%llu ms", (unsigned long long)(eg_clock_ms() - begun));
+    cr_assert(eg_clock_ms() - begun < 7500, "%llu ms", (unsigned long long)(eg_clock_ms() - begun));
     for (int i = 0; i < 20; i++) {
         refusal(&hanging[i], 504, "dns_timeout");
         eg_client_close(&hanging[i]);

@@ -17,7 +17,7 @@ static const char POLICY[] = "egress: 1\n"
                              "  - {host: raw.test, scheme: tcp, ports: [@PLAIN@]}\n"
                              "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
                              "tls: {ca: \"@DIR@/ca.pem\", system: false}\n"
-                             "limits: {connect_timeout: 500ms, response_timeout: 500ms}\n"
+                             "limits: {connect_timeout: 2s, response_timeout: 2s}\n"
                              "credentials:\n"
                              "  corp: {from: env:TEST_CORP, hosts: [127.0.0.1]}\n"
                              "upstream: {proxies: [%s]}\n";

@@ -170,7 +170,7 @@ Test(names, that_change_their_address_to_a_private_one_are_refused, .timeout = 6
     struct eg_client o;
     uint64_t from = eg_clock_ms();
     while ((status = try_port(&w, "rebind.n.test", w.plain_port, reason)) == 200 &&
-           eg_clock_ms() - from < 10000) {
+           eg_clock_ms() - from < EG_PROC_DEADLINE_MS) {
         eg_peer_accept(listener, &o);
         eg_client_close(&o);
     }
@@ -191,7 +191,7 @@ Test(names, have_a_reason_for_each_failure, .timeout = 60)
                                          "silent.n.test=hang",     NULL };
     struct eg_world w;
     int listener = set_up(
-        &w, NAMES, RULES SERVER LOCAL "limits: {dns_timeout: 700ms, drain_timeout: 200ms}\n");
+        &w, NAMES, RULES SERVER LOCAL "limits: {dns_timeout: 3s, drain_timeout: 200ms}\n");
     expect(&w, "no.n.test", 502, "dns_not_found");
     expect(&w, "absent.n.test", 502, "dns_not_found");
     expect(&w, "empty.n.test", 502, "dns_not_found");
@@ -199,7 +199,7 @@ Test(names, have_a_reason_for_each_failure, .timeout = 60)
     expect(&w, "bad.n.test", 502, "dns_failed");
     uint64_t from = eg_clock_ms();
     expect(&w, "silent.n.test", 504, "dns_timeout");
-    cr_expect(eg_clock_ms() - from < 3000, "%d ms", (int)(eg_clock_ms() - from));
+    cr_expect(eg_clock_ms() - from < EG_PROC_DEADLINE_MS, "%d ms", (int)(eg_clock_ms() - from));
     cr_expect_geq(asked(&w, "broken.n.test A "), 1);
     cr_expect_geq(asked(&w, "broken.n.test AAAA "), 1);
     cr_expect(eg_peer_unused(listener));

@@ -365,7 +365,7 @@ Test(sigv4, waits_for_a_body_no_longer_than_the_policy, .timeout = 120)
     struct keys keys;
     struct eg_client c;
     char answer[HEAD_MAX], policy[4096];
-    snprintf(policy, sizeof policy, "%slimits: {body_timeout: 300ms}\n", POLICY);
+    snprintf(policy, sizeof policy, "%slimits: {body_timeout: 1s}\n", POLICY);
     setup_with(&w, &keys, policy);
     struct call post = { .method = "POST", .target = "/aws/", .service = "sts", .body = "hello", .body_n = 5 };
     eg_client_open(&c, w.proxy_port);

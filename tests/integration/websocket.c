@@ -20,7 +20,7 @@
     "tls: {ca: \"@DIR@/ca.pem\", system: false}\n"
 static const char POLICY[] = SERVICE(", websocket: true");
 static const char WITHOUT[] = SERVICE("");
-static const char IDLE[] = SERVICE(", websocket: true") "limits: {idle_timeout: 1s}\n";
+static const char IDLE[] = SERVICE(", websocket: true") "limits: {idle_timeout: 3s}\n";
 
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 #define ACCEPT "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" /* RFC 6455 section 1.3 */

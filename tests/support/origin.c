@@ -19,7 +19,7 @@ enum {
     FILL = 64 << 10,
     CHUNK_SIZE = 5000,
     TRICKLE = 10,
-    TRICKLE_MS = 40,
+    TRICKLE_MS = 300,
     LINGER_MS = 2000
 };
 

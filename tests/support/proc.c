@@ -305,7 +305,7 @@ unsigned eg_proc_fds(pid_t pid)
 
 void eg_proc_settled(pid_t pid, unsigned fds)
 {
-    uint64_t deadline = eg_clock_ms() + 8000;
+    uint64_t deadline = eg_clock_ms() + EG_PROC_DEADLINE_MS;
     while (eg_proc_fds(pid) > fds && eg_clock_ms() < deadline)
         ;
     unsigned have = eg_proc_fds(pid);

@@ -1,5 +1,6 @@
 """What must work: curl, git, requests, pip, npm and node by HTTP and SOCKS5, the vendors' npm packages, server-sent events, a keyring."""
 
+import base64
 import hashlib
 import io
 import json
@@ -78,8 +79,8 @@ def test_upload_of_many_megabytes_through_a_route(world):
     check(len(world.api.received) > 8000000, len(world.api.received))
 
 
-def clone_over_https(world, options):
-    """A clone inside a run, with those options of git."""
+def clone(world, how, guard=""):
+    """A clone inside a run by those words, of a repository behind TLS; guard: what its server asks before."""
     need("git", "nginx")
     git = {**world.environment(), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b",
            "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
@@ -99,25 +100,38 @@ def clone_over_https(world, options):
 daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
 events {{ }}
 http {{ access_log {folder}/access.log; {temporary}
-server {{ listen 127.0.0.2:{world.git_port} ssl; ssl_certificate {world.cert}; ssl_certificate_key {world.key}; root {site}; }} }}
+server {{ listen 127.0.0.2:{world.git_port} ssl; ssl_certificate {world.cert}; ssl_certificate_key {world.key}; root {site}; {guard} }} }}
 """)
     # nginx takes the listener over by its number, so that nobody can take the port meanwhile, and nothing waits for it.
     nginx = subprocess.Popen(["nginx", "-e", folder + "/error.log", "-p", folder, "-c", folder + "/nginx.conf"],
                              env={"NGINX": f"{listener.fileno()};", **world.environment()}, pass_fds=[listener.fileno()],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        r = world.run("sh", "-c", f'GIT_SSL_CAINFO="$CA" git {options} clone -q "https://git.interop.test:{world.git_port}/repo.git" "$WORK/clone" '
-                      '&& git -C "$WORK/clone" log --format=%s')
-        check(r.code == 0 and r.out == "the commit\n", r)
+        r = world.run("sh", "-c", f'{how} "$WORK/clone" && git -C "$WORK/clone" log --format=%s')
+        check(r.code == 0 and r.out.endswith("the commit\n"), r)
         with open(folder + "/access.log") as f:
             check("/repo.git/info/refs" in f.read(), "nginx saw no clone")
     finally:
         end(nginx)
         listener.close()
+    return r
+
+
+def clone_over_https(world, options):
+    clone(world, f'GIT_SSL_CAINFO="$CA" git {options} clone -q "https://git.interop.test:$GIT_PORT/repo.git"')
 
 
 def test_git_clone_over_https(world):
     clone_over_https(world, "")
+
+
+def test_git_clone_through_a_route(world):
+    """The launcher's way (git's insteadOf and extraHeader): the phantom as Basic, the real token at the server."""
+    basic = base64.b64encode(b"x-access-token:" + world.keys["git"].encode()).decode()
+    url = "https://github.interop.test/"
+    r = clone(world, 'echo "$GIT_API_KEY"; B=$(printf %s "x-access-token:$GIT_API_KEY" | base64 -w0); git -c "url.$GIT_BASE_URL/.insteadOf=' + url + '" '
+              f'-c "http.$GIT_BASE_URL/.extraHeader=Authorization: Basic $B" clone -q "{url}repo.git"', f'if ($http_authorization != "Basic {basic}") {{ return 403; }}')
+    check(r.out.splitlines()[0] != world.keys["git"], r)
 
 
 def test_git_clone_over_https_through_socks5(world):
@@ -208,19 +222,40 @@ def tarball(text):
     return data.getvalue()
 
 
-def test_npm_install(world):
+def registry(world):
+    """An npm registry of one package at the origin."""
     need("node", "npm")
     package, at = tarball("console.log('hello from the package')\n"), f"https://api.interop.test:{world.api.port}"
     about = {"name": "egresstry", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": {
         "name": "egresstry", "version": "1.0.0", "dist": {"tarball": f"{at}/egresstry/-/egresstry-1.0.0.tgz", "shasum": hashlib.sha1(package).hexdigest()}}}}
     world.api.files = {"/egresstry": (b"application/json", json.dumps(about).encode()), "/egresstry/-/egresstry-1.0.0.tgz": (b"application/octet-stream", package)}
-    r = world.run("sh", "-c", f'export HOME="$WORK" npm_config_cafile="$CA" npm_config_registry={at}/ npm_config_update_notifier=false; mkdir "$WORK/npm" && '
-                  'cd "$WORK/npm" && npm install --no-audit --no-fund --ignore-scripts --loglevel=error egresstry && exec node -e "require(\'egresstry\')"')
+    return at
+
+
+def npm_try(words=""):
+    """Words before npm are env's: a shell would drop variables with names like npm's."""
+    return ('export HOME="$WORK" npm_config_update_notifier=false; mkdir "$WORK/npm" && cd "$WORK/npm" && '
+            f'env {words} npm install --no-audit --no-fund --ignore-scripts --loglevel=error egresstry && exec node -e "require(\'egresstry\')"')
+
+
+def test_npm_install(world):
+    at = registry(world)
+    r = world.run("sh", "-c", f'export npm_config_cafile="$CA" npm_config_registry={at}/; {npm_try()}')
     version = subprocess.run(["npm", "--version"], capture_output=True, text=True, timeout=DEADLINE).stdout.strip()
     if "E407" in r.err and version == "9.2.0":  # seen with Debian 13's package, whose proxy agent is newer than what this npm was written for
         raise Skip("Debian's npm 9.2.0 drops the user and password of a proxy URL")
     check(r.code == 0 and r.out.endswith("hello from the package\n"), r)
     check(b"GET /egresstry/-/egresstry-1.0.0.tgz" in world.api.received, world.api.received)
+
+
+def test_npm_install_through_a_route(world):
+    """The registry and its token are the route and its phantom; what npm asks for, it asks with the real token."""
+    registry(world)
+    r = world.run("sh", "-c", 'export npm_config_registry="$NPM_BASE_URL/" npm_config_replace_registry_host=always; echo "$NPM_API_KEY"; '
+                  + npm_try('"npm_config_//${NPM_BASE_URL#http://}/:_authToken=$NPM_API_KEY"'))
+    check(r.code == 0 and r.out.endswith("hello from the package\n"), r)
+    got = world.api.received
+    check(got.count(world.keys["npm"].encode()) == got.count(b"GET /") >= 2 and r.out.splitlines()[0].encode() not in got, got)
 
 
 def test_node_connect_and_fetch(world):

@@ -57,13 +57,13 @@ class World:
         os.chmod(self.work, 0o777)
         self.runtime = self._make("runtime", 0o700)
         self.child = self.copy(os.path.join(REPOSITORY, "tests", "interop", "child"), "child")
-        self.keys = {n: "sk-real-" + secrets.token_hex(24) for n in ("openai", "anthropic", "gemini", "groq", "socket", "file", "keyring")}
+        self.keys = {n: "sk-real-" + secrets.token_hex(24) for n in ("openai", "anthropic", "gemini", "groq", "socket", "npm", "git", "file", "keyring")}
         self._certificates()
         self.api = Origin("127.0.0.2", self.cert, self.key)
         self.plain = Origin("127.0.0.2")
         self.local = Origin("127.0.0.1", self.cert, self.key)  # what a rebinding name would lead to
         self.names = Names({"api.interop.test": "127.0.0.2", "svc.interop.test": "127.0.0.2", "plain.interop.test": "127.0.0.2",
-                            "git.interop.test": "127.0.0.2", "unnamed.interop.test": "127.0.0.2",
+                            "git.interop.test": "127.0.0.2", "code.interop.test": "127.0.0.2", "unnamed.interop.test": "127.0.0.2",
                             "loop.interop.test": "127.0.0.1", "meta.interop.test": "169.254.169.254"})
         self.secret_file = os.path.join(self.private, "credential")
         with open(os.open(self.secret_file, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
@@ -110,12 +110,16 @@ class World:
                                         ", env: {base_url: GOOGLE_GEMINI_BASE_URL, key: [GEMINI_API_KEY]}"),
                  "  groq: " + service("groq", "header:Authorization: Bearer {}", ", env: {key: [GROQ_API_KEY]}, shape: {prefix: gsk_}"),
                  "  socket: " + service("socket", "header:Authorization: Bearer {}", ", env: {key: [SOCKET_API_KEY]}, websocket: true"),
+                 "  npm: " + service("npm", "header:Authorization: Bearer {}", ", env: {key: [NPM_API_KEY]}"),
+                 f'  git: {{upstream: "https://code.interop.test:{self.git_port}", credential: git, accept: ["basic:password"], '
+                 'write: ["basic:x-access-token:{}"], env: {key: [GIT_API_KEY]}}',
                  "  filed: " + service("filed", "header:Authorization: Bearer {}")]
         if keyring:
             lines.append("  ringed: " + service("ringed", "header:Authorization: Bearer {}"))
         lines += ["credentials:",
                   "  openai: {from: env:INTEROP_OPENAI_KEY, hosts: [svc.interop.test]}",
-                  *("  %s: {from: env:INTEROP_%s_KEY, hosts: [svc.interop.test]}" % (n, n.upper()) for n in ("anthropic", "gemini", "groq", "socket")),
+                  *("  %s: {from: env:INTEROP_%s_KEY, hosts: [svc.interop.test]}" % (n, n.upper()) for n in ("anthropic", "gemini", "groq", "socket", "npm")),
+                  "  git: {from: env:INTEROP_GIT_KEY, hosts: [code.interop.test]}",
                   f"  filed: {{from: \"file:{self.secret_file}\", hosts: [svc.interop.test]}}"]
         if keyring:
             lines.append("  ringed: {from: keyring:interop/ringed, hosts: [svc.interop.test]}")
@@ -129,10 +133,11 @@ class World:
     def environment(self, **more):
         return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.home, "LANG": "C.UTF-8",
                 "XDG_RUNTIME_DIR": self.runtime, "INTEROP_OPENAI_KEY": self.keys["openai"],
-                **{f"INTEROP_{n.upper()}_KEY": self.keys[n] for n in ("anthropic", "gemini", "groq", "socket")}, "INTEROP_COPY": "x" + self.keys["openai"], "CA": self.ca,
+                **{f"INTEROP_{n.upper()}_KEY": self.keys[n] for n in ("anthropic", "gemini", "groq", "socket", "npm", "git")},
+                "INTEROP_COPY": "x" + self.keys["openai"], "CA": self.ca,
                 "API": f"api.interop.test:{self.api.port}", "PLAIN": f"plain.interop.test:{self.plain.port}",
                 "LOOP": f"loop.interop.test:{self.local.port}", "UNNAMED": f"unnamed.interop.test:{self.api.port}", "WORK": self.work,
-                "API_PORT": str(self.api.port), "SECRET_FILE": self.secret_file, "CONTROL": self.runtime, **more}
+                "API_PORT": str(self.api.port), "GIT_PORT": str(self.git_port), "SECRET_FILE": self.secret_file, "CONTROL": self.runtime, **more}
 
     def command(self, *command, policy=None, options=()):
         user = ["--user", "nobody"] if os.geteuid() == 0 and "--no-enforce" not in options else []

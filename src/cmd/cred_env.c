@@ -58,7 +58,7 @@ static const struct {
 enum {
     COMMON = sizeof common / sizeof *common,
     SPECIAL = sizeof special / sizeof *special,
-    FIXED = 2
+    FIXED = 3
 };
 
 static bool add(char **env, unsigned *n, const char *name, const char *value)
@@ -79,7 +79,9 @@ enum eg_status eg_cred_env_make(const struct eg_environ *from, const char *bare,
         return EG_NOMEM;
     bool whole = add(env, &n, "PATH",
                      "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") &&
-                 add(env, &n, "TERM", "dumb");
+                 add(env, &n, "TERM", "dumb") &&
+                 /* the child of `run` can write to what Python would run from HOME */
+                 add(env, &n, "PYTHONNOUSERSITE", "1");
     for (unsigned i = 0; whole && i < COMMON; i++)
         whole = add(env, &n, common[i], eg_environ_get(from, common[i]));
     for (unsigned i = 0; whole && bare && i < SPECIAL; i++)

@@ -228,6 +228,16 @@ static enum eg_status child_environment(struct eg_run *r, const struct eg_sessio
     return status;
 }
 
+/* Whatever source a key comes from, the parent may hold a copy of it under any name. */
+static void drop_copies(const struct eg_run *r, char **environment)
+{
+    char **to = environment;
+    for (char **e = environment; *e; e++)
+        if (!eg_supervisor_holds_secret(r->supervisor, *e))
+            *to++ = *e;
+    *to = NULL;
+}
+
 static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *session,
                              struct eg_err *err)
 {
@@ -236,10 +246,17 @@ static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *ses
     char **environment = NULL;
     enum eg_status status = eg_run_user_make(r->user, eg_environ_all(r->environment), &user, err);
     if (status == EG_OK)
+        drop_copies(r, user.environment);
+    if (status == EG_OK)
         status = child_environment(r, session, user.environment, &environment, err);
     if (status == EG_OK)
         status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
                                    user.uid, &paths);
+    for (unsigned i = 0; r->enforce && status == EG_OK && i < paths.exposed_count; i++)
+        fprintf(stderr,
+                "egressctl run: warning: file:%s: whoever replaces it meanwhile shows it to the "
+                "command: keep it in a folder (0700) of its own\n",
+                paths.exposed[i]);
     if (status == EG_OK)
         status = eg_launch_go(r->child, environment, &paths.lists, err);
     eg_child_env_free(environment);

@@ -31,7 +31,9 @@ enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, boo
                                   struct eg_err *err) EG_MUST_USE;
 
 struct eg_run_paths { /* owns its texts; for eg_launch_go */
-    char *covered[EG_RUN_PATHS], *read_only[EG_RUN_PATHS];
+    char *covered[EG_RUN_PATHS], *read_only[EG_RUN_PATHS], *programs[EG_RUN_PATHS];
+    char *exposed[EG_RUN_PATHS]; /* covered files that the child sees once they are replaced */
+    unsigned exposed_count;
     struct eg_launch_paths lists;
 };
 enum eg_status eg_run_paths_make(const struct eg_run_places *p,
@@ -39,6 +41,12 @@ enum eg_status eg_run_paths_make(const struct eg_run_places *p,
                                  const struct eg_policy *policy, uid_t child,
                                  struct eg_run_paths *ret) EG_MUST_USE;
 void eg_run_paths_done(struct eg_run_paths *p);
+
+/* run_private.c: true, and the folder (PATH_MAX bytes), where the file's folder is private (0700) and holds nothing but private
+ * files, so that all of it can be kept from the child; never the working folder nor home (may be NULL). */
+bool eg_run_private_folder(const char *file, const char *home, char *folder);
+/* May what is put in the file's place be the child's to read? Else it is root's. */
+bool eg_run_replaceable(const char *file, uid_t child);
 
 /* The parent's environment as the child's user would have it: with HOME, USER and LOGNAME of who
  * it becomes, without the caller's XDG_* and session bus. With no change of user it is the same.

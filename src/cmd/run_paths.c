@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/run.h"
@@ -78,16 +79,18 @@ static const struct {
     const char *program, *variable; /* the variable names the place, where it is set */
     const char *base, *beneath;     /* else: a variable, or HOME and where it points by default */
     const char *path;
+    bool make; /* a child that could make it would name programs there, for us to run */
 } stores[] = {
-    { "secret-tool", NULL, "XDG_DATA_HOME", "/.local/share", "/keyrings" },
-    { "gh", "GH_CONFIG_DIR", "XDG_CONFIG_HOME", "/.config", "/gh" },
-    { "gcloud", "CLOUDSDK_CONFIG", NULL, "/.config", "/gcloud" },
-    { "aws", "AWS_SHARED_CREDENTIALS_FILE", NULL, "", "/.aws/credentials" },
-    { "aws", NULL, NULL, "", "/.aws" },
-    { "op", NULL, "XDG_CONFIG_HOME", "/.config", "/op" },
-    { "bw", "BITWARDENCLI_APPDATA_DIR", "XDG_CONFIG_HOME", "/.config", "/Bitwarden CLI" },
-    { "pass", "PASSWORD_STORE_DIR", NULL, "", "/.password-store" },
-    { "pass", "GNUPGHOME", NULL, "", "/.gnupg" },
+    { "secret-tool", NULL, "XDG_DATA_HOME", "/.local/share", "/keyrings", false },
+    { "gh", "GH_CONFIG_DIR", "XDG_CONFIG_HOME", "/.config", "/gh", false },
+    { "gcloud", "CLOUDSDK_CONFIG", NULL, "/.config", "/gcloud", false },
+    { "aws", "AWS_SHARED_CREDENTIALS_FILE", NULL, "", "/.aws/credentials", false },
+    { "aws", "AWS_CONFIG_FILE", NULL, "", "/.aws/config", false },
+    { "aws", NULL, NULL, "", "/.aws", true },
+    { "op", NULL, "XDG_CONFIG_HOME", "/.config", "/op", false },
+    { "bw", "BITWARDENCLI_APPDATA_DIR", "XDG_CONFIG_HOME", "/.config", "/Bitwarden CLI", false },
+    { "pass", "PASSWORD_STORE_DIR", NULL, "", "/.password-store", false },
+    { "pass", "GNUPGHOME", NULL, "", "/.gnupg", false },
 };
 
 static enum eg_status cover_stores(struct eg_run_paths *p, const struct eg_environ *e,
@@ -109,13 +112,39 @@ static enum eg_status cover_stores(struct eg_run_paths *p, const struct eg_envir
             snprintf(path, sizeof path, "%s%s%s", home, stores[i].beneath, stores[i].path);
         else
             continue;
+        if (stores[i].make)
+            (void)mkdir(path, 0700); /* where this fails for us, it fails for the child */
         status = cover(p, path);
     }
     return status;
 }
 
+/* What its last part is: stores and keys are the program's, wherever it is. */
+static struct eg_slice base_name(struct eg_slice program)
+{
+    const char *slash = program.n ? memrchr(program.p, '/', program.n) : NULL;
+    return slash ? eg_slice_from(program, (size_t)(slash - program.p) + 1) : program;
+}
+
+static enum eg_status cover_file(struct eg_run_paths *p, const struct eg_environ *e,
+                                 struct eg_slice place, uid_t child)
+{
+    char file[PATH_MAX], folder[PATH_MAX];
+    if (place.n == 0 || place.n >= sizeof file)
+        return EG_OK; /* nor can it be read */
+    memcpy(file, place.p, place.n);
+    file[place.n] = '\0';
+    enum eg_status status = cover(p, file);
+    if (status != EG_OK)
+        return status;
+    if (eg_run_private_folder(file, eg_environ_get(e, "HOME"), folder))
+        return cover(p, folder);
+    return eg_run_replaceable(file, child) ? add(p->exposed, &p->exposed_count, place.p, place.n)
+                                           : EG_OK;
+}
+
 static enum eg_status cover_credentials(struct eg_run_paths *p, const struct eg_environ *e,
-                                        const struct eg_policy *policy)
+                                        const struct eg_policy *policy, uid_t child)
 {
     enum eg_status status = EG_OK;
     struct eg_slice covered[EG_RUN_PATHS];
@@ -124,11 +153,12 @@ static enum eg_status cover_credentials(struct eg_run_paths *p, const struct eg_
         struct eg_credential c;
         eg_policy_credential(policy, i, &c);
         struct eg_slice program = c.kind == EG_SOURCE_KEYRING ? EG_SLICE("secret-tool")
-                                  : c.arg_count > 0 ? eg_policy_credential_arg(policy, i, 0)
-                                                    : EG_SLICE_NONE;
+                                  : c.arg_count > 0
+                                      ? base_name(eg_policy_credential_arg(policy, i, 0))
+                                      : EG_SLICE_NONE;
         bool seen = false;
         if (c.kind == EG_SOURCE_FILE)
-            status = add(p->covered, &p->lists.covered_count, c.place.p, c.place.n);
+            status = cover_file(p, e, c.place, child);
         else if (c.kind == EG_SOURCE_SYSTEMD)
             program = EG_SLICE("systemd");
         for (unsigned k = 0; k < count; k++)
@@ -143,6 +173,24 @@ static enum eg_status cover_credentials(struct eg_run_paths *p, const struct eg_
     return status;
 }
 
+/* A program that gives a credential runs outside the sandbox, again and again: a child that could
+ * write to it, or to a script among its arguments, would be outside too. Those that are named
+ * without a slash are root's. */
+static enum eg_status keep_programs(struct eg_run_paths *p, const struct eg_policy *policy)
+{
+    enum eg_status status = EG_OK;
+    for (unsigned i = 0; i < eg_policy_credential_count(policy); i++) {
+        struct eg_credential c;
+        eg_policy_credential(policy, i, &c);
+        for (unsigned k = 0; k < c.arg_count && status == EG_OK; k++) {
+            struct eg_slice arg = eg_policy_credential_arg(policy, i, k);
+            if (eg_slice_starts(arg, EG_SLICE("/")))
+                status = add(p->programs, &p->lists.program_count, arg.p, arg.n);
+        }
+    }
+    return status;
+}
+
 enum eg_status eg_run_paths_make(const struct eg_run_places *at,
                                  const struct eg_environ *environment,
                                  const struct eg_policy *policy, uid_t child,
@@ -151,10 +199,13 @@ enum eg_status eg_run_paths_make(const struct eg_run_places *at,
     memset(ret, 0, sizeof *ret);
     ret->lists.covered = (const char *const *)ret->covered;
     ret->lists.read_only = (const char *const *)ret->read_only;
+    ret->lists.programs = (const char *const *)ret->programs;
     struct eg_slice audit = eg_policy_settings(policy)->audit_file;
     enum eg_status status = cover_runtime(ret, at, environment, child);
     if (status == EG_OK)
-        status = cover_credentials(ret, environment, policy);
+        status = cover_credentials(ret, environment, policy, child);
+    if (status == EG_OK)
+        status = keep_programs(ret, policy);
     if (status == EG_OK)
         status = add(ret->read_only, &ret->lists.read_only_count, audit.p, audit.n);
     if (status == EG_OK)
@@ -174,6 +225,10 @@ void eg_run_paths_done(struct eg_run_paths *p)
         free(p->covered[i]);
     for (unsigned i = 0; i < p->lists.read_only_count; i++)
         free(p->read_only[i]);
+    for (unsigned i = 0; i < p->lists.program_count; i++)
+        free(p->programs[i]);
+    for (unsigned i = 0; i < p->exposed_count; i++)
+        free(p->exposed[i]);
     memset(p, 0, sizeof *p);
 }
 

@@ -32,6 +32,7 @@ static void drop(struct eg_env_list *l, struct eg_slice name)
 {
     int i;
     while ((i = find(l, name)) >= 0) {
+        explicit_bzero(l->items[i], strlen(l->items[i])); /* often a real key */
         free(l->items[i]);
         l->items[i] = l->items[--l->count];
         l->items[l->count] = NULL;
@@ -109,11 +110,17 @@ static bool holds_value(const struct eg_child_env_spec *spec, const char *item,
     if (eg_slice_eq(name_of(item), variable))
         return true;
     const char *value = parent_value(spec->parent, variable);
-    return value && strlen(value) >= EG_ENV_COPY_MIN && strstr(item, value);
+    size_t n = value ? strlen(value) : 0;
+    while (n > 0 && (value[n - 1] == '\n' || value[n - 1] == '\r')) /* the key ends before it */
+        n--;
+    return n >= EG_ENV_COPY_MIN && memmem(item, strlen(item), value, n) != NULL;
 }
 
 struct eg_slice eg_child_env_program_key(struct eg_slice program, unsigned i)
 {
+    const char *slash = program.n ? memrchr(program.p, '/', program.n) : NULL;
+    if (slash)
+        program = eg_slice_from(program, (size_t)(slash - program.p) + 1);
     static const struct {
         const char *program, *variable;
     } keys[] = { { "op", "OP_SERVICE_ACCOUNT_TOKEN" },

@@ -44,7 +44,7 @@ enum eg_order { EG_ORDER_MAPPED = 'M', EG_ORDER_FOREGROUND = 'F', EG_ORDER_BACKG
 
 struct eg_go { /* what eg_launch_go sends: pointers into one block */
     char *block;
-    char **environment, **covered, **read_only; /* NULL-terminated */
+    char **environment, **covered, **read_only, **programs; /* NULL-terminated */
 };
 
 /* ---- wire.c ---- */

@@ -31,6 +31,8 @@ struct eg_launch_paths {
     unsigned covered_count;
     const char *const *read_only; /* trust store, state, user policy, the policy files */
     unsigned read_only_count;
+    const char *const *programs;  /* files that we run outside the sandbox: read-only, and no parent of theirs can be moved away */
+    unsigned program_count;
 };
 /* Lets the child go with that environment (NULL-terminated). EG_NOT_FOUND (127) or EG_PERMISSION (126) when the command can't be executed; other faults are ours (125). */
 enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment, const struct eg_launch_paths *paths, struct eg_err *err) EG_MUST_USE;
@@ -65,7 +67,7 @@ struct eg_child_env_spec {
  * of programs that are sources) and variables of phantoms that are not there unset. Freed with eg_child_env_free. */
 enum eg_status eg_child_env_make(const struct eg_child_env_spec *spec, char ***ret, struct eg_err *err) EG_MUST_USE;
 void eg_child_env_free(char **environment);
-/* The i-th variable that is a key itself to what that program gives, when it is named without a slash; empty: no more. */
+/* The i-th variable that is a key itself to what that program gives, wherever it is; empty: no more. */
 struct eg_slice eg_child_env_program_key(struct eg_slice program, unsigned i);
 
 /* ---- summary ---- */

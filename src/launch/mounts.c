@@ -42,9 +42,16 @@ static int read_only(const char *path)
     return mount_setattr(AT_FDCWD, path, AT_RECURSIVE, &attr, sizeof attr);
 }
 
+static bool is_mount_point(const char *path)
+{
+    struct statx st;
+    return statx(AT_FDCWD, path, AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 &&
+           (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 /* A folder that is a mount point can't be renamed: without this, the child would move a parent
- * of a read-only folder away and put a new one in its place. Only where it may write to the
- * folder above. */
+ * of a read-only folder, or of a file that we write a new token to, away and put its own in its
+ * place. Only where it may write to the folder above. */
 static enum eg_status pin_parents(const char *path, struct eg_err *err)
 {
     char part[PATH_MAX];
@@ -54,19 +61,22 @@ static enum eg_status pin_parents(const char *path, struct eg_err *err)
         *last = '\0';
         int writable = access(last == part ? "/" : part, W_OK) == 0;
         *last = '/';
-        if (writable && mount(part, part, NULL, MS_BIND | MS_REC, NULL) < 0)
+        if (writable && !is_mount_point(part) && mount(part, part, NULL, MS_BIND | MS_REC, NULL) < 0)
             return failed("pinning a folder", err);
     }
     return EG_OK;
 }
 
-static enum eg_status protect(const char *path, struct eg_err *err)
+/* pin: the path leads to it whatever the child does. */
+static enum eg_status protect(const char *path, bool pin, struct eg_err *err)
 {
     char real[PATH_MAX];
     struct stat st;
     if (!realpath(path, real) || stat(real, &st) < 0)
         return unreachable(errno) ? EG_OK : failed("finding a protected path", err);
-    if (S_ISDIR(st.st_mode)) {
+    if (pin && !S_ISREG(st.st_mode))
+        return EG_OK;
+    if (pin || S_ISDIR(st.st_mode)) {
         enum eg_status status = pin_parents(real, err);
         if (status != EG_OK)
             return status;
@@ -83,6 +93,9 @@ static enum eg_status cover(const char *path, const char *empty, struct eg_err *
     struct stat st;
     if (!realpath(path, real) || lstat(real, &st) < 0)
         return unreachable(errno) ? EG_OK : failed("finding a covered path", err);
+    enum eg_status status = pin_parents(real, err);
+    if (status != EG_OK)
+        return status;
     if (S_ISDIR(st.st_mode)) {
         if (mount("tmpfs", real, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=16m,nr_inodes=4k") <
             0)
@@ -151,7 +164,9 @@ enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err)
         snprintf(cwd, sizeof cwd, "/");
     enum eg_status status = other_procs(&procs, err);
     for (char **p = go->read_only; *p && status == EG_OK; p++)
-        status = protect(*p, err);
+        status = protect(*p, false, err);
+    for (char **p = go->programs; *p && status == EG_OK; p++)
+        status = protect(*p, true, err);
     if (status == EG_OK)
         status = cover_all(go, &procs, err);
     eg_buf_done(&procs);

@@ -113,6 +113,8 @@ enum eg_status eg_wire_send_go(int fd, char *const *environment,
         status = put(&b, 'C', paths->covered[i]);
     for (unsigned i = 0; paths && i < paths->read_only_count && status == EG_OK; i++)
         status = put(&b, 'R', paths->read_only[i]);
+    for (unsigned i = 0; paths && i < paths->program_count && status == EG_OK; i++)
+        status = put(&b, 'P', paths->programs[i]);
     uint32_t n = (uint32_t)b.len;
     if (status != EG_OK)
         eg_err_set(err, status, "launch", 0, "the child's environment is too large");
@@ -123,12 +125,12 @@ enum eg_status eg_wire_send_go(int fd, char *const *environment,
     return status;
 }
 
-/* Sorts the block's strings into three lists; lists is room for n + 3 pointers. */
+/* Sorts the block's strings into four lists; lists is room for n + 4 pointers. */
 static void sort_strings(char *block, size_t n, char **lists, struct eg_go *ret)
 {
-    static const char tags[3] = { 'E', 'C', 'R' };
-    char **out[3];
-    for (unsigned t = 0; t < 3; t++) {
+    static const char tags[4] = { 'E', 'C', 'R', 'P' };
+    char **out[4];
+    for (unsigned t = 0; t < 4; t++) {
         out[t] = lists;
         for (size_t i = 0; i < n; i += strlen(block + i) + 1)
             if (block[i] == tags[t])
@@ -139,6 +141,7 @@ static void sort_strings(char *block, size_t n, char **lists, struct eg_go *ret)
     ret->environment = out[0];
     ret->covered = out[1];
     ret->read_only = out[2];
+    ret->programs = out[3];
 }
 
 enum eg_status eg_wire_read_go(int fd, struct eg_go *ret, struct eg_err *err)
@@ -157,7 +160,7 @@ enum eg_status eg_wire_read_go(int fd, struct eg_go *ret, struct eg_err *err)
     size_t strings = 0;
     for (size_t i = 0; i < n; i++)
         strings += block[i] == '\0';
-    char **lists = status == EG_OK ? calloc(strings + 3, sizeof *lists) : NULL;
+    char **lists = status == EG_OK ? calloc(strings + 4, sizeof *lists) : NULL;
     if (!lists) {
         free(block);
         return status != EG_OK ? status : EG_NOMEM;

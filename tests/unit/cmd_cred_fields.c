@@ -246,6 +246,7 @@ Test(cmd_cred_env, holds_what_the_table_names_and_no_more)
     cr_expect_str_eq(value_of(env, "HOME"), "/home/me");
     cr_expect_str_eq(value_of(env, "GNUPGHOME"), "/home/me/.gnupg");
     cr_expect_str_eq(value_of(env, "TERM"), "dumb");
+    cr_expect_str_eq(value_of(env, "PYTHONNOUSERSITE"), "1", "the child writes below HOME");
     cr_expect_null(strstr(value_of(env, "PATH"), "/tmp"));
     static const char *const never[] = { "LD_PRELOAD", "BW_SESSION", "OP_SERVICE_ACCOUNT_TOKEN",
                                          "HTTPS_PROXY", "AWS_SECRET_ACCESS_KEY", "USER" };

@@ -286,6 +286,45 @@ Test(launch, covered_file_is_not_readable_and_can_not_be_uncovered)
     remove_place(&p);
 }
 
+/* A new refresh token is written to the path of the old one: it must lead there still. */
+Test(launch, folder_above_a_covered_file_can_not_be_moved_away)
+{
+    struct place p;
+    char script[1024];
+    struct ran r;
+    make_place(&p);
+    const char *covered[] = { p.secret, p.open };
+    struct eg_launch_paths paths = { .covered = covered, .covered_count = 2 };
+    cr_assert_eq(geteuid() == 0 ? chown(p.dir, 65534, 65534) : 0, 0);
+    snprintf(script, sizeof script,
+             "mv -T %s %s.2 2>/dev/null && mkdir %s && echo mine > %s && echo moved; cat %s "
+             "2>/dev/null; touch %s/beside && rm %s/beside && echo rest is free",
+             p.dir, p.dir, p.dir, p.secret, p.secret, p.dir, p.dir);
+    run_script(script, &paths, &r);
+    cr_assert_str_eq(r.out, "rest is free\n", "%s", r.out);
+    remove_place(&p);
+}
+
+/* It runs outside the sandbox when the credential is read again. */
+Test(launch, program_of_a_credential_can_not_be_changed_nor_its_folder_moved_away)
+{
+    struct place p;
+    char script[1024];
+    struct ran r;
+    make_place(&p);
+    const char *programs[] = { p.secret, p.open, "/no/such/path" };
+    struct eg_launch_paths paths = { .programs = programs, .program_count = 3 };
+    cr_assert_eq(geteuid() == 0 ? chown(p.dir, 65534, 65534) | chown(p.secret, 65534, 65534) : 0, 0);
+    snprintf(script, sizeof script,
+             "echo mine 2>/dev/null > %s && echo wrote; mv %s %s.2 2>/dev/null && echo renamed; mv -T "
+             "%s %s.2 2>/dev/null && echo moved; cat %s; touch %s/x && rm %s/x && echo folders are "
+             "free",
+             p.secret, p.secret, p.secret, p.dir, p.dir, p.secret, p.open, p.open);
+    run_script(script, &paths, &r);
+    cr_assert_str_eq(r.out, "real key\nfolders are free\n", "%s", r.out);
+    remove_place(&p);
+}
+
 Test(launch, covered_folder_is_an_empty_one_of_the_childs_own)
 {
     struct place p;

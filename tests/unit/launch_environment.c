@@ -206,6 +206,16 @@ Test(launch_environment, no_real_credential_anywhere)
     drop(&m);
 }
 
+/* The line break is no part of the key. */
+Test(launch_environment, a_copy_of_a_key_that_ends_in_a_line_break_is_a_copy)
+{
+    static const char *const mine[] = { "REAL_OPENAI=sk-real-key-1\r\n", "COPY=sk-real-key-1", NULL };
+    struct made m;
+    make(&m, (char *const *)(uintptr_t)mine, 2);
+    cr_expect_null(get(&m, "COPY"));
+    drop(&m);
+}
+
 Test(launch_environment, empty_parent)
 {
     struct made m;

@@ -325,6 +325,21 @@ Test(http, refusal_without_subject_and_rule)
     done(&a);
 }
 
+/* Whoever has no phantom is told where one would be, and why there may be none; a detail goes on where the sentence ends. */
+Test(http, refusal_of_a_phantom_says_the_next_step)
+{
+    struct eg_refusal r = { .status = EG_PHANTOM_MISSING, .subject = EG_SLICE("GET /llm") };
+    struct answer a = answer_to(&r);
+    cr_expect(contains(a.body, "egress refused GET /llm: the service's phantom is missing. "));
+    cr_expect(contains(a.body, "egressctl creds list"));
+    done(&a);
+    r.status = EG_CANARY;
+    r.detail = EG_SLICE("it is the phantom of llm");
+    a = answer_to(&r);
+    cr_expect(contains(a.body, "where it does not belong: it is the phantom of llm. It was not sent."));
+    done(&a);
+}
+
 Test(http, refusal_shapes)
 {
     static const struct {

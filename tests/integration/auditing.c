@@ -386,7 +386,7 @@ Test(auditing, is_followed_as_it_happens, .timeout = 60)
 }
 
 /* Now and then the server's output was full and then went out whole, and nothing woke the stream again. */
-Test(auditing, a_long_answer_never_stalls, .timeout = 120)
+Test(auditing, a_long_answer_never_stalls, .timeout = 300)
 {
     enum { DENIED = 5000, READS = 10 };
     struct eg_world w;

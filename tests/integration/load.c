@@ -167,7 +167,7 @@ static void assert_each_has_its_end(const struct eg_world *w, unsigned count)
     free(lines);
 }
 
-Test(load, tunnels_opened_and_closed_leave_nothing, .timeout = 300)
+Test(load, tunnels_opened_and_closed_leave_nothing, .timeout = 600)
 {
     struct eg_world w;
     struct origin o;
@@ -197,7 +197,7 @@ Test(load, tunnels_opened_and_closed_leave_nothing, .timeout = 300)
     eg_world_done(&w);
 }
 
-Test(load, many_tunnels_held_at_once_keep_their_bytes_apart, .timeout = 300)
+Test(load, many_tunnels_held_at_once_keep_their_bytes_apart, .timeout = 600)
 {
     static struct eg_client clients[HELD];
     static int origins[HELD];

@@ -9,7 +9,7 @@
 #include "cmd/state.h"
 
 /* A worker that could not take its policy once (no memory) must get its next life all the same. */
-Test(cmd_workers, one_that_failed_is_started_anew, .timeout = 30)
+Test(cmd_workers, one_that_failed_is_started_anew, .timeout = 60)
 {
     struct eg_supervisor *s = calloc(1, sizeof *s);
     struct eg_sup_worker *w = &s->workers[0];

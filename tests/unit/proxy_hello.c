@@ -88,7 +88,7 @@ static struct eg_hello parse_sni(const char *name, unsigned char type, int count
     return parse(&wire);
 }
 
-Test(proxy, hello_names_the_host, .timeout = 20)
+Test(proxy, hello_names_the_host, .timeout = 60)
 {
     for (size_t each = 1; each < 90; each++) { /* over any number of records */
         struct eg_hello h = parse_sni("API.Example.test", 0, 1, each);
@@ -97,7 +97,7 @@ Test(proxy, hello_names_the_host, .timeout = 20)
     }
 }
 
-Test(proxy, hello_with_a_bad_name_is_not_valid, .timeout = 20)
+Test(proxy, hello_with_a_bad_name_is_not_valid, .timeout = 60)
 {
     const char *bad[] = { "", "a b", "1.2.3.4", "[::1]", "a..b", "a_b\x01", "-a", "evil.test/" };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -106,14 +106,14 @@ Test(proxy, hello_with_a_bad_name_is_not_valid, .timeout = 20)
     }
 }
 
-Test(proxy, hello_with_two_names_or_another_type_is_not_valid, .timeout = 20)
+Test(proxy, hello_with_two_names_or_another_type_is_not_valid, .timeout = 60)
 {
     struct eg_hello two = parse_sni("a.test", 0, 2, 500), other = parse_sni("a.test", 1, 1, 500);
     cr_assert(two.has_sni && !two.sni_valid);
     cr_assert(other.has_sni && !other.sni_valid);
 }
 
-Test(proxy, hello_with_two_server_name_extensions_is_refused, .timeout = 20)
+Test(proxy, hello_with_two_server_name_extensions_is_refused, .timeout = 60)
 {
     struct bytes extensions = { .n = 0 }, message, wire;
     put_sni(&extensions, "a.test", 0, 1);
@@ -123,7 +123,7 @@ Test(proxy, hello_with_two_server_name_extensions_is_refused, .timeout = 20)
     cr_assert(parse(&wire).kind == EG_HELLO_OTHER);
 }
 
-Test(proxy, hello_without_a_name, .timeout = 20)
+Test(proxy, hello_without_a_name, .timeout = 60)
 {
     struct bytes message, wire, none = { .n = 0 };
     client_hello(&message, NULL);
@@ -153,7 +153,7 @@ Test(proxy, hello_lengths_that_lie_are_refused, .timeout = 60)
     }
 }
 
-Test(proxy, hello_that_is_no_handshake_is_refused, .timeout = 20)
+Test(proxy, hello_that_is_no_handshake_is_refused, .timeout = 60)
 {
     static const struct {
         const char *p;
@@ -186,7 +186,7 @@ Test(proxy, hello_that_is_no_handshake_is_refused, .timeout = 20)
     }
 }
 
-Test(proxy, hello_longer_than_the_ceiling_is_refused, .timeout = 20)
+Test(proxy, hello_longer_than_the_ceiling_is_refused, .timeout = 60)
 {
     struct bytes wire = { .n = 0 };
     struct eg_hello h;

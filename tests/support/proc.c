@@ -33,6 +33,8 @@ const char *eg_world_path(const struct eg_world *w, const char *name)
 void eg_world_new(struct eg_world *w)
 {
     memset(w, 0, sizeof *w);
+    unsetenv("SSL_CERT_FILE"); /* of the machine's; a test may set its own from here on */
+    unsetenv("SSL_CERT_DIR");
     const char *base = getenv("TMPDIR");
     snprintf(w->dir, sizeof w->dir, "%s/egress-test-XXXXXX", base && base[0] ? base : "/tmp");
     cr_assert(mkdtemp(w->dir) != NULL, "mkdtemp %s: %s", w->dir, strerror(errno));

@@ -172,8 +172,4 @@ enum eg_status eg_inject_login(struct eg_vault *vault, struct eg_slice user,
                                const struct eg_secret *password, struct eg_secret **ret,
                                struct eg_err *err) EG_MUST_USE;
 
-/* Is needle (a phantom or a token; below 16 bytes never found) anywhere in hay, plain or
- * percent-encoded? For the canary check of heads. Linear time. */
-bool eg_canary_in(struct eg_slice hay, struct eg_slice needle);
-
 #endif

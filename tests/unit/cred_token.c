@@ -1,10 +1,9 @@
-/* cred_token.c - session tokens, their field values, and the canary search. */
+/* cred_token.c - session tokens and their field values. */
 #include <criterion/criterion.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cred/cred.h"
 
@@ -113,94 +112,4 @@ Test(cred, token_parse_stays_in_its_scratch)
                      cap < 8 ? EG_TOKEN_INVALID : EG_OK, "cap %zu", cap);
         free(scratch);
     }
-}
-
-/* ---- canary ---- */
-
-#define NEEDLE "sk-0123456789abcdefXYZ"
-
-Test(cred, canary_is_found_plain_and_percent_encoded)
-{
-    static const char *const found[] = {
-        NEEDLE,
-        "a" NEEDLE,
-        NEEDLE "b",
-        "/path?key=" NEEDLE "&x=1",
-        "%73k-0123456789abcdefXYZ",
-        "sk%2d0123456789abcdefXYZ",
-        "sk%2D0123456789abcdefXYZ",
-        "%73%6b%2d%30%31%32%33%34%35%36%37%38%39%61%62%63%64%65%66%58%59%5a",
-        "%%73k-0123456789abcdefXYZ",
-        "%7%73k-0123456789abcdefXYZ",
-        "sk-0123456789abcdefXY%5A%",
-        "ssk-sk-" NEEDLE,
-    };
-    static const char *const absent[] = {
-        "",
-        "sk-0123456789abcdefXY",
-        "k-0123456789abcdefXYZ",
-        "SK-0123456789ABCDEFXYZ",
-        "sk-0123456789abcdef%XYZ",
-        "sk%2501230123456789abcdefXYZ",
-        "sk-0123456789 abcdefXYZ",
-        "%73k-0123456789abcdefXY%5",
-        "%73k-0123456789abcdefXY%5G",
-    };
-    cr_assert_geq(sodium_init(), 0);
-    for (size_t i = 0; i < sizeof found / sizeof *found; i++)
-        cr_expect(eg_canary_in(eg_slice_str(found[i]), EG_SLICE(NEEDLE)), "%s", found[i]);
-    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
-        cr_expect_not(eg_canary_in(eg_slice_str(absent[i]), EG_SLICE(NEEDLE)), "%s", absent[i]);
-    cr_expect_not(eg_canary_in(EG_SLICE_NONE, EG_SLICE(NEEDLE)));
-}
-
-Test(cred, canary_needs_16_bytes)
-{
-    cr_expect_not(eg_canary_in(EG_SLICE("0123456789abcde"), EG_SLICE("0123456789abcde")));
-    cr_expect(eg_canary_in(EG_SLICE("0123456789abcdef"), EG_SLICE("0123456789abcdef")));
-    cr_expect_not(eg_canary_in(EG_SLICE("anything at all here"), EG_SLICE_NONE));
-}
-
-/* At every place around the borders of the window through which the text is decoded. */
-Test(cred, canary_is_found_across_windows)
-{
-    enum { MOST = 13000 };
-    static char hay[MOST];
-    const char coded[] = "sk-0123456789%61bcdefXYZ";
-    cr_assert_geq(sodium_init(), 0);
-    for (size_t at = 0; at + sizeof coded <= MOST; at += at > 4000 && at < 4200 ? 1 : 61) {
-        memset(hay, 'x', sizeof hay);
-        memcpy(hay + at, coded, sizeof coded - 1);
-        cr_assert(eg_canary_in(eg_slice(hay, sizeof hay), EG_SLICE(NEEDLE)), "at %zu", at);
-        hay[at + 5] = 'x';
-        cr_assert_not(eg_canary_in(eg_slice(hay, sizeof hay), EG_SLICE(NEEDLE)), "at %zu", at);
-    }
-}
-
-Test(cred, canary_takes_long_needles)
-{
-    static char hay[8192], needle[4096];
-    cr_assert_geq(sodium_init(), 0);
-    memset(needle, 'n', sizeof needle);
-    memset(hay, 'n', sizeof hay);
-    hay[0] = '%';
-    cr_expect(eg_canary_in(eg_slice(hay, sizeof hay), eg_slice(needle, sizeof needle)));
-    memcpy(hay, "%6e", 3);
-    cr_expect(eg_canary_in(eg_slice(hay, 514), eg_slice(needle, 512)));
-    cr_expect_not(eg_canary_in(eg_slice(hay, 513), eg_slice(needle, 512)));
-}
-
-/* The child knows its phantom, so it can write the head that a naive search likes least. */
-Test(cred, canary_is_linear_in_the_worst_head)
-{
-    enum { HEAD = 1 << 20, LONG = 512 };
-    static char hay[HEAD], needle[LONG];
-    cr_assert_geq(sodium_init(), 0);
-    memset(needle, 'a', sizeof needle);
-    needle[LONG - 1] = 'b';
-    memset(hay, 'a', sizeof hay);
-    hay[HEAD - 1] = '%';
-    clock_t start = clock(); /* of this process: a busy machine does not count */
-    cr_expect_not(eg_canary_in(eg_slice(hay, HEAD), eg_slice(needle, LONG)));
-    cr_expect_lt(clock() - start, 2 * CLOCKS_PER_SEC, "a MiB; a quadratic search takes 0.5 G steps");
 }

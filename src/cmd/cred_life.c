@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cmd/creds.h"
+#include "cred/redact.h"
 
 enum {
     ASKS = 1000, /* of one worker in a second: ours never asks so often (worker_creds.c) */
@@ -184,6 +185,31 @@ static void report(const struct eg_sup_credential *e, bool first)
 
 /* ---- after a read ---- */
 
+/* Does a service search its answers for it? */
+static bool searched_for(const struct eg_sup_credential *e)
+{
+    const struct eg_supervisor *s = e->creds->supervisor;
+    const struct eg_sup_policy *p = s->reload.policy ? s->reload.policy : s->policy;
+    for (unsigned i = 0; p && i < eg_policy_service_count(p->policy); i++) {
+        struct eg_service service;
+        eg_policy_service(p->policy, i, &service);
+        if (service.redact && eg_slice_eq(service.credential, eg_slice_str(e->name)))
+            return true;
+    }
+    return false;
+}
+
+/* `check` can't know how long it will be. */
+static void warn_if_short(const struct eg_sup_credential *e)
+{
+    size_t n = e->secret ? eg_secret_len(e->secret) : EG_REDACT_MIN;
+    if (n < EG_REDACT_MIN && searched_for(e))
+        eg_log(EG_LOG_WARN,
+               "credential %s: %zu bytes are too few to be looked for in answers (%d are needed): "
+               "an origin that gives it back gives it to the child",
+               e->name, n, EG_REDACT_MIN);
+}
+
 static void failed(struct eg_sup_credential *e, enum eg_status status, const struct eg_err *err,
                    uint64_t now)
 {
@@ -215,6 +241,8 @@ void eg_cred_settle(struct eg_sup_credential *e, enum eg_status status,
         err = &own;
     }
     if (status == EG_OK) {
+        if (e->loaded_ms == 0)
+            warn_if_short(e);
         e->state = EG_SUP_CRED_LOADED;
         e->failures = 0;
         e->loaded_ms = now;

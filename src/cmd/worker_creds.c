@@ -97,6 +97,15 @@ static enum eg_status apply_one(struct eg_creds *creds, const struct eg_worker_s
                                      : eg_creds_fail(creds, name, &s->why);
 }
 
+/* Fields are dropped before they are told anew: one that has the same value again has not changed. */
+static bool is_told_again(const struct eg_worker_staged *s)
+{
+    for (const struct eg_worker_staged *next = s->next; next; next = next->next)
+        if (strcmp(next->name, s->name) == 0)
+            return true;
+    return false;
+}
+
 static bool apply(struct eg_worker_creds *c, struct eg_worker_staged **list)
 {
     struct eg_creds *creds = eg_engine_creds(c->engine);
@@ -104,6 +113,10 @@ static bool apply(struct eg_worker_creds *c, struct eg_worker_staged **list)
     while (*list) {
         struct eg_worker_staged *s = *list;
         *list = s->next;
+        if (s->kind == EG_LINK_CREDENTIAL_DROP && is_told_again(s)) {
+            staged_free(s);
+            continue;
+        }
         if (apply_one(creds, s) != EG_OK) { /* an old value must not stay in the place of a new one */
             eg_creds_drop(creds, eg_slice_str(s->name));
             whole = false;

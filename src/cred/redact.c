@@ -56,7 +56,7 @@ static enum eg_status add_value(void *ctx, const unsigned char *p, size_t n)
 {
     struct building *b = ctx;
     struct eg_needle d = { .off = b->used, .n = n };
-    if (n < EG_NEEDLE_MIN)
+    if (n < EG_REDACT_MIN)
         return EG_OK;
     memcpy(b->block + b->used, p, n);
     b->used += n;

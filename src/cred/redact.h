@@ -15,7 +15,8 @@ struct eg_redact_pair {
 };
 
 struct eg_redact_set; /* compiled needles: reference counted, in wiped memory */
-/* Values below 16 bytes are passed over; a set without a needle is fine. Borrows nothing. EG_NOMEM, EG_TOO_BIG. */
+enum { EG_REDACT_MIN = 16 }; /* bytes of a value that is looked for */
+/* Values below it are passed over; a set without a needle is fine. Borrows nothing. EG_NOMEM, EG_TOO_BIG. */
 enum eg_status eg_redact_set_new(struct eg_vault *vault, const struct eg_redact_pair *pairs,
                                  unsigned count, struct eg_redact_set **ret,
                                  struct eg_err *err) EG_MUST_USE;

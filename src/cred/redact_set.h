@@ -7,7 +7,6 @@
 #include "cred/redact.h"
 
 enum {
-    EG_NEEDLE_MIN = 16,    /* bytes of a value */
     EG_NEEDLE_PERCENT = 1, /* '%' in the text begins an escape where two hex digits follow */
     EG_NEEDLE_JSON = 2,    /* '\' does */
     EG_NEEDLE_PLAIN = 3,   /* align: not base64 */

@@ -350,3 +350,17 @@ Test(creds, list_says_where_they_come_from_and_go, .timeout = 120)
     free(text);
     eg_world_done(&w);
 }
+
+/* What `check` can't know. */
+Test(creds, a_value_too_short_to_be_looked_for_is_told, .timeout = 120)
+{
+    for (int i = 0; i < 2; i++) {
+        struct eg_world w;
+        setup(&w, HEAD PROGRAM, i == 0 ? "fifteen-bytes-o" : "sixteen-bytes-of");
+        char *log = eg_world_read(&w, "egressd.err", NULL);
+        cr_expect_eq(strstr(log, "credential key: 15 bytes are too few") != NULL, i == 0, "%s", log);
+        cr_expect(!strstr(log, "teen-bytes"), "%s", log);
+        free(log);
+        eg_world_done(&w);
+    }
+}

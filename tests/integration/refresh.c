@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/worker_creds.h"
 #include "proxy/exchange.h"
 #include "support/swap.h"
 
@@ -363,5 +364,36 @@ Test(refresh, fields_are_waited_for_and_renewed_as_values_are, .timeout = 60)
     cr_expect(strstr(answer, "welcome") && requests(&s) == 2 && strstr(record, "X-Org: acme\r\n"), "%s", answer);
     free(answer);
     free(record);
+    eg_swap_free(&s);
+}
+
+/* As the supervisor tells them: dropped, and told anew. */
+static void tell(struct eg_worker_creds *c, enum eg_link_kind kind, const char *name, const char *value)
+{
+    const struct eg_link_message m = { .kind = kind, .flag = true, .a = eg_slice_str(name), .b = eg_slice_str(value) };
+    cr_assert_eq(eg_worker_creds_take(c, &m), EG_OK);
+}
+
+Test(refresh, a_field_that_is_told_again_has_not_changed, .timeout = 60)
+{
+    struct eg_swap s;
+    eg_swap_new(&s, FIELDS);
+    struct eg_worker_creds c = { .vault = s.bed.vault, .engine = s.bed.engine };
+    struct eg_creds *creds = eg_engine_creds(s.bed.engine);
+    cr_assert_eq(eg_worker_creds_init(&c), EG_OK);
+    put_fields(&s, EG_SWAP_REAL);
+    uint32_t token = eg_creds_version(creds, EG_SLICE("key#token"));
+    uint32_t org = eg_creds_version(creds, EG_SLICE("key#org"));
+    tell(&c, EG_LINK_CREDENTIAL_DROP, "key#token", "");
+    tell(&c, EG_LINK_CREDENTIAL_DROP, "key#org", "");
+    tell(&c, EG_LINK_CREDENTIAL, "key#token", EG_SWAP_REAL);
+    cr_expect(eg_worker_creds_settled(&c, EG_SLICE("key")));
+    cr_expect_eq(eg_creds_version(creds, EG_SLICE("key#token")), token);
+    cr_expect(org != 0 && !eg_creds_field(creds, EG_SLICE("key"), EG_SLICE("org"), NULL));
+    tell(&c, EG_LINK_CREDENTIAL_DROP, "key#token", "");
+    tell(&c, EG_LINK_CREDENTIAL, "key#token", EG_SWAP_NEXT);
+    cr_expect(eg_worker_creds_settled(&c, EG_SLICE("key")));
+    cr_expect(eg_creds_version(creds, EG_SLICE("key#token")) != token);
+    eg_worker_creds_done(&c);
     eg_swap_free(&s);
 }

@@ -66,7 +66,8 @@ static void add_unique(json_t *list, struct eg_slice text)
 {
     const json_t *v;
     size_t i;
-    json_array_foreach(list, i, v) if (eg_slice_eq(eg_slice_str(json_string_value(v)), text)) return;
+    json_array_foreach(list, i,
+                       v) if (eg_slice_eq(eg_slice_str(json_string_value(v)), text)) return;
     json_array_append_new(list, json_stringn(text.p, text.n));
 }
 
@@ -104,8 +105,8 @@ static void add_places(const struct eg_sup_credential *e, json_t *o)
 
 static void add_seconds(json_t *o, const char *key, uint64_t from_ms, uint64_t to_ms)
 {
-    json_object_set_new(o, key, json_integer(to_ms > from_ms ? (json_int_t)((to_ms - from_ms) / 1000)
-                                                             : 0));
+    json_object_set_new(o, key,
+                        json_integer(to_ms > from_ms ? (json_int_t)((to_ms - from_ms) / 1000) : 0));
 }
 
 static void add_fields(const struct eg_sup_credential *e, json_t *o)

@@ -10,13 +10,9 @@
 #include "cmd/creds.h"
 
 /* Where a user's things are. */
-static const char *const common[] = { "HOME",
-                                      "USER",
-                                      "LOGNAME",
-                                      "LANG",
-                                      "XDG_RUNTIME_DIR",
-                                      "DBUS_SESSION_BUS_ADDRESS",
-                                      "GNUPGHOME" };
+static const char *const common[] = {
+    "HOME", "USER", "LOGNAME", "LANG", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME"
+};
 
 /* Of programs that are named without a slash, so that we know which they are. */
 static const struct {
@@ -77,11 +73,11 @@ enum eg_status eg_cred_env_make(const struct eg_environ *from, const char *bare,
     char **env = calloc(COMMON + SPECIAL + FIXED + 1, sizeof *env);
     if (!env)
         return EG_NOMEM;
-    bool whole = add(env, &n, "PATH",
-                     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") &&
-                 add(env, &n, "TERM", "dumb") &&
-                 /* the child of `run` can write to what Python would run from HOME */
-                 add(env, &n, "PYTHONNOUSERSITE", "1");
+    bool whole =
+        add(env, &n, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") &&
+        add(env, &n, "TERM", "dumb") &&
+        /* the child of `run` can write to what Python would run from HOME */
+        add(env, &n, "PYTHONNOUSERSITE", "1");
     for (unsigned i = 0; whole && i < COMMON; i++)
         whole = add(env, &n, common[i], eg_environ_get(from, common[i]));
     for (unsigned i = 0; whole && bare && i < SPECIAL; i++)

@@ -104,8 +104,8 @@ static void helper_answer(struct eg_sup_helper *h)
     if (h->in.len == 0)
         status = eg_err_set(&err, EG_IO, "credential", 0, "its helper ended without an answer");
     else if (eg_cred_answer_decode(eg_buf_slice(&h->in), &status, why, sizeof why, &a) != EG_OK)
-        status = eg_err_set(&err, EG_INTERNAL, "credential", 0,
-                            "its helper's answer makes no sense");
+        status =
+            eg_err_set(&err, EG_INTERNAL, "credential", 0, "its helper's answer makes no sense");
     else if (status != EG_OK)
         (void)!eg_err_set(&err, status, NULL, 0, "%s", why);
     else if (h->credential->kind == EG_SOURCE_OAUTH2)

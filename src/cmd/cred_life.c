@@ -115,15 +115,15 @@ static enum eg_status keep(struct eg_sup_credential *e, const struct eg_cred_ans
                            struct eg_err *err)
 {
     struct eg_vault *vault = e->creds->supervisor->vault;
-    struct eg_sup_credential fresh = { .fields = a->count ? calloc(a->count, sizeof *e->fields)
-                                                          : NULL };
+    struct eg_sup_credential fresh = { .fields =
+                                           a->count ? calloc(a->count, sizeof *e->fields) : NULL };
     enum eg_status s = a->count && !fresh.fields ? EG_NOMEM : EG_OK;
     if (s == EG_OK && a->value.n > 0)
         s = eg_secret_new(vault, a->value.p, a->value.n, &fresh.secret, err);
     for (unsigned i = 0; i < a->count && s == EG_OK; i++) {
         struct eg_sup_field *f = &fresh.fields[fresh.field_count++];
-        if (asprintf(&f->name, "%s#%.*s", e->name, (int)a->fields[i].name.n,
-                     a->fields[i].name.p) < 0) {
+        if (asprintf(&f->name, "%s#%.*s", e->name, (int)a->fields[i].name.n, a->fields[i].name.p) <
+            0) {
             f->name = NULL;
             s = EG_NOMEM;
         } else {
@@ -158,8 +158,7 @@ static void tell_sessions(struct eg_supervisor *s)
 static void tell(struct eg_sup_credential *e, bool was_usable)
 {
     struct eg_supervisor *s = e->creds->supervisor;
-    if (e->creds != s->creds || e->state == EG_SUP_CRED_WAITING ||
-        e->state == EG_SUP_CRED_READING)
+    if (e->creds != s->creds || e->state == EG_SUP_CRED_WAITING || e->state == EG_SUP_CRED_READING)
         return;
     eg_sup_workers_credential(s, e);
     if (eg_sup_cred_usable(e) && !was_usable)
@@ -317,9 +316,10 @@ bool eg_sup_creds_asked(struct eg_sup_worker *w, const struct eg_link_message *m
     struct eg_sup_credential *e = eg_sup_creds_find(s->creds, m->a);
     if (e && (e->wanted || e->busy))
         return true; /* all workers are told when it is settled */
-    bool read = e && !e->kept &&
-                (m->flag ? changes(e) && (!e->refused_ms || now - e->refused_ms >= EG_CRED_REFUSED_MS)
-                         : e->state == EG_SUP_CRED_LAZY);
+    bool read =
+        e && !e->kept &&
+        (m->flag ? changes(e) && (!e->refused_ms || now - e->refused_ms >= EG_CRED_REFUSED_MS)
+                 : e->state == EG_SUP_CRED_LAZY);
     if (!read) {
         answer(w, m->a);
         return true;

@@ -11,10 +11,9 @@ struct lending {
 static enum eg_status send_value(void *ctx, const unsigned char *p, size_t n)
 {
     struct lending *l = ctx;
-    struct eg_link_message m = { .kind = EG_LINK_CREDENTIAL,
-                                 .flag = l->now,
-                                 .a = eg_slice_str(l->name),
-                                 .b = eg_slice(p, n) };
+    struct eg_link_message m = {
+        .kind = EG_LINK_CREDENTIAL, .flag = l->now, .a = eg_slice_str(l->name), .b = eg_slice(p, n)
+    };
     eg_sup_worker_send(l->worker, &m, NULL, 0);
     return EG_OK;
 }

@@ -27,7 +27,7 @@ void eg_cred_want(struct eg_sup_credential *e);
 
 /* ---- cred_life.c ---- */
 
-struct eg_cred_answer { /* of one read; slices are borrowed */
+struct eg_cred_answer {    /* of one read; slices are borrowed */
     struct eg_slice value; /* may be empty where there are fields */
     struct {
         struct eg_slice name, value;

@@ -194,9 +194,10 @@ static enum eg_status renew(struct eg_sup_creds *c, const struct eg_sup_credenti
     if (!r->unsaved)
         return EG_OK;
     r->why[sizeof r->why - 1] = 0;
-    eg_log(EG_LOG_ERROR,
-           "credential %s: the new refresh token could not be written back and is only in memory: %s",
-           e->name, r->why);
+    eg_log(
+        EG_LOG_ERROR,
+        "credential %s: the new refresh token could not be written back and is only in memory: %s",
+        e->name, r->why);
     eg_sup_event(c->supervisor, EG_IO, 0, "%s: the new refresh token is not written back: %s",
                  e->name, r->why);
     return EG_OK;

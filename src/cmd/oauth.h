@@ -59,11 +59,11 @@ struct eg_sup_oauth_result { /* first in value; token and refresh token follow *
 
 struct eg_oauth_exchange { /* one POST through a worker */
     int fd;
-    uint64_t deadline_ms;         /* eg_clock_ms */
-    struct eg_slice route, path;  /* of the request-target: "/ROUTE" and what follows */
-    struct eg_slice accept;       /* value of Accept */
+    uint64_t deadline_ms;          /* eg_clock_ms */
+    struct eg_slice route, path;   /* of the request-target: "/ROUTE" and what follows */
+    struct eg_slice accept;        /* value of Accept */
     struct eg_slice authorization; /* value; may be empty */
-    struct eg_slice form;         /* body; may be empty */
+    struct eg_slice form;          /* body; may be empty */
 };
 /* The answer's body in *body (its ceiling is the limit; wiped by the caller), its status in *http_status. EG_CREDENTIAL_UNAVAILABLE with why: no answer in
  * time, no HTTP, too long, or refused by our own worker. */

@@ -29,7 +29,7 @@ struct job { /* of one fetch */
     struct eg_slice parts[EG_OAUTH_PARTS]; /* borrowed */
     struct eg_buf url;                     /* of the token endpoint, as the policy has it */
     struct eg_buf assertion;               /* wiped */
-    json_t *account;                       /* a Google service account's key; NULL: the key is in PEM */
+    json_t *account; /* a Google service account's key; NULL: the key is in PEM */
     json_t *answer;
     struct eg_err *err;
 };
@@ -45,8 +45,7 @@ static enum eg_status spell_url(struct job *j, const struct eg_service *s)
 {
     char authority[EG_AUTHORITY_TEXT];
     eg_authority_format(&s->upstream, s->tls ? 443 : 80, authority, sizeof authority);
-    enum eg_status status =
-        eg_buf_printf(&j->url, "%s://%s", s->tls ? "https" : "http", authority);
+    enum eg_status status = eg_buf_printf(&j->url, "%s://%s", s->tls ? "https" : "http", authority);
     if (status == EG_OK)
         status = eg_buf_put(&j->url, s->base_path);
     if (status == EG_OK)
@@ -126,7 +125,8 @@ static void fill_jwt(const struct job *j, struct eg_jwt *jwt, const char *id)
     const struct eg_oauth2 *o = &j->spec;
     uint64_t now = eg_clock_wall_us() / 1000000;
     *jwt = (struct eg_jwt){ .issued_s = now - JWT_BACK_S, .expires_s = now + JWT_GOOD_S };
-    jwt->issuer = or_else(o->issuer, j->account ? text_of(j->account, "client_email") : o->client_id);
+    jwt->issuer =
+        or_else(o->issuer, j->account ? text_of(j->account, "client_email") : o->client_id);
     if (o->grant == EG_GRANT_GITHUB_APP) {
         jwt->issued_s = now - GITHUB_BACK_S;
         return;
@@ -178,15 +178,16 @@ static enum eg_status write_ask(struct job *j, struct eg_buf *form, struct eg_bu
 {
     const struct eg_oauth2 *o = &j->spec;
     enum eg_status s;
-    if (o->grant == EG_GRANT_GITHUB_APP) { /* no RFC's: the assertion is the bearer token, the body empty */
+    if (o->grant ==
+        EG_GRANT_GITHUB_APP) { /* no RFC's: the assertion is the bearer token, the body empty */
         s = eg_buf_put(authorization, EG_SLICE("Bearer "));
         return s == EG_OK ? eg_buf_put(authorization, eg_buf_slice(&j->assertion)) : s;
     }
     bool jwt = o->grant == EG_GRANT_JWT_BEARER;
     struct eg_oauth_ask ask = {
-        .grant = jwt                                   ? EG_OAUTH_JWT_BEARER
+        .grant = jwt                                  ? EG_OAUTH_JWT_BEARER
                  : o->grant == EG_GRANT_REFRESH_TOKEN ? EG_OAUTH_REFRESH_TOKEN
-                                                       : EG_OAUTH_CLIENT_CREDENTIALS,
+                                                      : EG_OAUTH_CLIENT_CREDENTIALS,
         .client_id = o->client_id,
         .client_secret = j->parts[EG_OAUTH_SECRET],
         .scope = j->account ? EG_SLICE_NONE : o->scope, /* Google: among the claims */

@@ -117,7 +117,8 @@ static bool apply(struct eg_worker_creds *c, struct eg_worker_staged **list)
             staged_free(s);
             continue;
         }
-        if (apply_one(creds, s) != EG_OK) { /* an old value must not stay in the place of a new one */
+        if (apply_one(creds, s) !=
+            EG_OK) { /* an old value must not stay in the place of a new one */
             eg_creds_drop(creds, eg_slice_str(s->name));
             whole = false;
         }

@@ -7,10 +7,10 @@
 #include "proxy/engine.h"
 
 struct eg_worker_staged;
-struct eg_worker_creds {      /* zeroed before init */
-    struct eg_vault *vault;   /* borrowed */
-    struct eg_engine *engine; /* borrowed; NULL until there is one */
-    struct eg_link *link;     /* borrowed */
+struct eg_worker_creds {                   /* zeroed before init */
+    struct eg_vault *vault;                /* borrowed */
+    struct eg_engine *engine;              /* borrowed; NULL until there is one */
+    struct eg_link *link;                  /* borrowed */
     struct eg_worker_staged *staged, *now; /* until SWITCH, until CREDENTIAL_SETTLED */
     struct eg_table *refused;              /* name: until when it is not asked for again */
 };

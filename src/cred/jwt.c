@@ -66,10 +66,10 @@ static enum eg_status put_claims(struct eg_buf *out, const struct eg_jwt *jwt)
         s = put_member(out, "scope", jwt->scope);
     if (s == EG_OK)
         s = put_member(out, "jti", jwt->id);
-    return s == EG_OK ? eg_buf_printf(out, "\"iat\":%llu,\"exp\":%llu}",
-                                      (unsigned long long)jwt->issued_s,
-                                      (unsigned long long)jwt->expires_s)
-                      : s;
+    return s == EG_OK
+               ? eg_buf_printf(out, "\"iat\":%llu,\"exp\":%llu}", (unsigned long long)jwt->issued_s,
+                               (unsigned long long)jwt->expires_s)
+               : s;
 }
 
 /* RFC 7515 section 3.1: BASE64URL(header) "." BASE64URL(payload) */

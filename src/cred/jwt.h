@@ -7,7 +7,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-struct eg_jwt { /* UTF-8; what is empty is left out */
+struct eg_jwt {             /* UTF-8; what is empty is left out */
     struct eg_slice key_id; /* "kid" of the header */
     struct eg_slice issuer, subject, audience, scope, id;
     uint64_t issued_s, expires_s; /* since 1970 */

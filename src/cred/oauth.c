@@ -170,7 +170,8 @@ enum eg_status eg_oauth_judge(const struct eg_oauth_answer *a, struct eg_err *er
     if (!a->access_token.p)
         return refuse(err, "has no access_token");
     if (!usable(a->access_token))
-        return refuse(err, "has an access_token that is no token: empty, too long, or not visible ASCII");
+        return refuse(
+            err, "has an access_token that is no token: empty, too long, or not visible ASCII");
     if (!a->token_type.p)
         return refuse(err, "has no token_type");
     if (!eg_slice_caseeq(a->token_type, EG_SLICE("bearer"))) /* RFC 6749 section 7.1 */

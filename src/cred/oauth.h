@@ -12,7 +12,8 @@ struct eg_oauth_ask { /* what is empty is left out */
     enum eg_oauth_grant grant;
     struct eg_slice client_id, client_secret, scope, audience;
     struct eg_slice refresh_token, assertion; /* of their grants */
-    bool basic; /* the client authenticates by a field (RFC 6749 section 2.3.1), not in the body; a client without a secret does not authenticate */
+    bool
+        basic; /* the client authenticates by a field (RFC 6749 section 2.3.1), not in the body; a client without a secret does not authenticate */
 };
 /* Appends the form (application/x-www-form-urlencoded). The caller wipes out. EG_TOO_BIG, EG_NOMEM. */
 enum eg_status eg_oauth_form(const struct eg_oauth_ask *ask, struct eg_buf *out) EG_MUST_USE;

@@ -171,10 +171,9 @@ static enum eg_needle_result match_unit(const struct eg_needle *d, const unsigne
 /* MIME's base64 has lines; in JSON their ends are escaped. */
 static enum eg_needle_result match_break(const struct eg_redact_view *v, size_t at, size_t *width)
 {
-    static const struct eg_slice forms[] = { { "\n", 1 },
-                                             { "\r\n", 2 },
-                                             { "\\n", 2 },
-                                             { "\\r\\n", 4 } };
+    static const struct eg_slice forms[] = {
+        { "\n", 1 }, { "\r\n", 2 }, { "\\n", 2 }, { "\\r\\n", 4 }
+    };
     enum eg_needle_result result = EG_NEEDLE_NO;
     *width = 0;
     for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {

@@ -28,7 +28,8 @@ struct eg_needle {
  * those that begin with an escape. */
 struct eg_redact_start {
     uint8_t byte[3][256];
-    uint8_t half[3][2][16]; /* the same, coarser, for 16 places at once: by low and high half of each */
+    uint8_t half[3][2]
+                [16]; /* the same, coarser, for 16 places at once: by low and high half of each */
 };
 
 struct eg_redact_set {
@@ -37,7 +38,8 @@ struct eg_redact_set {
     bool ssse3;
     size_t span;             /* bytes that a needle may take in a text, at most */
     struct eg_secret *block; /* values and phantoms; NULL in an empty set */
-    struct eg_redact_start start; /* tells the first three bytes of a value at most, often the vendor's prefix; wiped */
+    struct eg_redact_start
+        start; /* tells the first three bytes of a value at most, often the vendor's prefix; wiped */
     struct eg_needle needle[];
 };
 

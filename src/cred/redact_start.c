@@ -142,8 +142,8 @@ __attribute__((target("ssse3"))) static __m128i looked_up(const uint8_t table[2]
 }
 
 /* From p[at] on: a place where the tables agree too, or one with fewer than 18 bytes behind it. */
-__attribute__((target("ssse3"))) static size_t
-skip(const struct eg_redact_start *t, const unsigned char *p, size_t n, size_t at)
+__attribute__((target("ssse3"))) static size_t skip(const struct eg_redact_start *t,
+                                                    const unsigned char *p, size_t n, size_t at)
 {
     for (; n - at > 17; at += 16) {
         const __m128i *from = (const void *)(p + at);
@@ -169,7 +169,8 @@ static size_t skip(const struct eg_redact_start *t, const unsigned char *p, size
 }
 #endif
 
-size_t eg_redact_start_next(const struct eg_redact_set *s, const struct eg_redact_view *v, size_t at)
+size_t eg_redact_start_next(const struct eg_redact_set *s, const struct eg_redact_view *v,
+                            size_t at)
 {
     const size_t len = eg_view_len(v), edge = v->n[0];
     while (at < len) {

@@ -132,8 +132,8 @@ static enum eg_status drain(struct run *r)
     char more;
     size_t room = r->command->limit + 2;
     for (;;) {
-        ssize_t n = r->got < room ? read(r->out, r->to + r->got, room - r->got)
-                                  : read(r->out, &more, 1);
+        ssize_t n =
+            r->got < room ? read(r->out, r->to + r->got, room - r->got) : read(r->out, &more, 1);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN)

@@ -31,8 +31,8 @@ static int open_again(const char *path, const struct stat *judged)
 {
     struct stat st;
     int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-    if (fd >= 0 && (fstat(fd, &st) != 0 || st.st_dev != judged->st_dev ||
-                    st.st_ino != judged->st_ino)) {
+    if (fd >= 0 &&
+        (fstat(fd, &st) != 0 || st.st_dev != judged->st_dev || st.st_ino != judged->st_ino)) {
         close(fd);
         errno = ESTALE;
         return -1;
@@ -49,12 +49,11 @@ enum eg_status eg_source_file_put(const char *path, const void *bytes, size_t n,
     if (s != EG_OK)
         return s;
     int fd = open_again(path, &st);
-    bool whole = fd >= 0 && write_all(fd, bytes, n) && ftruncate(fd, (off_t)n) == 0 &&
-                 fsync(fd) == 0;
+    bool whole =
+        fd >= 0 && write_all(fd, bytes, n) && ftruncate(fd, (off_t)n) == 0 && fsync(fd) == 0;
     int sys = errno;
     if (fd >= 0)
         close(fd);
     close(judged);
-    return whole ? EG_OK
-                 : eg_err_set(err, EG_IO, layer, sys, "file:%s can't be written to", path);
+    return whole ? EG_OK : eg_err_set(err, EG_IO, layer, sys, "file:%s can't be written to", path);
 }

@@ -58,8 +58,8 @@ static enum eg_status take_line(struct eg_msg *m, struct eg_slice line, struct e
                                 struct eg_err *err)
 {
     const char *why = "a byte that no field holds";
-    enum eg_status status = is_plain(m->kind, line) ? eg_strict_field_line(m->kind, line, &why)
-                                                    : EG_BAD_REQUEST;
+    enum eg_status status =
+        is_plain(m->kind, line) ? eg_strict_field_line(m->kind, line, &why) : EG_BAD_REQUEST;
     if (status != EG_OK) {
         return eg_msg_refuse(m, EG_BAD_REQUEST, why, err);
     }
@@ -89,8 +89,8 @@ enum eg_status eg_msg_trailers(struct eg_msg *m, const struct eg_field **ret, ui
         if (line.n == 0) {
             break;
         }
-        enum eg_status status = n < m->trailers ? take_line(m, line, &m->tail_fields[n++], err)
-                                                : EG_BAD_REQUEST;
+        enum eg_status status =
+            n < m->trailers ? take_line(m, line, &m->tail_fields[n++], err) : EG_BAD_REQUEST;
         if (status != EG_OK) {
             return status == EG_BAD_REQUEST ? eg_msg_refuse(m, status, "malformed trailers", err)
                                             : status;

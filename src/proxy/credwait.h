@@ -5,8 +5,7 @@
 #include "proxy/exchange.h"
 
 enum { EG_CREDWAIT_MS = 30000, EG_CREDWAIT_NAME = 256 };
-#define EG_CREDWAIT_WHY                                                                            \
-    "its source failed or did not answer in time"
+#define EG_CREDWAIT_WHY "its source failed or did not answer in time"
 
 /* Has this route's credential not been read yet (load: lazy)? */
 bool eg_credwait_needed(const struct eg_flow *f);

@@ -199,9 +199,10 @@ const char *eg_quota_explain(const struct eg_service *service, enum eg_status re
         snprintf(out, cap, "the policy lets %" PRIu32 " requests at once through to this service",
                  l->concurrent);
     else
-        snprintf(out, cap,
-                 "the policy bounds the bytes of bodies a minute for this service (0: not): %" PRIu64
-                 " in requests, %" PRIu64 " in responses",
-                 l->request_bytes, l->response_bytes);
+        snprintf(
+            out, cap,
+            "the policy bounds the bytes of bodies a minute for this service (0: not): %" PRIu64
+            " in requests, %" PRIu64 " in responses",
+            l->request_bytes, l->response_bytes);
     return out;
 }

@@ -17,7 +17,7 @@ struct eg_quota_use { /* one exchange's; zeroed before begin */
     struct eg_quota *quota; /* NULL: nothing is limited */
     struct eg_service_limits limits;
     uint64_t up, down; /* counted so far */
-    uint32_t retry_s; /* of the last refusal: seconds until there may be room; 0: none yet */
+    uint32_t retry_s;  /* of the last refusal: seconds until there may be room; 0: none yet */
 };
 
 /* A request to that service begins: it is counted and takes its place among the concurrent ones until the end. *quotas is the session's, made here

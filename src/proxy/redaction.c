@@ -223,7 +223,8 @@ bool eg_redaction_drops(const struct eg_flow *f, const struct eg_field *field)
         return false;
     bool range = eg_slice_caseeq(field->name, EG_SLICE("Range")) ||
                  eg_slice_caseeq(field->name, EG_SLICE("If-Range"));
-    return eg_slice_caseeq(field->name, EG_SLICE("Accept-Encoding")) || (range && !shows_no_secret(f));
+    return eg_slice_caseeq(field->name, EG_SLICE("Accept-Encoding")) ||
+           (range && !shows_no_secret(f));
 }
 
 static bool is_coded(const struct eg_head *head)

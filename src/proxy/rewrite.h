@@ -24,7 +24,8 @@ bool eg_rewrite_drops(const struct eg_service *service, const struct eg_field *f
 /* Does the service write into the target? */
 bool eg_rewrite_writes_target(const struct eg_service *service);
 /* Appends the exchange's path and query with what the service writes into them: out holds the credential afterwards. EG_OK or the refusal. */
-enum eg_status eg_rewrite_target(struct eg_flow *f, struct eg_buf *out, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_rewrite_target(struct eg_flow *f, struct eg_buf *out,
+                                 struct eg_err *err) EG_MUST_USE;
 /* The fields that the service writes, the child's other cookies among them, into f->origin.out. EG_OK or the refusal. */
 enum eg_status eg_rewrite_fields(struct eg_flow *f, struct eg_err *err) EG_MUST_USE;
 

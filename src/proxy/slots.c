@@ -67,7 +67,8 @@ static struct eg_slice field_of(const struct eg_slot *slot)
 static enum eg_status read_value(struct reader *r, const struct eg_slot *slot,
                                  struct eg_slice value, struct eg_slice *ret)
 {
-    struct eg_slice scheme = slot->kind == EG_SLOT_BEARER ? EG_SLICE("Bearer ") : EG_SLICE("Basic ");
+    struct eg_slice scheme =
+        slot->kind == EG_SLOT_BEARER ? EG_SLICE("Bearer ") : EG_SLICE("Basic ");
     if (slot->kind == EG_SLOT_HEADER) {
         *ret = value;
         return EG_OK;
@@ -146,7 +147,8 @@ static struct eg_slice segment_of(const struct eg_slot *slot, struct eg_slice pa
 }
 
 /* What stands around {} in its segment of what the service writes into the path: "bot" of "/bot{}/". */
-static void affixes(const struct eg_service *service, struct eg_slice *prefix, struct eg_slice *suffix)
+static void affixes(const struct eg_service *service, struct eg_slice *prefix,
+                    struct eg_slice *suffix)
 {
     *prefix = *suffix = EG_SLICE_NONE;
     for (unsigned i = 0; i < service->write_count; i++) {

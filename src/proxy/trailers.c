@@ -53,7 +53,8 @@ enum eg_status eg_trailers_announce(const struct eg_flow *f, const struct eg_hea
         struct eg_slice rest = field->value, name;
         while (status == EG_OK && eg_slice_list_next(&rest, &name))
             if (passes(f, name))
-                status = eg_buf_printf(&names, "%s%.*s", names.len ? ", " : "", (int)name.n, name.p);
+                status =
+                    eg_buf_printf(&names, "%s%.*s", names.len ? ", " : "", (int)name.n, name.p);
     }
     if (status == EG_OK && names.len > 0)
         status = eg_write_field(out, EG_SLICE("Trailer"), eg_buf_slice(&names));

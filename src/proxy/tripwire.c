@@ -100,8 +100,7 @@ enum eg_status eg_tripwire_add(struct eg_tripwire *t, struct eg_slice secret, vo
 {
     enum eg_status status = EG_OK;
     for (unsigned i = 0; is_watched(secret) && i < RUN && status == EG_OK; i++) {
-        struct known known = { NULL, secret, owner, index,
-                               (unsigned)secret.n - (2 * RUN - 1) + i };
+        struct known known = { NULL, secret, owner, index, (unsigned)secret.n - (2 * RUN - 1) + i };
         status = add_run(t, &known);
     }
     return status;

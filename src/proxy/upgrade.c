@@ -36,7 +36,8 @@ enum eg_status eg_upgrade_check(struct eg_flow *f, const char **why)
     f->exchange->upgrade = false;
     if (f->want != EG_WANT_ROUTE || !eg_hygiene_is_websocket(head))
         return EG_OK;
-    *why = "WebSocket is not enabled for this service: a person can set websocket: true in the policy";
+    *why =
+        "WebSocket is not enabled for this service: a person can set websocket: true in the policy";
     if (!f->exchange->service.websocket)
         return EG_NOT_SUPPORTED;
     *why = "a WebSocket handshake has one Sec-WebSocket-Key of 16 bytes in base64";
@@ -51,8 +52,8 @@ static bool accept_is(struct eg_slice key, struct eg_slice shown)
 {
     unsigned char hash[EG_SHA1_SIZE];
     char text[KEY_TEXT + 40], want[ACCEPT_TEXT + 1];
-    int n = snprintf(text, sizeof text, "%.*s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", (int)key.n,
-                     key.p);
+    int n =
+        snprintf(text, sizeof text, "%.*s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", (int)key.n, key.p);
     if (eg_tls_sha1(eg_slice(text, (size_t)n), hash) != EG_OK)
         return false;
     sodium_bin2base64(want, sizeof want, hash, sizeof hash, sodium_base64_VARIANT_ORIGINAL);
@@ -83,8 +84,8 @@ enum eg_status eg_upgrade_accept(struct eg_flow *f, struct eg_err *err)
     f->ticket->event.http_status = 101;
     enum eg_status status = eg_response_lines(f, head);
     if (status == EG_OK)
-        status = eg_buf_put(&f->client.out,
-                            EG_SLICE("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+        status =
+            eg_buf_put(&f->client.out, EG_SLICE("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
     if (status == EG_OK)
         status = eg_write_end(&f->client.out);
     x->upgraded = status == EG_OK;

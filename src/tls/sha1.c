@@ -9,5 +9,5 @@
 enum eg_status eg_tls_sha1(struct eg_slice text, unsigned char out[EG_SHA1_SIZE])
 {
     return wc_ShaHash((const unsigned char *)text.p, (word32)text.n, out) == 0 ? EG_OK
-                                                                              : EG_INTERNAL;
+                                                                               : EG_INTERNAL;
 }

@@ -143,7 +143,7 @@ enum eg_status eg_sign(struct eg_sign_key *k, struct eg_slice message, unsigned 
 {
     if (cap < EG_SIGN_MAX || message.n > UINT32_MAX)
         return eg_err_set(err, EG_TOO_BIG, "key", 0, "no room for a signature");
-    enum eg_status status = k->alg == EG_SIGN_RS256 ? sign_rsa(k, message, out, n)
-                                                    : sign_ecc(k, message, out, n);
+    enum eg_status status =
+        k->alg == EG_SIGN_RS256 ? sign_rsa(k, message, out, n) : sign_ecc(k, message, out, n);
     return status == EG_OK ? EG_OK : eg_err_set(err, status, "key", 0, "signing failed");
 }

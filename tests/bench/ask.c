@@ -20,9 +20,9 @@ struct conn {
     int fd;
     struct eg_tls *tls;
     uint64_t begun;
-    size_t n;        /* of the head, in `in` */
-    uint64_t left;   /* of the body */
-    bool body;       /* the head is read */
+    size_t n;      /* of the head, in `in` */
+    uint64_t left; /* of the body */
+    bool body;     /* the head is read */
     bool chunked, seen;
     char in[BENCH_HEAD_MAX];
 };
@@ -205,7 +205,8 @@ static void make_request(void)
         bench_die("no memory");
     char length[64] = "";
     if (option.upload)
-        snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)option.upload);
+        snprintf(length, sizeof length, "Content-Length: %llu\r\n",
+                 (unsigned long long)option.upload);
     int n = snprintf(request, BENCH_HEAD_MAX, "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s%s\r\n",
                      option.upload ? "POST" : "GET", option.path, option.port, option.head, length);
     if (n < 0 || n >= BENCH_HEAD_MAX)
@@ -274,25 +275,51 @@ static void run(void)
 
 int main(int argc, char **argv)
 {
-    static const struct option list[] = {
-        { "port", 1, NULL, 'p' },  { "path", 1, NULL, 'a' },        { "head", 1, NULL, 'h' },
-        { "count", 1, NULL, 'n' }, { "concurrency", 1, NULL, 'c' }, { "ms", 1, NULL, 'm' },
-        { "tls", 1, NULL, 't' },   { "upload", 1, NULL, 'u' },      { "first", 0, NULL, 'f' },
-        { "hold", 0, NULL, 'o' },  { NULL, 0, NULL, 0 }
-    };
+    static const struct option list[] = { { "port", 1, NULL, 'p' },
+                                          { "path", 1, NULL, 'a' },
+                                          { "head", 1, NULL, 'h' },
+                                          { "count", 1, NULL, 'n' },
+                                          { "concurrency", 1, NULL, 'c' },
+                                          { "ms", 1, NULL, 'm' },
+                                          { "tls", 1, NULL, 't' },
+                                          { "upload", 1, NULL, 'u' },
+                                          { "first", 0, NULL, 'f' },
+                                          { "hold", 0, NULL, 'o' },
+                                          { NULL, 0, NULL, 0 } };
     for (int o; (o = getopt_long(argc, argv, "", list, NULL)) != -1;) {
         switch (o) {
-        case 'p': option.port = (uint16_t)bench_number(optarg, 65535); break;
-        case 'a': option.path = optarg; break;
-        case 'h': bench_read_file(optarg, option.head, sizeof option.head); break;
-        case 'n': option.count = bench_number(optarg, 10000000); break;
-        case 'c': option.concurrency = (unsigned)bench_number(optarg, CONNECTIONS); break;
-        case 'm': option.ends = bench_now() + bench_number(optarg, 600000) * 1000000; break;
-        case 't': option.ca = optarg; break;
-        case 'u': option.upload = bench_number(optarg, 1 << 30); break;
-        case 'f': option.first = true; break;
-        case 'o': option.hold = true; break;
-        default: exit(2);
+        case 'p':
+            option.port = (uint16_t)bench_number(optarg, 65535);
+            break;
+        case 'a':
+            option.path = optarg;
+            break;
+        case 'h':
+            bench_read_file(optarg, option.head, sizeof option.head);
+            break;
+        case 'n':
+            option.count = bench_number(optarg, 10000000);
+            break;
+        case 'c':
+            option.concurrency = (unsigned)bench_number(optarg, CONNECTIONS);
+            break;
+        case 'm':
+            option.ends = bench_now() + bench_number(optarg, 600000) * 1000000;
+            break;
+        case 't':
+            option.ca = optarg;
+            break;
+        case 'u':
+            option.upload = bench_number(optarg, 1 << 30);
+            break;
+        case 'f':
+            option.first = true;
+            break;
+        case 'o':
+            option.hold = true;
+            break;
+        default:
+            exit(2);
         }
     }
     bench_deadline(60);

@@ -74,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         flow_say(world, world->client, text + at, one);
         at += one;
         flow_settle(world);
-        if (world->up_n > answered && flow_has(world->up + answered, world->up_n - answered, "\r\n\r\n")) {
+        if (world->up_n > answered &&
+            flow_has(world->up + answered, world->up_n - answered, "\r\n\r\n")) {
             answered = world->up_n;
             flow_say(world, world->origin, answer, sizeof answer - 1);
             flow_settle(world);

@@ -78,9 +78,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1 || size > INPUT_MAX)
         return 0;
     const char *method = methods[data[0] & 3];
-    int asked = snprintf(request, sizeof request, "%s" FIELDS "%s\r\n", method,
-                         (data[0] & 3) == 3 ? '0' : '1',
-                         (data[0] & 3) == 2 ? "Content-Length: 0\r\n" : "");
+    int asked =
+        snprintf(request, sizeof request, "%s" FIELDS "%s\r\n", method,
+                 (data[0] & 3) == 3 ? '0' : '1', (data[0] & 3) == 2 ? "Content-Length: 0\r\n" : "");
     const uint8_t *zero = memchr(data + 1, 0, size - 1);
     size_t cuts = zero ? (size_t)(zero - data) - 1 : 0, skip = zero ? cuts + 2 : 1;
     size_t n = expanded(data + skip, size - skip, text), at = 0;

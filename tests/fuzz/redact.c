@@ -50,8 +50,8 @@ static unsigned take_values(struct eg_slice *in, struct naive_pair *pairs)
     return count;
 }
 
-static void check_stream(struct eg_redact_set *set, struct eg_slice cuts, const char *text, size_t n,
-                         const char *want, unsigned times)
+static void check_stream(struct eg_redact_set *set, struct eg_slice cuts, const char *text,
+                         size_t n, const char *want, unsigned times)
 {
     struct eg_redact r = { .set = NULL };
     struct eg_slice held;

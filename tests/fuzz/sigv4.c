@@ -49,7 +49,8 @@ static void sign(struct eg_slice in)
     char made[EG_SIGV4_HEX + 1];
     struct eg_slice value = line_of(&in), target = line_of(&in);
     long query = eg_slice_index(target, '?');
-    struct eg_sigv4_request r = { EG_SLICE("GET"), target, EG_SLICE_NONE, fields, 0, EG_SLICE(EG_SIGV4_EMPTY) };
+    struct eg_sigv4_request r = { EG_SLICE("GET"), target, EG_SLICE_NONE,
+                                  fields,          0,      EG_SLICE(EG_SIGV4_EMPTY) };
     if (query >= 0) {
         r.path.n = (size_t)query;
         r.query = eg_slice_from(target, (size_t)query + 1);
@@ -98,7 +99,8 @@ static void chunks(struct eg_slice in, bool keep)
     must(whole.status == single.status && whole.c.at == single.c.at);
     must(whole.status != EG_OK || eg_slice_eq(eg_buf_slice(&whole.out), eg_buf_slice(&single.out)));
     must(keep || whole.out.len <= whole.c.expected);
-    must(whole.c.at != EG_AWSCHUNK_DONE || keep || whole.out.len == whole.c.expected || whole.status != EG_OK);
+    must(whole.c.at != EG_AWSCHUNK_DONE || keep || whole.out.len == whole.c.expected ||
+         whole.status != EG_OK);
     eg_buf_done(&whole.out);
     eg_buf_done(&single.out);
 }

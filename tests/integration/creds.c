@@ -264,7 +264,8 @@ Test(creds, ttl_reads_it_again_without_stopping_traffic, .timeout = 180)
 {
     struct eg_world w;
     char key[600];
-    setup(&w, HEAD PROGRAM "    ttl: 20s\n", OLD); /* the old one is good for 2 s at least when it is read again */
+    setup(&w, HEAD PROGRAM "    ttl: 20s\n",
+          OLD); /* the old one is good for 2 s at least when it is read again */
     phantom(&w, key, sizeof key);
     cr_expect_eq(listed(&w, "list", "\"ttl\":20"), 0);
     unsigned fds = eg_proc_fds(w.egressd.pid);
@@ -293,7 +294,8 @@ Test(creds, old_value_stays_until_it_expires, .timeout = 180)
     phantom(&w, key, sizeof key);
     put_value(&w, NULL);
     cr_expect_eq(listed(&w, "test", "exit status 1"), 5, "the source has failed");
-    bool is_good = !is_listed_failed(&w, 0) && ask(&w, key) == 200; /* a machine that takes so long has seen it expire */
+    bool is_good = !is_listed_failed(&w, 0) &&
+                   ask(&w, key) == 200; /* a machine that takes so long has seen it expire */
     cr_expect(is_good || eg_clock_ms() - from > 11000);
     cr_assert(await(&w, is_listed_failed, 0));
     cr_expect(unavailable(&w, key));
@@ -358,7 +360,8 @@ Test(creds, a_value_too_short_to_be_looked_for_is_told, .timeout = 120)
         struct eg_world w;
         setup(&w, HEAD PROGRAM, i == 0 ? "fifteen-bytes-o" : "sixteen-bytes-of");
         char *log = eg_world_read(&w, "egressd.err", NULL);
-        cr_expect_eq(strstr(log, "credential key: 15 bytes are too few") != NULL, i == 0, "%s", log);
+        cr_expect_eq(strstr(log, "credential key: 15 bytes are too few") != NULL, i == 0, "%s",
+                     log);
         cr_expect(!strstr(log, "teen-bytes"), "%s", log);
         free(log);
         eg_world_done(&w);

@@ -15,7 +15,8 @@
 #define SERVICE(more)                                                                              \
     "egress: 1\n"                                                                                  \
     "services:\n"                                                                                  \
-    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: [bearer],\n" \
+    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: "           \
+    "[bearer],\n"                                                                                  \
     "        write: [\"header:Authorization: Bearer {}\"]" more "}\n"                              \
     "credentials:\n"                                                                               \
     "  key: {from: env:KEY, hosts: [api.example.test]}\n"                                          \
@@ -52,7 +53,9 @@ Test(exchange, a_client_that_expects_100_gets_it_from_the_origin, .timeout = 60)
     struct eg_swap s;
     char got[4096];
     eg_swap_new(&s, POLICY);
-    int fd = eg_swap_send(&s, "POST", "/api/x", "Expect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n", "", 0);
+    int fd =
+        eg_swap_send(&s, "POST", "/api/x",
+                     "Expect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n", "", 0);
     await(&s, fd, got, sizeof got, "\r\n\r\n");
     cr_expect_str_eq(got, "HTTP/1.1 100 Continue\r\n\r\n");
     say(fd, "hello");
@@ -68,10 +71,12 @@ Test(exchange, a_final_answer_in_place_of_100_ends_the_connection, .timeout = 60
 {
     struct eg_swap s;
     eg_swap_new(&s, POLICY);
-    int fd = eg_swap_send(&s, "POST", "/api/early/413", "Expect: 100-continue\r\nContent-Length: 5000000\r\n", "", 0);
+    int fd = eg_swap_send(&s, "POST", "/api/early/413",
+                          "Expect: 100-continue\r\nContent-Length: 5000000\r\n", "", 0);
     char *answer = eg_swap_rest(&s, fd, NULL);
-    cr_expect(strncmp(answer, "HTTP/1.1 413 Early\r\n", 20) == 0 && has(answer, "Connection: close\r\n") &&
-                  has(answer, "\r\n\r\ntoo early\n"), "%s", answer);
+    cr_expect(strncmp(answer, "HTTP/1.1 413 Early\r\n", 20) == 0 &&
+                  has(answer, "Connection: close\r\n") && has(answer, "\r\n\r\ntoo early\n"),
+              "%s", answer);
     free(answer);
     eg_swap_free(&s);
 }
@@ -88,8 +93,9 @@ Test(exchange, an_answer_before_the_bodys_end_is_whole, .timeout = 60)
         eg_swap_new(&s, POLICY);
         int fd = eg_swap_send(&s, "POST", paths[i], fields, body, MUCH);
         char *answer = eg_swap_rest(&s, fd, NULL);
-        cr_expect(strncmp(answer + 9, paths[i] + 11, 3) == 0 && has(answer, "Connection: close\r\n") &&
-                      has(answer, "\r\n\r\ntoo early\n"), "%s", answer);
+        cr_expect(strncmp(answer + 9, paths[i] + 11, 3) == 0 &&
+                      has(answer, "Connection: close\r\n") && has(answer, "\r\n\r\ntoo early\n"),
+                  "%s", answer);
         free(answer);
         eg_swap_free(&s);
     }
@@ -101,10 +107,14 @@ Test(exchange, at_most_16_1xx_are_passed_on, .timeout = 60)
     struct eg_swap s;
     eg_swap_new(&s, POLICY);
     char *answer = eg_swap_ask(&s, "GET", "/api/interim/16", "");
-    cr_expect(eg_swap_count(answer, strlen(answer), "HTTP/1.1 103 ") == 16 && has(answer, "HTTP/1.1 200 OK"), "%s", answer);
+    cr_expect(eg_swap_count(answer, strlen(answer), "HTTP/1.1 103 ") == 16 &&
+                  has(answer, "HTTP/1.1 200 OK"),
+              "%s", answer);
     free(answer);
     answer = eg_swap_ask(&s, "GET", "/api/interim/17", "");
-    cr_expect(eg_swap_count(answer, strlen(answer), "HTTP/1.1 103 ") == 16 && has(answer, "X-Egress-Reason: bad_response"), "%s", answer);
+    cr_expect(eg_swap_count(answer, strlen(answer), "HTTP/1.1 103 ") == 16 &&
+                  has(answer, "X-Egress-Reason: bad_response"),
+              "%s", answer);
     free(answer);
     eg_swap_free(&s);
 }
@@ -112,7 +122,7 @@ Test(exchange, at_most_16_1xx_are_passed_on, .timeout = 60)
 Test(exchange, what_has_no_body_ends_with_its_head, .timeout = 60)
 {
     static const struct {
-        const char *method, *path, *status, *has, *not;
+        const char *method, *path, *status, *has, *not ;
     } rows[] = {
         { "HEAD", "/api/bytes/100", "200", "Content-Length: 100\r\n", "abc" },
         { "HEAD", "/api/chunked/100", "200", "Transfer-Encoding: chunked\r\n", "abc" },
@@ -125,9 +135,12 @@ Test(exchange, what_has_no_body_ends_with_its_head, .timeout = 60)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         int fd = eg_swap_send(&s, rows[i].method, rows[i].path, "", "", 0);
         await(&s, fd, got, sizeof got, "\r\n\r\n");
-        cr_expect(strncmp(got + 9, rows[i].status, 3) == 0 && !has(got, rows[i].not), "%s", got);
-        int size = snprintf(got, sizeof got, "GET /api/x HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer "
-                            EG_SWAP_PHANTOM "\r\nConnection: close\r\n\r\n", s.proxy);
+        cr_expect(strncmp(got + 9, rows[i].status, 3) == 0 && !has(got, rows[i].not ), "%s", got);
+        int size = snprintf(
+            got, sizeof got,
+            "GET /api/x HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer " EG_SWAP_PHANTOM
+            "\r\nConnection: close\r\n\r\n",
+            s.proxy);
         cr_assert(write(fd, got, (size_t)size) == size);
         char *answer = eg_swap_rest(&s, fd, NULL);
         cr_expect(strncmp(answer, "HTTP/1.1 200 OK\r\n", 17) == 0, "%s: %s", rows[i].path, answer);
@@ -144,12 +157,16 @@ Test(exchange, an_old_client_gets_neither_1xx_nor_chunks, .timeout = 60)
     eg_swap_new(&s, POLICY);
     for (unsigned i = 0; i < 2; i++) {
         int fd = eg_bed_connect(s.proxy);
-        snprintf(head, sizeof head, "GET %s HTTP/1.0\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer "
-                 EG_SWAP_PHANTOM "\r\nExpect: 100-continue\r\n\r\n", paths[i], s.proxy);
+        snprintf(head, sizeof head,
+                 "GET %s HTTP/1.0\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer " EG_SWAP_PHANTOM
+                 "\r\nExpect: 100-continue\r\n\r\n",
+                 paths[i], s.proxy);
         say(fd, head);
         char *answer = eg_swap_rest(&s, fd, NULL);
         cr_expect(strncmp(answer, "HTTP/1.1 200 OK\r\n", 17) == 0 && !has(answer, " 103 ") &&
-                      !has(answer, "chunked") && has(answer, i ? "\r\n\r\nabcdefghijklmnopqrst" : "\r\n\r\ndone\n"), "%s", answer);
+                      !has(answer, "chunked") &&
+                      has(answer, i ? "\r\n\r\nabcdefghijklmnopqrst" : "\r\n\r\ndone\n"),
+                  "%s", answer);
         free(answer);
     }
     eg_swap_free(&s);
@@ -160,11 +177,15 @@ Test(exchange, trailers_are_dropped_unless_they_are_named, .timeout = 60)
     static const char UP[] = "2\r\nup\r\n0\r\nX-Up: 1\r\n\r\n";
     struct eg_swap s;
     eg_swap_new(&s, POLICY);
-    int fd = eg_swap_send(&s, "POST", "/api/trailers", "Transfer-Encoding: chunked\r\nTE: trailers\r\nTrailer: X-Up\r\nConnection: close, TE\r\n",
-                          UP, sizeof UP - 1);
+    int fd = eg_swap_send(
+        &s, "POST", "/api/trailers",
+        "Transfer-Encoding: chunked\r\nTE: trailers\r\nTrailer: X-Up\r\nConnection: close, TE\r\n",
+        UP, sizeof UP - 1);
     char *answer = eg_swap_rest(&s, fd, NULL), *record = eg_swap_record(&s);
     cr_expect(has(answer, "hello\r\n0\r\n\r\n") && !has(answer, "X-Checksum"), "%s", answer);
-    cr_expect(has(record, "\r\n\r\n2\r\nup\r\n0\r\n\r\n") && !has(record, "X-Up") && !has(record, "\nTE:") && !has(record, "Connection:"), "%s", record);
+    cr_expect(has(record, "\r\n\r\n2\r\nup\r\n0\r\n\r\n") && !has(record, "X-Up") &&
+                  !has(record, "\nTE:") && !has(record, "Connection:"),
+              "%s", record);
     free(answer);
     free(record);
     eg_swap_free(&s);
@@ -172,16 +193,24 @@ Test(exchange, trailers_are_dropped_unless_they_are_named, .timeout = 60)
 
 Test(exchange, named_trailers_pass_both_ways, .timeout = 60)
 {
-    static const char BODY[] = "2\r\nup\r\n0\r\nX-Up: abc\r\nX-Other: 1\r\nAuthorization: Bearer x\r\n\r\n";
+    static const char BODY[] =
+        "2\r\nup\r\n0\r\nX-Up: abc\r\nX-Other: 1\r\nAuthorization: Bearer x\r\n\r\n";
     struct eg_swap s;
     eg_swap_new(&s, TRAILERS);
-    int fd = eg_swap_send(&s, "POST", "/api/trailers", "Transfer-Encoding: chunked\r\nTE: gzip;q=0.1, trailers\r\nTrailer: X-Up, X-Other\r\nConnection: close, TE\r\n",
+    int fd = eg_swap_send(&s, "POST", "/api/trailers",
+                          "Transfer-Encoding: chunked\r\nTE: gzip;q=0.1, trailers\r\nTrailer: "
+                          "X-Up, X-Other\r\nConnection: close, TE\r\n",
                           BODY, sizeof BODY - 1);
     char *answer = eg_swap_rest(&s, fd, NULL), *record = eg_swap_record(&s);
-    cr_expect(has(answer, "hello\r\n0\r\nX-Checksum: abc\r\n\r\n") && has(answer, "\nTrailer: X-Checksum\r\n"), "%s", answer);
+    cr_expect(has(answer, "hello\r\n0\r\nX-Checksum: abc\r\n\r\n") &&
+                  has(answer, "\nTrailer: X-Checksum\r\n"),
+              "%s", answer);
     cr_expect(!has(answer, "Proxy-Status") && !has(answer, "X-Other"), "%s", answer);
-    cr_expect(has(record, "\r\n\r\n2\r\nup\r\n0\r\nX-Up: abc\r\n\r\n") && has(record, "\nTrailer: X-Up\r\n") &&
-                  has(record, "\nConnection: TE\r\nTE: trailers\r\n") && !has(record, "X-Other") && !has(record, "Bearer x"), "%s", record);
+    cr_expect(has(record, "\r\n\r\n2\r\nup\r\n0\r\nX-Up: abc\r\n\r\n") &&
+                  has(record, "\nTrailer: X-Up\r\n") &&
+                  has(record, "\nConnection: TE\r\nTE: trailers\r\n") && !has(record, "X-Other") &&
+                  !has(record, "Bearer x"),
+              "%s", record);
     free(answer);
     free(record);
     eg_swap_free(&s);
@@ -192,7 +221,9 @@ Test(exchange, a_phantom_in_a_trailer_goes_nowhere, .timeout = 60)
     static const char BODY[] = "2\r\nup\r\n0\r\nX-Up: see " EG_SWAP_PHANTOM "\r\n\r\n";
     struct eg_swap s;
     eg_swap_new(&s, TRAILERS);
-    int fd = eg_swap_send(&s, "POST", "/api/x", "Transfer-Encoding: chunked\r\nConnection: close\r\n", BODY, sizeof BODY - 1);
+    int fd =
+        eg_swap_send(&s, "POST", "/api/x", "Transfer-Encoding: chunked\r\nConnection: close\r\n",
+                     BODY, sizeof BODY - 1);
     char *answer = eg_swap_rest(&s, fd, NULL), *record = eg_swap_record(&s);
     cr_expect(has(answer, "X-Egress-Reason: canary") && record[0] == '\0', "%s%s", answer, record);
     struct egress_event e;
@@ -207,15 +238,19 @@ Test(exchange, a_phantom_in_a_trailer_goes_nowhere, .timeout = 60)
 
 Test(exchange, malformed_trailers_are_refused, .timeout = 60)
 {
-    static const char *const tails[] = { "X-Up : 1\r\n", "X-Up: \x01\r\n", "X-Up: \xff\r\n", " X-Up: 1\r\n", ": 1\r\n", "X-Up\r\n" };
+    static const char *const tails[] = { "X-Up : 1\r\n", "X-Up: \x01\r\n", "X-Up: \xff\r\n",
+                                         " X-Up: 1\r\n", ": 1\r\n",        "X-Up\r\n" };
     for (size_t i = 0; i < sizeof tails / sizeof tails[0]; i++) {
         struct eg_swap s;
         char body[100];
         eg_swap_new(&s, TRAILERS);
         int n = snprintf(body, sizeof body, "2\r\nup\r\n0\r\n%s\r\n", tails[i]);
-        int fd = eg_swap_send(&s, "POST", "/api/x", "Transfer-Encoding: chunked\r\nConnection: close\r\n", body, (size_t)n);
+        int fd =
+            eg_swap_send(&s, "POST", "/api/x",
+                         "Transfer-Encoding: chunked\r\nConnection: close\r\n", body, (size_t)n);
         char *answer = eg_swap_rest(&s, fd, NULL), *record = eg_swap_record(&s);
-        cr_expect(has(answer, "X-Egress-Reason: bad_request") && record[0] == '\0', "%zu: %s%s", i, answer, record);
+        cr_expect(has(answer, "X-Egress-Reason: bad_request") && record[0] == '\0', "%zu: %s%s", i,
+                  answer, record);
         free(answer);
         free(record);
         eg_swap_free(&s);
@@ -226,16 +261,19 @@ Test(exchange, options_counts_its_forwards, .timeout = 60)
 {
     struct eg_swap s;
     eg_swap_new(&s, POLICY);
-    char *answer = eg_swap_ask(&s, "OPTIONS", "/api/x", "Max-Forwards: 10\r\n"), *record = eg_swap_record(&s);
+    char *answer = eg_swap_ask(&s, "OPTIONS", "/api/x", "Max-Forwards: 10\r\n"),
+         *record = eg_swap_record(&s);
     cr_expect(has(answer, "200 OK") && has(record, "Max-Forwards: 9\r\n"), "%s%s", answer, record);
     free(answer);
     free(record);
     answer = eg_swap_ask(&s, "OPTIONS", "/api/y", "Max-Forwards: 0\r\n");
     record = eg_swap_record(&s);
-    cr_expect(has(answer, "HTTP/1.1 405 ") && has(answer, "\nAllow: ") && !has(record, "/y"), "%s", answer);
+    cr_expect(has(answer, "HTTP/1.1 405 ") && has(answer, "\nAllow: ") && !has(record, "/y"), "%s",
+              answer);
     free(answer);
     free(record);
-    answer = eg_swap_ask(&s, "GET", "/api/z", "Max-Forwards: 0\r\n"); /* RFC 9110 section 7.6.2: of no other method */
+    answer = eg_swap_ask(&s, "GET", "/api/z",
+                         "Max-Forwards: 0\r\n"); /* RFC 9110 section 7.6.2: of no other method */
     record = eg_swap_record(&s);
     cr_expect(has(answer, "200 OK") && has(record, "Max-Forwards: 0\r\n"), "%s", answer);
     free(answer);
@@ -282,7 +320,8 @@ Test(exchange, a_client_that_does_not_read_stops_the_origin, .timeout = 60)
         now = s.bed.engine->flows ? s.bed.engine->flows->bytes_down : 0;
     }
     const struct eg_flow *f = s.bed.engine->flows;
-    cr_expect(f && f->bytes_down > 0 && f->bytes_down < 32 << 20 && f->client.out.len <= EG_OUT_MAX);
+    cr_expect(f && f->bytes_down > 0 && f->bytes_down < 32 << 20 &&
+              f->client.out.len <= EG_OUT_MAX);
     close(fd);
     eg_swap_free(&s);
 }
@@ -298,7 +337,8 @@ Test(exchange, an_upload_that_is_cut_short_never_looks_whole, .timeout = 60)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct eg_swap s;
         eg_swap_new(&s, POLICY);
-        int fd = eg_swap_send(&s, "POST", "/api/x", rows[i].fields, rows[i].body, strlen(rows[i].body));
+        int fd =
+            eg_swap_send(&s, "POST", "/api/x", rows[i].fields, rows[i].body, strlen(rows[i].body));
         for (unsigned k = 0; k < 100; k++)
             eg_bed_turn(&s.bed, 1);
         close(fd);
@@ -315,7 +355,8 @@ Test(exchange, an_upload_that_is_cut_short_never_looks_whole, .timeout = 60)
 
 Test(exchange, a_download_that_is_cut_short_never_looks_whole, .timeout = 60)
 {
-    static const char *const paths[] = { "/api/truncate", "/api/truncate-chunked", "/api/die", "/api/until-close-cut" };
+    static const char *const paths[] = { "/api/truncate", "/api/truncate-chunked", "/api/die",
+                                         "/api/until-close-cut" };
     static const char *const policies[] = { POLICY, UNREAD };
     for (size_t i = 0; i < 2 * sizeof paths / sizeof paths[0]; i++) {
         struct eg_swap s;
@@ -346,7 +387,8 @@ Test(exchange, an_origin_keeps_32_idle_connections_at_most, .timeout = 120)
     struct eg_engine_stats stats;
     int fds[MANY];
     eg_swap_new(&s, POLICY);
-    for (unsigned i = 0; i < MANY; i++) /* each has a connection of its own: no answer comes before all are held */
+    for (unsigned i = 0; i < MANY;
+         i++) /* each has a connection of its own: no answer comes before all are held */
         fds[i] = eg_swap_send(&s, "GET", "/api/sse", "Connection: close\r\n", "", 0);
     for (unsigned i = 0; i < MANY; i++) {
         char got[4096];

@@ -17,10 +17,10 @@ enum { PATIENCE_MS = 60000 };
 
 /* The credential's own keys. */
 #define CLIENT                                                                                     \
-    "    oauth2: {grant: client_credentials, " OAUTH_TOKEN_URL ", client_id: \"cl:1\",\n"           \
+    "    oauth2: {grant: client_credentials, " OAUTH_TOKEN_URL ", client_id: \"cl:1\",\n"          \
     "             client_secret: \"env:CLIENT_SECRET\", scope: \"a b\"}\n"
 #define REFRESH                                                                                    \
-    "    oauth2: {grant: refresh_token, " OAUTH_TOKEN_URL ", client_id: \"cl:1\",\n"                \
+    "    oauth2: {grant: refresh_token, " OAUTH_TOKEN_URL ", client_id: \"cl:1\",\n"               \
     "             refresh_token: \"file:@DIR@/refresh\"}\n"
 
 static const char *const ENVIRONMENT[] = { "CLIENT_SECRET=" CLIENT_SECRET, NULL };
@@ -141,9 +141,9 @@ static void expect_keyring(const char *start)
     struct eg_buf b;
     struct eg_err err = { 0 };
     eg_buf_init(&b, EG_CREDENTIAL_MAX + 2);
-    cr_assert_eq(eg_source_keyring("egress-test", "refresh", eg_clock_ms() + PATIENCE_MS, false, &b,
-                                   &err),
-                 EG_OK, "%s", err.text);
+    cr_assert_eq(
+        eg_source_keyring("egress-test", "refresh", eg_clock_ms() + PATIENCE_MS, false, &b, &err),
+        EG_OK, "%s", err.text);
     cr_expect(eg_slice_starts(eg_buf_slice(&b), eg_slice_str(start)), "%.*s", (int)b.len,
               b.data + b.off);
     eg_buf_done(&b);
@@ -163,8 +163,9 @@ Test(oauth, a_rotated_refresh_token_is_written_back_to_its_keyring, .timeout = 1
     cr_assert(keyring_gnome_store("egress-test", "refresh", "rt-0", 4));
     oauth_origins(&w);
     eg_world_egressd(&w,
-                     OAUTH_HEAD "    oauth2: {grant: refresh_token, " OAUTH_TOKEN_URL ", client_id: \"cl:1\",\n"
-                          "             refresh_token: \"keyring:egress-test/refresh\"}\n",
+                     OAUTH_HEAD "    oauth2: {grant: refresh_token, " OAUTH_TOKEN_URL
+                                ", client_id: \"cl:1\",\n"
+                                "             refresh_token: \"keyring:egress-test/refresh\"}\n",
                      NULL, NULL);
     oauth_phantom(&w, key, sizeof key);
     cr_expect_eq(oauth_ask(&w, "/api/api", key, NULL), 200);
@@ -232,8 +233,9 @@ Test(oauth, an_endpoint_that_fails_is_told, .timeout = 120)
             eg_world_policy(&w, OAUTH_HEAD "    timeout: 1s\n" CLIENT);
         oauth_reload(&w, ++reloads);
         eg_client_open(&c, w.proxy_port);
-        eg_client_text(&c, "GET /api/api HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer "
-                           "%s\r\n\r\n",
+        eg_client_text(&c,
+                       "GET /api/api HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer "
+                       "%s\r\n\r\n",
                        w.proxy_port, key);
         cr_expect_eq(eg_client_response(&c, head, sizeof head, &body, NULL), 502, "%s",
                      rows[i].mode);
@@ -275,10 +277,11 @@ Test(oauth, no_variable_is_exported_for_a_token_that_failed, .timeout = 120)
 /* Verified, resolved and sent as all else: here by a proxy that wants a credential of its own, which must be there before. */
 Test(oauth, the_exchange_takes_the_same_hops, .timeout = 120)
 {
-    static const char upstream[] = "egress: 1\n"
-                                   "allow: [{host: api.example.test, scheme: tcp, ports: [@ORIGIN@]}]\n"
-                                   "networks: {allow: [127.0.0.0/8]}\n"
-                                   "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n";
+    static const char upstream[] =
+        "egress: 1\n"
+        "allow: [{host: api.example.test, scheme: tcp, ports: [@ORIGIN@]}]\n"
+        "networks: {allow: [127.0.0.0/8]}\n"
+        "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n";
     struct eg_world w, proxy;
     char key[600], policy[4096], login[128];
     oauth_origins(&w);
@@ -323,8 +326,9 @@ Test(oauth, an_endpoint_that_is_not_reached_is_told, .timeout = 120)
     for (size_t i = 0; i < sizeof NOT_REACHED / sizeof *NOT_REACHED; i++) {
         char policy[4096], *text = NULL;
         snprintf(policy, sizeof policy,
-                 OAUTH_HEAD "    oauth2: {grant: client_credentials, token_url: \"%s\",\n"
-                      "             client_id: \"cl:1\", client_secret: \"env:CLIENT_SECRET\"}\n",
+                 OAUTH_HEAD
+                 "    oauth2: {grant: client_credentials, token_url: \"%s\",\n"
+                 "             client_id: \"cl:1\", client_secret: \"env:CLIENT_SECRET\"}\n",
                  NOT_REACHED[i].url);
         if (i == 0) {
             eg_world_egressd(&w, policy, NULL, ENVIRONMENT);

@@ -66,8 +66,10 @@ Test(oauth, an_assertion_is_signed, .timeout = 120)
         cr_skip("no openssl");
     oauth_origins(&w);
     oauth_put_secret(&w, "key", KEYS_RSA_PKCS8);
-    eg_world_egressd(&w, OAUTH_HEAD "    oauth2: {grant: jwt_bearer, " OAUTH_TOKEN_URL ", issuer: me,\n"
-                              "             subject: you, scope: \"x y\", key: \"file:@DIR@/key\"}\n",
+    eg_world_egressd(&w,
+                     OAUTH_HEAD
+                     "    oauth2: {grant: jwt_bearer, " OAUTH_TOKEN_URL ", issuer: me,\n"
+                     "             subject: you, scope: \"x y\", key: \"file:@DIR@/key\"}\n",
                      NULL, NULL);
     oauth_phantom(&w, key, sizeof key);
     cr_expect_eq(oauth_ask(&w, "/api/api", key, NULL), 200);
@@ -103,8 +105,9 @@ Test(oauth, a_service_account_is_used_for_its_own_endpoint_only, .timeout = 120)
              "\"https://api.example.test:%u/oauth/token\"\n}\n",
              pem, w.origin_port);
     oauth_put_secret(&w, "account.json", json);
-    eg_world_egressd(&w, OAUTH_HEAD "    oauth2: {grant: google_service_account, " OAUTH_TOKEN_URL ",\n"
-                              "             scope: x, key: \"file:@DIR@/account.json\"}\n",
+    eg_world_egressd(&w,
+                     OAUTH_HEAD "    oauth2: {grant: google_service_account, " OAUTH_TOKEN_URL ",\n"
+                                "             scope: x, key: \"file:@DIR@/account.json\"}\n",
                      NULL, NULL);
     oauth_phantom(&w, key, sizeof key);
     cr_expect_eq(oauth_ask(&w, "/api/api", key, NULL), 200);
@@ -112,9 +115,10 @@ Test(oauth, a_service_account_is_used_for_its_own_endpoint_only, .timeout = 120)
     verified(&w, jwt, claims, sizeof claims);
     cr_expect(strstr(claims, "{\"iss\":\"robot@example.test\",\"aud\":") == claims, "%s", claims);
     cr_expect(strstr(claims, "\"scope\":\"x\""), "%s", claims);
-    snprintf(json, sizeof json,
-             "{\"private_key\":\"%s\",\"client_email\":\"a\",\"token_uri\":\"https://oauth2.example/\"}",
-             pem);
+    snprintf(
+        json, sizeof json,
+        "{\"private_key\":\"%s\",\"client_email\":\"a\",\"token_uri\":\"https://oauth2.example/\"}",
+        pem);
     oauth_put_secret(&w, "account.json", json);
     oauth_reload(&w, 1);
     cr_expect_eq(oauth_ask(&w, "/api/api", key, NULL), 502);
@@ -135,9 +139,10 @@ Test(oauth, a_github_app_gets_its_installation_token, .timeout = 120)
     oauth_put_secret(&w, "app.pem", KEYS_RSA_PKCS1);
     eg_world_egressd(
         &w,
-        OAUTH_HEAD "    oauth2: {grant: github_app, issuer: \"12345\", key: \"file:@DIR@/app.pem\",\n"
-             "             token_url: "
-             "\"https://api.example.test:@ORIGIN@/app/installations/77/access_tokens\"}\n",
+        OAUTH_HEAD
+        "    oauth2: {grant: github_app, issuer: \"12345\", key: \"file:@DIR@/app.pem\",\n"
+        "             token_url: "
+        "\"https://api.example.test:@ORIGIN@/app/installations/77/access_tokens\"}\n",
         NULL, NULL);
     oauth_phantom(&w, key, sizeof key);
     cr_expect_eq(oauth_ask(&w, "/api/api", key, NULL), 200);

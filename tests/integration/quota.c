@@ -15,7 +15,8 @@ static const char POLICY[] =
     "egress: 1\n"
     "services:\n"
     "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: [bearer],\n"
-    "        write: [\"header:Authorization: Bearer {}\"], redact: false, websocket: true, limits: {@LIMITS@}}\n"
+    "        write: [\"header:Authorization: Bearer {}\"], redact: false, websocket: true, limits: "
+    "{@LIMITS@}}\n"
     "  plain: {upstream: \"https://api.example.test:@ORIGIN@\", limits: {requests_per_minute: 1}}\n"
     "credentials:\n"
     "  key: {from: env:KEY, hosts: [api.example.test]}\n"
@@ -41,7 +42,8 @@ static long limited(const char *answer, const char *reason)
     char want[100];
     const char *retry = strstr(answer, "\r\nRetry-After: ");
     snprintf(want, sizeof want, "\r\nX-Egress-Reason: %s\r\n", reason);
-    cr_assert(strncmp(answer, "HTTP/1.1 429 ", 13) == 0 && has(answer, want) && retry, "%s", answer);
+    cr_assert(strncmp(answer, "HTTP/1.1 429 ", 13) == 0 && has(answer, want) && retry, "%s",
+              answer);
     return strtol(retry + 15, NULL, 10);
 }
 
@@ -102,13 +104,17 @@ Test(quota, outlives_connections_and_sessions_put_anew, .timeout = 60)
 
 Test(quota, of_a_plain_route_and_of_each_session_its_own, .timeout = 60)
 {
-    static const struct eg_session_phantom phantoms[] = { { "api", "fake-another-sessions-0123456789" } };
+    static const struct eg_session_phantom phantoms[] = { { "api",
+                                                            "fake-another-sessions-0123456789" } };
     char token[EG_TOKEN_HEX + 1], head[400];
     struct eg_swap s;
     setup(&s, "requests_per_minute: 1");
     for (int i = 0; i < 2; i++) { /* nobody's session */
         int fd = eg_bed_connect(s.proxy);
-        int n = snprintf(head, sizeof head, "GET /plain/bytes/5 HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\n\r\n", s.proxy);
+        int n = snprintf(
+            head, sizeof head,
+            "GET /plain/bytes/5 HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\n\r\n",
+            s.proxy);
         cr_assert(send(fd, head, (size_t)n, MSG_NOSIGNAL) == n);
         char *answer = eg_swap_rest(&s, fd, NULL);
         if (i == 0)
@@ -123,8 +129,9 @@ Test(quota, of_a_plain_route_and_of_each_session_its_own, .timeout = 60)
     cr_assert_eq(eg_engine_session_put(s.bed.engine, &spec, NULL), EG_OK);
     int fd = eg_bed_connect(s.proxy);
     int n = snprintf(head, sizeof head,
-                     "GET /api/bytes/5 HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n", s.proxy,
-                     phantoms[0].phantom);
+                     "GET /api/bytes/5 HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nConnection: "
+                     "close\r\nAuthorization: Bearer %s\r\n\r\n",
+                     s.proxy, phantoms[0].phantom);
     cr_assert(send(fd, head, (size_t)n, MSG_NOSIGNAL) == n);
     char *answer = eg_swap_rest(&s, fd, NULL);
     cr_expect(has(answer, "HTTP/1.1 200 "), "another session's are its own: %s", answer);

@@ -15,7 +15,8 @@
 #define SERVICE(more)                                                                              \
     "egress: 1\n"                                                                                  \
     "services:\n"                                                                                  \
-    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: [bearer],\n" \
+    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: "           \
+    "[bearer],\n"                                                                                  \
     "        write: [\"header:Authorization: Bearer {}\"]" more "}\n"                              \
     "credentials:\n"                                                                               \
     "  key: {from: env:KEY, hosts: [api.example.test]}\n"                                          \
@@ -38,7 +39,8 @@ static bool holds_piece(const char *p, size_t n, const char *real)
 
 static int hex(char c)
 {
-    return isxdigit((unsigned char)c) ? (isdigit((unsigned char)c) ? c - '0' : (c | 32) - 'a' + 10) : -1;
+    return isxdigit((unsigned char)c) ? (isdigit((unsigned char)c) ? c - '0' : (c | 32) - 'a' + 10)
+                                      : -1;
 }
 
 /* Percent-encoding and JSON's escapes, undone. */
@@ -52,8 +54,8 @@ static bool holds_escaped(const char *p, size_t n, const char *real)
             if (!json && p[i] == '%' && i + 2 < n && hex(p[i + 1]) >= 0 && hex(p[i + 2]) >= 0) {
                 plain[k++] = (char)(hex(p[i + 1]) * 16 + hex(p[i + 2]));
                 i += 2;
-            } else if (json && p[i] == '\\' && i + 5 < n && p[i + 1] == 'u' && p[i + 2] == '0' && p[i + 3] == '0' &&
-                       hex(p[i + 4]) >= 0 && hex(p[i + 5]) >= 0) {
+            } else if (json && p[i] == '\\' && i + 5 < n && p[i + 1] == 'u' && p[i + 2] == '0' &&
+                       p[i + 3] == '0' && hex(p[i + 4]) >= 0 && hex(p[i + 5]) >= 0) {
                 plain[k++] = (char)(hex(p[i + 4]) * 16 + hex(p[i + 5]));
                 i += 5;
             } else if (json && p[i] == '\\' && i + 1 < n) {
@@ -89,7 +91,8 @@ static bool holds_base64(const char *p, size_t n, const char *real)
                 char c = p[i + start + j];
                 text[j] = (char)(c == '-' ? '+' : c == '_' ? '/' : c);
             }
-            if (sodium_base642bin(bytes, n + 1, text, k, NULL, &got, NULL, sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0)
+            if (sodium_base642bin(bytes, n + 1, text, k, NULL, &got, NULL,
+                                  sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0)
                 found = holds_piece((char *)bytes, got, real);
         }
         i += run;
@@ -102,7 +105,8 @@ static bool holds_base64(const char *p, size_t n, const char *real)
 /* The answer with its chunks taken apart: a copy, as long or shorter. */
 static size_t unchunk(const char *answer, size_t n, char *out)
 {
-    const char *body = strstr(answer, "Transfer-Encoding: chunked") ? strstr(answer, "\r\n\r\n") : NULL;
+    const char *body =
+        strstr(answer, "Transfer-Encoding: chunked") ? strstr(answer, "\r\n\r\n") : NULL;
     size_t k = body ? (size_t)(body + 4 - answer) : n;
     memcpy(out, answer, k);
     for (const char *p = answer + k; body && p < answer + n;) {
@@ -124,18 +128,20 @@ static bool leaks(const char *answer, size_t n, const char *real)
 {
     char *flat = malloc(n + 1);
     size_t k = unchunk(answer, n, flat);
-    bool found = holds_piece(answer, n, real) || holds_piece(flat, k, real) || holds_escaped(flat, k, real) ||
-                 holds_base64(flat, k, real);
+    bool found = holds_piece(answer, n, real) || holds_piece(flat, k, real) ||
+                 holds_escaped(flat, k, real) || holds_base64(flat, k, real);
     free(flat);
     return found;
 }
 
 /* ---- ways ---- */
 
-static const char *const places[] = { "body",   "chunks", "close",    "events", "error",   "reason", "field",
-                                      "cookie", "name",   "location", "redirect", "interim", "trailer" };
-static const char *const forms[] = { "plain",       "base64-0",    "base64-1",    "base64-2", "base64url-0",   "base64url-1",
-                                     "base64url-2", "basic",       "percent",     "percent-lower", "json",      "json-slash" };
+static const char *const places[] = { "body",     "chunks",  "close",  "events", "error",
+                                      "reason",   "field",   "cookie", "name",   "location",
+                                      "redirect", "interim", "trailer" };
+static const char *const forms[] = { "plain",       "base64-0",      "base64-1",    "base64-2",
+                                     "base64url-0", "base64url-1",   "base64url-2", "basic",
+                                     "percent",     "percent-lower", "json",        "json-slash" };
 enum { PLACES = sizeof places / sizeof places[0], FORMS = sizeof forms / sizeof forms[0] };
 
 /* What can't stand in a field's name at all. */
@@ -167,11 +173,13 @@ static unsigned try_all(struct eg_swap *s, bool *leaked, unsigned *lost)
             *lost += found;
             *leaked = *leaked && found;
             ways++;
-            cr_expect(strncmp(answer, "HTTP/1.1 ", 9) == 0 && !strstr(answer, "X-Egress-Reason"), "%s: %s", path, answer);
+            cr_expect(strncmp(answer, "HTTP/1.1 ", 9) == 0 && !strstr(answer, "X-Egress-Reason"),
+                      "%s: %s", path, answer);
             if (found && strcmp(forms[f], "plain") == 0)
                 cr_expect(!strstr(answer, EG_SWAP_PHANTOM));
             else if (strcmp(forms[f], "plain") == 0)
-                cr_expect(strstr(answer, EG_SWAP_PHANTOM) || strcmp(places[p], "chunks") == 0 || strcmp(places[p], "events") == 0,
+                cr_expect(strstr(answer, EG_SWAP_PHANTOM) || strcmp(places[p], "chunks") == 0 ||
+                              strcmp(places[p], "events") == 0,
                           "%s: %s", path, answer);
             free(answer);
         }
@@ -212,15 +220,19 @@ Test(redact, it_is_found_wherever_a_read_ends, .timeout = 300)
         snprintf(path, sizeof path, "/api/leak/body/plain/%u", pad);
         snprintf(want, sizeof want, "Content-Length: %zu\r\n", pad + strlen(EG_SWAP_REAL) + 4);
         char *answer = ask(&s, path, &n), *body = strstr(answer, "\r\n\r\n") + 4;
-        cr_expect(strstr(answer, want) && n - (size_t)(body - answer) == pad + strlen(EG_SWAP_REAL) + 4, "%u", pad);
-        cr_expect(strncmp(body + pad, EG_SWAP_PHANTOM "-end", strlen(EG_SWAP_PHANTOM) + 4) == 0, "%u", pad);
+        cr_expect(strstr(answer, want) &&
+                      n - (size_t)(body - answer) == pad + strlen(EG_SWAP_REAL) + 4,
+                  "%u", pad);
+        cr_expect(strncmp(body + pad, EG_SWAP_PHANTOM "-end", strlen(EG_SWAP_PHANTOM) + 4) == 0,
+                  "%u", pad);
         free(answer);
     }
     for (unsigned size = 1; size < 60; size++) {
         size_t n = 0;
         snprintf(path, sizeof path, "/api/leak/chunks/%s/%u", forms[size % FORMS], size);
         char *answer = ask(&s, path, &n);
-        cr_expect(!leaks(answer, n, EG_SWAP_REAL) && strstr(answer, "\r\n0\r\n\r\n"), "%s: %s", path, answer);
+        cr_expect(!leaks(answer, n, EG_SWAP_REAL) && strstr(answer, "\r\n0\r\n\r\n"), "%s: %s",
+                  path, answer);
         free(answer);
     }
     eg_swap_free(&s);
@@ -230,16 +242,22 @@ Test(redact, asks_for_what_it_can_read, .timeout = 60)
 {
     struct eg_swap s;
     eg_swap_new(&s, POLICY);
-    free(eg_swap_ask(&s, "GET", "/api/x", "Accept-Encoding: gzip, br\r\nRange: bytes=1-2\r\nIf-Range: \"a\"\r\nX-Kept: 1\r\n"));
+    free(eg_swap_ask(
+        &s, "GET", "/api/x",
+        "Accept-Encoding: gzip, br\r\nRange: bytes=1-2\r\nIf-Range: \"a\"\r\nX-Kept: 1\r\n"));
     char *record = eg_swap_record(&s);
-    cr_expect(strstr(record, "\nAccept-Encoding: identity\r\n") && eg_swap_count(record, strlen(record), "Accept-Encoding") == 1 &&
-                  !strstr(record, "Range") && strstr(record, "X-Kept: 1\r\n"), "%s", record);
+    cr_expect(strstr(record, "\nAccept-Encoding: identity\r\n") &&
+                  eg_swap_count(record, strlen(record), "Accept-Encoding") == 1 &&
+                  !strstr(record, "Range") && strstr(record, "X-Kept: 1\r\n"),
+              "%s", record);
     free(record);
     eg_swap_free(&s);
     eg_swap_new(&s, OFF);
     free(eg_swap_ask(&s, "GET", "/api/x", "Accept-Encoding: gzip, br\r\nRange: bytes=1-2\r\n"));
     record = eg_swap_record(&s);
-    cr_expect(strstr(record, "\nAccept-Encoding: gzip, br\r\n") && strstr(record, "\nRange: bytes=1-2\r\n"), "%s", record);
+    cr_expect(strstr(record, "\nAccept-Encoding: gzip, br\r\n") &&
+                  strstr(record, "\nRange: bytes=1-2\r\n"),
+              "%s", record);
     free(record);
     eg_swap_free(&s);
 }
@@ -249,13 +267,16 @@ Test(redact, a_coded_body_is_refused, .timeout = 60)
     struct eg_swap s;
     eg_swap_new(&s, POLICY);
     char *answer = eg_swap_ask(&s, "GET", "/api/leak/coded/plain", "");
-    cr_expect(strncmp(answer, "HTTP/1.1 502 ", 13) == 0 && strstr(answer, "X-Egress-Reason: bad_response") &&
-                  strstr(answer, "redact: false") && !leaks(answer, strlen(answer), EG_SWAP_REAL), "%s", answer);
+    cr_expect(strncmp(answer, "HTTP/1.1 502 ", 13) == 0 &&
+                  strstr(answer, "X-Egress-Reason: bad_response") &&
+                  strstr(answer, "redact: false") && !leaks(answer, strlen(answer), EG_SWAP_REAL),
+              "%s", answer);
     free(answer);
     eg_swap_free(&s);
     eg_swap_new(&s, OFF);
     answer = eg_swap_ask(&s, "GET", "/api/leak/coded/plain", "");
-    cr_expect(strncmp(answer, "HTTP/1.1 200 ", 13) == 0 && strstr(answer, "Content-Encoding: gzip"), "%s", answer);
+    cr_expect(strncmp(answer, "HTTP/1.1 200 ", 13) == 0 && strstr(answer, "Content-Encoding: gzip"),
+              "%s", answer);
     free(answer);
     eg_swap_free(&s);
 }
@@ -312,15 +333,15 @@ Test(redact, a_credential_that_was_away_meanwhile_is_looked_for, .timeout = 60)
 /* A session that the origin renews is a credential that nobody can look for. */
 Test(redact, a_cookie_of_the_credential_is_never_set, .timeout = 60)
 {
-    static const char policy[] =
-        "egress: 1\n"
-        "services:\n"
-        "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: [bearer, \"cookie:k\"], redact: false,\n"
-        "        write: [\"header:Authorization: Bearer {}\"]}\n"
-        "credentials:\n"
-        "  key: {from: env:KEY, hosts: [api.example.test]}\n"
-        "networks: {allow: [127.0.0.1/32]}\n"
-        "tls: {ca: \"@DIR@/ca.pem\", system: false}\n";
+    static const char policy[] = "egress: 1\n"
+                                 "services:\n"
+                                 "  api: {upstream: \"https://api.example.test:@ORIGIN@\", "
+                                 "credential: key, accept: [bearer, \"cookie:k\"], redact: false,\n"
+                                 "        write: [\"header:Authorization: Bearer {}\"]}\n"
+                                 "credentials:\n"
+                                 "  key: {from: env:KEY, hosts: [api.example.test]}\n"
+                                 "networks: {allow: [127.0.0.1/32]}\n"
+                                 "tls: {ca: \"@DIR@/ca.pem\", system: false}\n";
     struct eg_swap s;
     size_t n = 0;
     eg_swap_new(&s, OFF);
@@ -330,7 +351,8 @@ Test(redact, a_cookie_of_the_credential_is_never_set, .timeout = 60)
     eg_swap_free(&s);
     eg_swap_new(&s, policy);
     answer = ask(&s, "/api/leak/cookie/percent", &n);
-    cr_expect(strncmp(answer, "HTTP/1.1 200 ", 13) == 0 && !strstr(answer, "Set-Cookie"), "%s", answer);
+    cr_expect(strncmp(answer, "HTTP/1.1 200 ", 13) == 0 && !strstr(answer, "Set-Cookie"), "%s",
+              answer);
     free(answer);
     eg_swap_free(&s);
 }
@@ -340,8 +362,10 @@ Test(redact, a_short_credential_is_not_looked_for, .timeout = 60)
     struct eg_swap s;
     eg_swap_new(&s, POLICY);
     eg_swap_answer(&s, "fifteen-letters");
-    char *answer = eg_swap_ask(&s, "GET", "/api/leak/body/plain", "Accept-Encoding: br\r\n"), *record = eg_swap_record(&s);
-    cr_expect(strstr(answer, "fifteen-letters-end") && strstr(record, "Accept-Encoding: br\r\n"), "%s%s", answer, record);
+    char *answer = eg_swap_ask(&s, "GET", "/api/leak/body/plain", "Accept-Encoding: br\r\n"),
+         *record = eg_swap_record(&s);
+    cr_expect(strstr(answer, "fifteen-letters-end") && strstr(record, "Accept-Encoding: br\r\n"),
+              "%s%s", answer, record);
     free(answer);
     free(record);
     eg_swap_free(&s);
@@ -370,11 +394,15 @@ Test(redact, an_empty_and_a_bodiless_answer_pass, .timeout = 60)
 {
     struct eg_swap s;
     eg_swap_new(&s, POLICY);
-    char *answer = eg_swap_ask(&s, "HEAD", "/api/leak/coded/plain", ""); /* no body: nothing to read */
-    cr_expect(strncmp(answer, "HTTP/1.1 200 ", 13) == 0 && !leaks(answer, strlen(answer), EG_SWAP_REAL), "%s", answer);
+    char *answer =
+        eg_swap_ask(&s, "HEAD", "/api/leak/coded/plain", ""); /* no body: nothing to read */
+    cr_expect(strncmp(answer, "HTTP/1.1 200 ", 13) == 0 &&
+                  !leaks(answer, strlen(answer), EG_SWAP_REAL),
+              "%s", answer);
     free(answer);
     answer = eg_swap_ask(&s, "GET", "/api/bytes/0", "");
-    cr_expect(strncmp(answer, "HTTP/1.1 200 ", 13) == 0 && strstr(answer, "Content-Length: 0"), "%s", answer);
+    cr_expect(strncmp(answer, "HTTP/1.1 200 ", 13) == 0 && strstr(answer, "Content-Length: 0"),
+              "%s", answer);
     free(answer);
     answer = eg_swap_ask(&s, "GET", "/api/status/304", "");
     cr_expect(strncmp(answer, "HTTP/1.1 304 ", 13) == 0, "%s", answer);

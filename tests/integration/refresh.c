@@ -13,7 +13,8 @@
 #define POLICY_OF(source, limits)                                                                  \
     "egress: 1\n"                                                                                  \
     "services:\n"                                                                                  \
-    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: [bearer],\n" \
+    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: "           \
+    "[bearer],\n"                                                                                  \
     "        write: [\"header:Authorization: Bearer {}\"]}\n"                                      \
     "credentials:\n"                                                                               \
     "  key: {from: \"" source "\", hosts: [api.example.test]}\n"                                   \
@@ -103,7 +104,8 @@ Test(refresh, nobody_waits_for_a_lazy_credential_for_ever, .timeout = 60)
     eg_swap_new(&s, QUICK);
     eg_swap_lazy(&s);
     char *answer = eg_swap_ask(&s, "GET", "/api/secret", "");
-    cr_expect(s.asked == 1 && strstr(answer, "X-Egress-Reason: credential_unavailable"), "%s", answer);
+    cr_expect(s.asked == 1 && strstr(answer, "X-Egress-Reason: credential_unavailable"), "%s",
+              answer);
     free(answer);
     eg_swap_answer(&s, EG_SWAP_REAL); /* late: for the next one */
     eg_swap_want(&s, EG_SWAP_REAL);
@@ -143,7 +145,8 @@ Test(refresh, a_401_is_tried_once_more_with_the_new_credential, .timeout = 60)
         eg_swap_want(&s, EG_SWAP_NEXT);
         char *answer = refetched(&s, rows[i].method, rows[i].fields, rows[i].body,
                                  strlen(rows[i].body), EG_SWAP_NEXT);
-        cr_expect(strstr(answer, "200 OK") && strstr(answer, rows[i].want) && !strstr(answer, "401"),
+        cr_expect(strstr(answer, "200 OK") && strstr(answer, rows[i].want) &&
+                      !strstr(answer, "401"),
                   "%zu: %s", i, answer);
         free(answer);
         char *record = eg_swap_record(&s);
@@ -192,8 +195,8 @@ Test(refresh, a_401_is_passed_on_where_nobody_answers_in_time, .timeout = 60)
     eg_swap_new(&s, QUICK);
     eg_swap_want(&s, EG_SWAP_NEXT);
     char *answer = eg_swap_ask(&s, "GET", "/api/secret", "");
-    cr_expect(s.refused == 1 && strstr(answer, "401 Unauthorized") && strstr(answer, "unknown key"), "%s",
-              answer);
+    cr_expect(s.refused == 1 && strstr(answer, "401 Unauthorized") && strstr(answer, "unknown key"),
+              "%s", answer);
     free(answer);
     eg_swap_free(&s);
 }
@@ -288,8 +291,7 @@ Test(refresh, a_kept_alive_client_goes_on_after_a_replay, .timeout = 60)
     struct eg_swap s;
     eg_swap_new(&s, POLICY);
     eg_swap_want(&s, EG_SWAP_NEXT);
-    int fd = eg_swap_send(&s, "POST", "/api/secret", "Content-Length: 5\r\n",
-                          "hello", 5);
+    int fd = eg_swap_send(&s, "POST", "/api/secret", "Content-Length: 5\r\n", "hello", 5);
     cr_assert(eg_swap_await_asked(&s, 1));
     eg_swap_answer(&s, EG_SWAP_NEXT);
     char got[4096], more[512];
@@ -298,9 +300,11 @@ Test(refresh, a_kept_alive_client_goes_on_after_a_replay, .timeout = 60)
     while (!eof && n < sizeof got - 1 && !memmem(got, n, "welcome 5\n", 10))
         n += eg_bed_read(&s.bed, fd, got + n, 1, &eof);
     cr_assert(!eof);
-    int size = snprintf(more, sizeof more,
-                        "GET /api/secret HTTP/1.1\r\nHost: localhost:%u\r\nAuthorization: Bearer "
-                        EG_SWAP_PHANTOM "\r\nConnection: close\r\n\r\n", s.proxy);
+    int size = snprintf(
+        more, sizeof more,
+        "GET /api/secret HTTP/1.1\r\nHost: localhost:%u\r\nAuthorization: Bearer " EG_SWAP_PHANTOM
+        "\r\nConnection: close\r\n\r\n",
+        s.proxy);
     cr_assert(write(fd, more, (size_t)size) == size);
     char *answer = eg_swap_rest(&s, fd, NULL);
     cr_expect(strstr(answer, "welcome 0"), "%s", answer);
@@ -317,12 +321,14 @@ Test(refresh, a_body_is_kept_until_the_answer_begins, .timeout = 60)
     bool eof = false;
     size_t n = 0;
     eg_swap_new(&s, POLICY);
-    int fd = eg_swap_send(&s, "POST", "/api/sse", "Connection: close\r\nContent-Length: 5\r\n", "hello", 5);
+    int fd = eg_swap_send(&s, "POST", "/api/sse", "Connection: close\r\nContent-Length: 5\r\n",
+                          "hello", 5);
     while (!eof && n < sizeof got && !memmem(got, n, "data: one\n\n", 11))
         n += eg_bed_read(&s.bed, fd, got + n, 1, &eof);
     cr_assert(!eof);
     cr_assert(s.bed.engine->flows && s.bed.engine->flows->exchange);
-    cr_expect(!s.bed.engine->flows->exchange->keeping && s.bed.engine->flows->exchange->kept.len == 0);
+    cr_expect(!s.bed.engine->flows->exchange->keeping &&
+              s.bed.engine->flows->exchange->kept.len == 0);
     free(eg_swap_ask(&s, "GET", "/api/sse-go", ""));
     free(eg_swap_rest(&s, fd, NULL));
     eg_swap_free(&s);
@@ -361,16 +367,20 @@ Test(refresh, fields_are_waited_for_and_renewed_as_values_are, .timeout = 60)
     cr_expect(s.refused == 1);
     put_fields(&s, EG_SWAP_NEXT);
     char *answer = eg_swap_rest(&s, fd, NULL), *record = eg_swap_record(&s);
-    cr_expect(strstr(answer, "welcome") && requests(&s) == 2 && strstr(record, "X-Org: acme\r\n"), "%s", answer);
+    cr_expect(strstr(answer, "welcome") && requests(&s) == 2 && strstr(record, "X-Org: acme\r\n"),
+              "%s", answer);
     free(answer);
     free(record);
     eg_swap_free(&s);
 }
 
 /* As the supervisor tells them: dropped, and told anew. */
-static void tell(struct eg_worker_creds *c, enum eg_link_kind kind, const char *name, const char *value)
+static void tell(struct eg_worker_creds *c, enum eg_link_kind kind, const char *name,
+                 const char *value)
 {
-    const struct eg_link_message m = { .kind = kind, .flag = true, .a = eg_slice_str(name), .b = eg_slice_str(value) };
+    const struct eg_link_message m = {
+        .kind = kind, .flag = true, .a = eg_slice_str(name), .b = eg_slice_str(value)
+    };
     cr_assert_eq(eg_worker_creds_take(c, &m), EG_OK);
 }
 

@@ -12,54 +12,56 @@
 #include "cred/sigv4.h"
 #include "support/daemon.h"
 
-#define KEY_ID "AKIAREALREALREALREAL"
-#define SECRET "rEaLsEcReT/rEaLsEcReT+rEaLsEcReTrEaLsEcR"
+#define KEY_ID  "AKIAREALREALREALREAL"
+#define SECRET  "rEaLsEcReT/rEaLsEcReT+rEaLsEcReTrEaLsEcR"
 #define SESSION "IQoJb3JpZ2luX2VjREAL////SESSIONTOKEN=="
-#define CHECK EG_SOURCE_DIR "/tests/interop/lib/sigv4.py"
+#define CHECK   EG_SOURCE_DIR "/tests/interop/lib/sigv4.py"
 
-static const char POLICY[] =
-    "egress: 1\n"
-    "services:\n"
-    "  aws:\n"
-    "    upstream: https://api.example.test:@ORIGIN@\n"
-    "    credential: aws\n"
-    "    accept: [sigv4]\n"
-    "    write: [sigv4]\n"
-    "    env: {base_url: AWS_ENDPOINT_URL}\n"
-    "  pinned:\n"
-    "    upstream: https://api.example.test:@ORIGIN@/base\n"
-    "    credential: pinned\n"
-    "    accept: [sigv4]\n"
-    "    write: [sigv4]\n"
-    "    env: {key: [PINNED_ID, PINNED_SECRET]}\n"
-    "  open:\n"
-    "    upstream: http://api.example.test:@ORIGIN@\n"
-    "    plaintext: true\n"
-    "    credential: pinned\n"
-    "    accept: [sigv4]\n"
-    "    write: [sigv4]\n"
-    "    env: {key: [OPEN_ID, OPEN_SECRET]}\n"
-    "  half:\n"
-    "    upstream: https://api.example.test:@ORIGIN@\n"
-    "    credential: half\n"
-    "    accept: [sigv4]\n"
-    "    write: [sigv4]\n"
-    "    env: {key: [HALF_ID, HALF_SECRET]}\n"
-    "credentials:\n"
-    "  half:\n"
-    "    aws_sigv4: {access_key: \"env:T_ID\", secret_key: \"env:T_SECRET\", session_token: \"env:T_NONE\"}\n"
-    "    hosts: [api.example.test]\n"
-    "  aws:\n"
-    "    aws_sigv4: {access_key: \"env:T_ID\", secret_key: \"env:T_SECRET\", session_token: \"env:T_SESSION\"}\n"
-    "    hosts: [api.example.test]\n"
-    "  pinned:\n"
-    "    aws_sigv4: {access_key: \"env:T_ID\", secret_key: \"env:T_SECRET\", region: eu-test-1, service: execute-api}\n"
-    "    hosts: [api.example.test]\n"
-    "networks: {allow: [127.0.0.1/32]}\n"
-    "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
-    "tls: {ca: \"@DIR@/ca.pem\", system: false}\n";
-static const char *const ENVIRONMENT[] = { "T_ID=" KEY_ID, "T_SECRET=" SECRET,
-                                           "T_SESSION=" SESSION, NULL };
+static const char POLICY[] = "egress: 1\n"
+                             "services:\n"
+                             "  aws:\n"
+                             "    upstream: https://api.example.test:@ORIGIN@\n"
+                             "    credential: aws\n"
+                             "    accept: [sigv4]\n"
+                             "    write: [sigv4]\n"
+                             "    env: {base_url: AWS_ENDPOINT_URL}\n"
+                             "  pinned:\n"
+                             "    upstream: https://api.example.test:@ORIGIN@/base\n"
+                             "    credential: pinned\n"
+                             "    accept: [sigv4]\n"
+                             "    write: [sigv4]\n"
+                             "    env: {key: [PINNED_ID, PINNED_SECRET]}\n"
+                             "  open:\n"
+                             "    upstream: http://api.example.test:@ORIGIN@\n"
+                             "    plaintext: true\n"
+                             "    credential: pinned\n"
+                             "    accept: [sigv4]\n"
+                             "    write: [sigv4]\n"
+                             "    env: {key: [OPEN_ID, OPEN_SECRET]}\n"
+                             "  half:\n"
+                             "    upstream: https://api.example.test:@ORIGIN@\n"
+                             "    credential: half\n"
+                             "    accept: [sigv4]\n"
+                             "    write: [sigv4]\n"
+                             "    env: {key: [HALF_ID, HALF_SECRET]}\n"
+                             "credentials:\n"
+                             "  half:\n"
+                             "    aws_sigv4: {access_key: \"env:T_ID\", secret_key: "
+                             "\"env:T_SECRET\", session_token: \"env:T_NONE\"}\n"
+                             "    hosts: [api.example.test]\n"
+                             "  aws:\n"
+                             "    aws_sigv4: {access_key: \"env:T_ID\", secret_key: "
+                             "\"env:T_SECRET\", session_token: \"env:T_SESSION\"}\n"
+                             "    hosts: [api.example.test]\n"
+                             "  pinned:\n"
+                             "    aws_sigv4: {access_key: \"env:T_ID\", secret_key: "
+                             "\"env:T_SECRET\", region: eu-test-1, service: execute-api}\n"
+                             "    hosts: [api.example.test]\n"
+                             "networks: {allow: [127.0.0.1/32]}\n"
+                             "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n"
+                             "tls: {ca: \"@DIR@/ca.pem\", system: false}\n";
+static const char *const ENVIRONMENT[] = { "T_ID=" KEY_ID, "T_SECRET=" SECRET, "T_SESSION=" SESSION,
+                                           NULL };
 static const char *const NAMES[] = { "api.example.test=127.0.0.1", NULL };
 
 struct keys {
@@ -79,8 +81,15 @@ static void variable(const char *json, const char *name, char *out, size_t cap)
 static char *environment(const struct eg_world *w)
 {
     char *text = NULL;
-    const char *argv[] = { EG_BUILD_DIR "/egressctl", "env", "--control", w->control,
-                           "--session", "default", "--format", "json", NULL };
+    const char *argv[] = { EG_BUILD_DIR "/egressctl",
+                           "env",
+                           "--control",
+                           w->control,
+                           "--session",
+                           "default",
+                           "--format",
+                           "json",
+                           NULL };
     cr_assert(eg_proc_run(w, argv, NULL, &text) == 0, "%s", text);
     return text;
 }
@@ -106,14 +115,15 @@ static void setup(struct eg_world *w, struct keys *keys)
 /* ---- a client that signs ---- */
 
 struct call {
-    const char *method, *target, *fields; /* fields: "Name: value\r\n"... without Host, X-Amz-Date and Authorization */
-    const char *service;                  /* of the scope */
+    const char *method, *target,
+        *fields; /* fields: "Name: value\r\n"... without Host, X-Amz-Date and Authorization */
+    const char *service; /* of the scope */
     const char *body;
     size_t body_n;
     const char *payload; /* NULL: the body's hash */
     const char *framing; /* NULL: Content-Length of the body */
     long skew_s;
-    char time[EG_SIGV4_TIME + 1];  /* filled in */
+    char time[EG_SIGV4_TIME + 1]; /* filled in */
     char signature[EG_SIGV4_HEX + 1];
 };
 
@@ -126,10 +136,9 @@ static size_t split(const char *text, struct eg_sigv4_field *out)
     for (const char *end; (end = strstr(text, "\r\n")); text = end + 2) {
         const char *colon = strchr(text, ':');
         cr_assert(n < FIELDS_MAX && colon && colon < end);
-        out[n++] = (struct eg_sigv4_field){
-            eg_slice(text, (size_t)(colon - text)),
-            eg_slice_trim(eg_slice(colon + 1, (size_t)(end - colon - 1)))
-        };
+        out[n++] = (struct eg_sigv4_field){ eg_slice(text, (size_t)(colon - text)),
+                                            eg_slice_trim(
+                                                eg_slice(colon + 1, (size_t)(end - colon - 1))) };
     }
     return n;
 }
@@ -142,9 +151,11 @@ static void sign(struct call *c, const struct keys *keys, const char *head, char
     char hash[EG_SIGV4_HEX + 1];
     struct eg_buf names;
     eg_sigv4_hash(eg_slice(c->body, c->body_n), hash);
-    struct eg_sigv4_request r = { eg_slice_str(c->method), target, EG_SLICE_NONE, fields,
-                                  split(head, fields),
-                                  eg_slice_str(c->payload ? c->payload : hash) };
+    struct eg_sigv4_request r = {
+        eg_slice_str(c->method), target,
+        EG_SLICE_NONE,           fields,
+        split(head, fields),     eg_slice_str(c->payload ? c->payload : hash)
+    };
     if (query >= 0) {
         r.path.n = (size_t)query;
         r.query = eg_slice_from(target, (size_t)query + 1);
@@ -157,10 +168,11 @@ static void sign(struct call *c, const struct keys *keys, const char *head, char
                                .fields = eg_buf_slice(&names),
                                .time = eg_slice_str(c->time) };
     cr_assert(eg_sigv4_make(&r, &a, eg_slice_str(keys->secret), c->signature) == EG_OK);
-    snprintf(authorization, HEAD_MAX,
-             "AWS4-HMAC-SHA256 Credential=%s/%.8s/eu-central-1/%s/aws4_request, SignedHeaders=%.*s, "
-             "Signature=%s",
-             keys->id, c->time, c->service, (int)names.len, eg_buf_slice(&names).p, c->signature);
+    snprintf(
+        authorization, HEAD_MAX,
+        "AWS4-HMAC-SHA256 Credential=%s/%.8s/eu-central-1/%s/aws4_request, SignedHeaders=%.*s, "
+        "Signature=%s",
+        keys->id, c->time, c->service, (int)names.len, eg_buf_slice(&names).p, c->signature);
     eg_buf_done(&names);
 }
 
@@ -175,7 +187,11 @@ static void send_head(struct eg_client *c, const struct eg_world *w, const struc
     sign(call, keys, head, authorization);
     snprintf(length, sizeof length, "Content-Length: %zu\r\n", call->body_n);
     eg_client_text(c, "%s %s HTTP/1.1\r\n%s%sAuthorization: %s\r\n\r\n", call->method, call->target,
-                   head, call->framing ? call->framing : call->body_n ? length : "", authorization);
+                   head,
+                   call->framing  ? call->framing
+                   : call->body_n ? length
+                                  : "",
+                   authorization);
 }
 
 static int ask(const struct eg_world *w, const struct keys *keys, struct call *call, char *answer)
@@ -216,8 +232,9 @@ static unsigned count(const char *text, const char *needle)
 static char *recorded(const struct eg_world *w, const struct keys *keys, unsigned requests)
 {
     char *rec = eg_world_read(w, "origin.rec", NULL), *out = NULL;
-    const char *argv[] = { "/usr/bin/python3", CHECK, eg_world_path(w, "origin.rec"), KEY_ID, SECRET,
-                           NULL };
+    const char *argv[] = {
+        "/usr/bin/python3", CHECK, eg_world_path(w, "origin.rec"), KEY_ID, SECRET, NULL
+    };
     cr_expect(!strstr(rec, keys->id) && !strstr(rec, keys->secret) && !strstr(rec, SECRET) &&
                   !strstr(rec, "127.0.0.1"),
               "%s", rec);
@@ -260,13 +277,18 @@ Test(sigv4, signs_anew_for_the_real_host, .timeout = 120)
              "Content-Type: text/plain\r\nx-amz-content-sha256: %s\r\nx-amz-meta-a:  b   "
              "c\r\nX-Amz-Security-Token: theirs\r\n",
              hash);
-    struct call put = { .method = "PUT", .target = "/aws/bucket//k%20e(y)/..%2f?partNumber=2&uploadId=a%2Bb",
-                        .fields = fields, .service = "s3", .body = "hello", .body_n = 5 };
+    struct call put = { .method = "PUT",
+                        .target = "/aws/bucket//k%20e(y)/..%2f?partNumber=2&uploadId=a%2Bb",
+                        .fields = fields,
+                        .service = "s3",
+                        .body = "hello",
+                        .body_n = 5 };
     cr_expect_eq(ask(&w, &keys, &put, answer), 200, "%s", answer);
-    struct call list = { .method = "GET", .target = "/aws/bucket?prefix=a%2Fb&list-type=2&acl",
+    struct call list = { .method = "GET",
+                         .target = "/aws/bucket?prefix=a%2Fb&list-type=2&acl",
                          .service = "s3",
-                         .fields = "x-amz-content-sha256: " EG_SIGV4_EMPTY
-                                   "\r\nRange: bytes=0-9\r\n" };
+                         .fields =
+                             "x-amz-content-sha256: " EG_SIGV4_EMPTY "\r\nRange: bytes=0-9\r\n" };
     cr_expect_eq(ask(&w, &keys, &list, answer), 200, "%s", answer);
     char *rec = recorded(&w, &keys, 2);
     cr_expect(strstr(rec, "PUT /bucket//k%20e(y)/..%2F?partNumber=2&uploadId=a%2Bb HTTP/1.1\r\n"),
@@ -285,10 +307,13 @@ Test(sigv4, holds_a_body_that_must_be_hashed, .timeout = 120)
     struct eg_client c;
     char answer[HEAD_MAX];
     setup(&w, &keys);
-    struct call post = { .method = "POST", .target = "/aws/", .service = "dynamodb",
+    struct call post = { .method = "POST",
+                         .target = "/aws/",
+                         .service = "dynamodb",
                          .fields = "Content-Type: application/x-amz-json-1.0\r\nX-Amz-Target: "
                                    "DynamoDB_20120810.GetItem\r\n",
-                         .body = "{\"TableName\":\"t\"}", .body_n = 17 };
+                         .body = "{\"TableName\":\"t\"}",
+                         .body_n = 17 };
     cr_expect_eq(ask(&w, &keys, &post, answer), 200, "%s", answer);
     /* chunked, and with a question before the body */
     eg_client_open(&c, w.proxy_port);
@@ -305,8 +330,9 @@ Test(sigv4, holds_a_body_that_must_be_hashed, .timeout = 120)
     cr_expect(eg_head_has(answer, "X-Egress-Reason", "phantom_invalid"), "%s", answer);
     eg_client_close(&c);
     char *rec = recorded(&w, &keys, 2);
-    cr_expect(count(rec, "\r\n\r\n{\"TableName\":\"t\"}") == 2 && count(rec, "Content-Length: 17\r\n") == 2 &&
-                  !strstr(rec, "Expect") && !strstr(rec, "chunked"),
+    cr_expect(count(rec, "\r\n\r\n{\"TableName\":\"t\"}") == 2 &&
+                  count(rec, "Content-Length: 17\r\n") == 2 && !strstr(rec, "Expect") &&
+                  !strstr(rec, "chunked"),
               "%s", rec);
     free(rec);
     eg_world_done(&w);
@@ -322,7 +348,9 @@ Test(sigv4, holds_no_more_than_a_mebibyte, .timeout = 120)
     char *body = malloc((1 << 20) + 1);
     cr_assert(body != NULL);
     memset(body, 'x', (1 << 20) + 1);
-    struct call most = { .method = "POST", .target = "/aws/", .service = "sts", .body = body, .body_n = 1 << 20 };
+    struct call most = {
+        .method = "POST", .target = "/aws/", .service = "sts", .body = body, .body_n = 1 << 20
+    };
     cr_expect_eq(ask(&w, &keys, &most, answer), 200, "%s", answer);
     most.body_n++;
     eg_client_open(&c, w.proxy_port);
@@ -342,10 +370,13 @@ Test(sigv4, forgets_a_body_whose_client_leaves, .timeout = 120)
     struct eg_client c;
     char answer[HEAD_MAX];
     setup(&w, &keys);
-    struct call post = { .method = "POST", .target = "/aws/", .service = "sts", .body = "hello", .body_n = 5 };
+    struct call post = {
+        .method = "POST", .target = "/aws/", .service = "sts", .body = "hello", .body_n = 5
+    };
     pid_t worker = eg_daemon_worker(&w, 1, 0);
     cr_expect_eq(ask(&w, &keys, &post, answer), 200, "%s", answer);
-    unsigned fds = eg_proc_fds(worker); /* the pooled connection and the name server's sockets are open */
+    unsigned fds =
+        eg_proc_fds(worker); /* the pooled connection and the name server's sockets are open */
     for (int i = 0; i < 3; i++) {
         eg_client_open(&c, w.proxy_port);
         send_head(&c, &w, &keys, &post);
@@ -367,7 +398,9 @@ Test(sigv4, waits_for_a_body_no_longer_than_the_policy, .timeout = 120)
     char answer[HEAD_MAX], policy[4096];
     snprintf(policy, sizeof policy, "%slimits: {body_timeout: 1s}\n", POLICY);
     setup_with(&w, &keys, policy);
-    struct call post = { .method = "POST", .target = "/aws/", .service = "sts", .body = "hello", .body_n = 5 };
+    struct call post = {
+        .method = "POST", .target = "/aws/", .service = "sts", .body = "hello", .body_n = 5
+    };
     eg_client_open(&c, w.proxy_port);
     send_head(&c, &w, &keys, &post);
     eg_client_text(&c, "hel");
@@ -389,12 +422,15 @@ Test(sigv4, takes_the_signatures_out_of_a_stream, .timeout = 120)
     char answer[HEAD_MAX], body[1024];
     setup(&w, &keys);
     snprintf(body, sizeof body, "%s\r\n", CHUNKS);
-    struct call put = { .method = "PUT", .target = "/aws/b/k", .service = "s3",
+    struct call put = { .method = "PUT",
+                        .target = "/aws/b/k",
+                        .service = "s3",
                         .payload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
                         .fields = "Content-Encoding: aws-chunked,gzip\r\n"
                                   "x-amz-decoded-content-length: 11\r\n"
                                   "x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD\r\n",
-                        .body = body, .body_n = strlen(body) };
+                        .body = body,
+                        .body_n = strlen(body) };
     cr_expect_eq(ask(&w, &keys, &put, answer), 200, "%s", answer);
     char *rec = recorded(&w, &keys, 1);
     cr_expect(strstr(rec, "\r\n\r\nhello world") && strstr(rec, "Content-Length: 11\r\n") &&
@@ -413,15 +449,20 @@ Test(sigv4, keeps_the_trailer_of_a_stream, .timeout = 120)
     char answer[HEAD_MAX], body[1024];
     setup(&w, &keys);
     snprintf(body, sizeof body,
-             "%sx-amz-checksum-crc32:DUoRhQ==\r\nx-amz-trailer-signature:" EG_SIGV4_EMPTY "\r\n\r\n",
+             "%sx-amz-checksum-crc32:DUoRhQ==\r\nx-amz-trailer-signature:" EG_SIGV4_EMPTY
+             "\r\n\r\n",
              CHUNKS);
-    struct call put = { .method = "PUT", .target = "/aws/b/k", .service = "s3",
+    struct call put = { .method = "PUT",
+                        .target = "/aws/b/k",
+                        .service = "s3",
                         .payload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
-                        .fields = "Content-Encoding: aws-chunked\r\n"
-                                  "x-amz-decoded-content-length: 11\r\n"
-                                  "x-amz-trailer: x-amz-checksum-crc32\r\n"
-                                  "x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER\r\n",
-                        .body = body, .body_n = strlen(body) };
+                        .fields =
+                            "Content-Encoding: aws-chunked\r\n"
+                            "x-amz-decoded-content-length: 11\r\n"
+                            "x-amz-trailer: x-amz-checksum-crc32\r\n"
+                            "x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER\r\n",
+                        .body = body,
+                        .body_n = strlen(body) };
     cr_expect_eq(ask(&w, &keys, &put, answer), 200, "%s", answer);
     char *rec = recorded(&w, &keys, 1);
     cr_expect(strstr(rec, "X-Amz-Content-Sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER\r\n") &&
@@ -448,9 +489,13 @@ Test(sigv4, cuts_a_stream_that_is_not_what_its_head_says, .timeout = 120)
                  "STREAMING-AWS4-HMAC-SHA256-PAYLOAD\r\n",
                  lengths[i]);
         refused(&w, &keys,
-                (struct call){ .method = "PUT", .target = "/aws/b/k", .service = "s3",
-                               .payload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", .fields = fields,
-                               .body = body, .body_n = strlen(body) },
+                (struct call){ .method = "PUT",
+                               .target = "/aws/b/k",
+                               .service = "s3",
+                               .payload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+                               .fields = fields,
+                               .body = body,
+                               .body_n = strlen(body) },
                 400, "bad_request");
     }
     eg_world_done(&w);
@@ -474,8 +519,8 @@ Test(sigv4, takes_region_and_service_of_the_policy, .timeout = 120)
               "%s", rec);
     free(rec);
     /* the keys of one service are nobody's at another */
-    refused(&w, &keys, (struct call){ .method = "GET", .target = "/pinned/", .service = "sts" }, 401,
-            "phantom_invalid");
+    refused(&w, &keys, (struct call){ .method = "GET", .target = "/pinned/", .service = "sts" },
+            401, "phantom_invalid");
     eg_world_done(&w);
 }
 
@@ -484,7 +529,9 @@ Test(sigv4, refuses_what_is_not_signed_so, .timeout = 120)
     struct eg_world w;
     struct keys keys, wrong;
     setup(&w, &keys);
-    const struct call get = { .method = "GET", .target = "/aws/b/k", .service = "s3",
+    const struct call get = { .method = "GET",
+                              .target = "/aws/b/k",
+                              .service = "s3",
                               .fields = "x-amz-content-sha256: " EG_SIGV4_EMPTY "\r\n" };
     wrong = keys;
     wrong.secret[7] ^= 1;
@@ -505,13 +552,14 @@ Test(sigv4, refuses_what_is_not_signed_so, .timeout = 120)
 }
 
 /* One head without a signing client: its own Authorization, if any, is among the fields. */
-static void refused_raw(const struct eg_world *w, const char *target, const char *fields, int status,
-                        const char *reason)
+static void refused_raw(const struct eg_world *w, const char *target, const char *fields,
+                        int status, const char *reason)
 {
     struct eg_client c;
     char answer[HEAD_MAX];
     eg_client_open(&c, w->proxy_port);
-    eg_client_text(&c, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s\r\n", target, w->proxy_port, fields);
+    eg_client_text(&c, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n%s\r\n", target, w->proxy_port,
+                   fields);
     int got = eg_client_response(&c, answer, sizeof answer, NULL, NULL);
     cr_expect(got == status && eg_head_has(answer, "X-Egress-Reason", reason),
               "%s %s: want %d %s: %s", target, fields, status, reason, answer);
@@ -532,7 +580,9 @@ Test(sigv4, refuses_other_ways_to_show_a_key, .timeout = 120)
     snprintf(text, sizeof text, "x-note: %s\r\n", keys.secret);
     refused_raw(&w, "/aws/b", text, 403, "canary");
     snprintf(text, sizeof text,
-             "/aws/b?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=%s%%2F20261121%%2Fr%%2Fs3%%2Faws4_request"
+             "/aws/"
+             "b?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=%s%%2F20261121%%2Fr%%2Fs3%%"
+             "2Faws4_request"
              "&X-Amz-Signature=" EG_SIGV4_EMPTY,
              keys.id);
     refused_raw(&w, text, "", 501, "not_supported");
@@ -550,9 +600,12 @@ Test(sigv4, sends_no_unsigned_body_in_the_clear, .timeout = 120)
     variable(json, "OPEN_SECRET", other.secret, sizeof other.secret);
     free(json);
     refused(&w, &other,
-            (struct call){ .method = "PUT", .target = "/open/b/k", .service = "s3",
+            (struct call){ .method = "PUT",
+                           .target = "/open/b/k",
+                           .service = "s3",
                            .payload = "UNSIGNED-PAYLOAD",
-                           .fields = "x-amz-content-sha256: UNSIGNED-PAYLOAD\r\n", .body = "hello",
+                           .fields = "x-amz-content-sha256: UNSIGNED-PAYLOAD\r\n",
+                           .body = "hello",
                            .body_n = 5 },
             501, "not_supported");
     eg_world_saw_nothing(&w);

@@ -147,11 +147,25 @@ Test(sources, systemd_run_with_load_credential, .timeout = 120)
                    "credential: key}\ncredentials:\n  key: {from: \"systemd:tok\", hosts: "
                    "[api.example.test]}\n");
     snprintf(load, sizeof load, "LoadCredential=tok:%s", eg_world_path(&w, "secret"));
-    const char *const argv[] = { "systemd-run", "--quiet", "--wait", "--pipe", "--collect", "-p", load,
-                                 EG_BUILD_DIR "/egressctl", "run", "--no-enforce", "--trust", "-p",
-                                 eg_world_path(&w, "egress.yaml"), "--", "/usr/bin/env", NULL };
+    const char *const argv[] = { "systemd-run",
+                                 "--quiet",
+                                 "--wait",
+                                 "--pipe",
+                                 "--collect",
+                                 "-p",
+                                 load,
+                                 EG_BUILD_DIR "/egressctl",
+                                 "run",
+                                 "--no-enforce",
+                                 "--trust",
+                                 "-p",
+                                 eg_world_path(&w, "egress.yaml"),
+                                 "--",
+                                 "/usr/bin/env",
+                                 NULL };
     int code = eg_proc_run(&w, argv, NULL, &out);
-    cr_expect(code == 0 && strstr(out, "\nAPI_API_KEY=") && !strstr(out, REAL), "%d: %s", code, out);
+    cr_expect(code == 0 && strstr(out, "\nAPI_API_KEY=") && !strstr(out, REAL), "%d: %s", code,
+              out);
     free(out);
     eg_world_done(&w);
 }
@@ -240,10 +254,11 @@ Test(sources, program_that_prints_fields, .timeout = 120)
     put_secret(&w, "get",
                "echo '{\"value\":\"" REAL "\",\"app_key\":\"second-key-of-the-two\",\"n\":1}'\n",
                0600);
-    eg_world_egressd(&w,
-                     HEAD "    write: [\"header:Authorization: Bearer {}\", \"header:x-app: {app_key}\"]\n" TAIL
-                          "    from: {cmd: [/bin/sh, \"@DIR@/get\"], json: true}\n",
-                     NULL, NULL);
+    eg_world_egressd(
+        &w,
+        HEAD "    write: [\"header:Authorization: Bearer {}\", \"header:x-app: {app_key}\"]\n" TAIL
+             "    from: {cmd: [/bin/sh, \"@DIR@/get\"], json: true}\n",
+        NULL, NULL);
     works(&w, "Authorization: Bearer " REAL "\r\n");
     char *text = eg_world_read(&w, "origin.rec", NULL);
     cr_expect(strstr(text, "x-app: second-key-of-the-two\r\n"), "%s", text);
@@ -299,9 +314,12 @@ Test(sources, egressd_that_ends_ends_its_program, .timeout = 120)
     struct eg_world w;
     pid_t pid = 0;
     origins(&w);
-    put_secret(&w, "get", "[ -e \"$0.first\" ] || { : >\"$0.first\"; echo " REAL "; exit; }\n"
-                          "echo $$ >\"$0.pid\"; exec sleep 1000\n", 0600);
-    eg_world_egressd(&w, HEAD BEARER TAIL
+    put_secret(&w, "get",
+               "[ -e \"$0.first\" ] || { : >\"$0.first\"; echo " REAL "; exit; }\n"
+               "echo $$ >\"$0.pid\"; exec sleep 1000\n",
+               0600);
+    eg_world_egressd(&w,
+                     HEAD BEARER TAIL
                      "    from: {cmd: [/bin/sh, \"@DIR@/get\"]}\n    ttl: 1s\n    timeout: 5m\n",
                      NULL, NULL);
     for (uint64_t until = eg_clock_ms() + 30000; pid <= 0 && eg_clock_ms() < until;) {

@@ -12,7 +12,8 @@
 #define SERVICE(more)                                                                              \
     "egress: 1\n"                                                                                  \
     "services:\n"                                                                                  \
-    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: [bearer],\n" \
+    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: "           \
+    "[bearer],\n"                                                                                  \
     "        write: [\"header:Authorization: Bearer {}\"]" more "}\n"                              \
     "credentials:\n"                                                                               \
     "  key: {from: env:KEY, hosts: [api.example.test]}\n"                                          \
@@ -22,7 +23,7 @@ static const char POLICY[] = SERVICE(", websocket: true");
 static const char WITHOUT[] = SERVICE("");
 static const char IDLE[] = SERVICE(", websocket: true") "limits: {idle_timeout: 3s}\n";
 
-#define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define KEY    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 #define ACCEPT "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" /* RFC 6455 section 1.3 */
 #define HANDSHAKE                                                                                  \
     "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"       \
@@ -49,8 +50,8 @@ static void refused(const char *policy, const char *method, const char *path, co
     eg_swap_new(&s, policy);
     char *answer = eg_swap_ask(&s, method, path, fields);
     snprintf(want, sizeof want, "X-Egress-Reason: %s\r\n", reason);
-    cr_expect(strncmp(answer + 9, status, 3) == 0 && strstr(answer, want) && strstr(answer, also), "%s",
-              answer);
+    cr_expect(strncmp(answer + 9, status, 3) == 0 && strstr(answer, want) && strstr(answer, also),
+              "%s", answer);
     free(answer);
     eg_swap_free(&s);
 }
@@ -148,7 +149,8 @@ Test(websocket, needs_a_key_of_16_bytes, .timeout = 60)
 Test(websocket, trusts_no_101_that_does_not_answer_its_handshake, .timeout = 60)
 {
     refused(POLICY, "GET", "/api/ws/bad", HANDSHAKE, "502", "bad_response", "does not answer this");
-    refused(POLICY, "GET", "/api/ws/plain", HANDSHAKE, "502", "bad_response", "does not answer this");
+    refused(POLICY, "GET", "/api/ws/plain", HANDSHAKE, "502", "bad_response",
+            "does not answer this");
     refused(POLICY, "GET", "/api/switch", HANDSHAKE, "502", "bad_response", "does not answer this");
     refused(POLICY, "GET", "/api/switch", "", "502", "bad_response", "101 was not asked for");
     refused(WITHOUT, "GET", "/api/switch", "", "502", "bad_response", "101 was not asked for");
@@ -159,10 +161,12 @@ Test(websocket, another_answer_is_an_ordinary_one, .timeout = 60)
     struct eg_swap s;
     eg_swap_new(&s, POLICY);
     char *answer = eg_swap_rest(
-        &s, eg_swap_send(&s, "GET", "/api/ws/refused", "Connection: Upgrade, close\r\nUpgrade: websocket\r\n" KEY, "", 0),
+        &s,
+        eg_swap_send(&s, "GET", "/api/ws/refused",
+                     "Connection: Upgrade, close\r\nUpgrade: websocket\r\n" KEY, "", 0),
         NULL);
-    cr_expect(strncmp(answer, "HTTP/1.1 403 Forbidden", 22) == 0 && strstr(answer, "\r\n\r\nno\n"), "%s",
-              answer);
+    cr_expect(strncmp(answer, "HTTP/1.1 403 Forbidden", 22) == 0 && strstr(answer, "\r\n\r\nno\n"),
+              "%s", answer);
     free(answer);
     eg_swap_free(&s);
 }
@@ -173,7 +177,8 @@ Test(websocket, other_upgrades_are_dropped, .timeout = 60)
     static const struct {
         const char *method, *fields;
     } rows[] = {
-        { "GET", "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n" },
+        { "GET", "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: "
+                 "AAMAAABk\r\n" },
         { "GET", "Connection: Upgrade, close\r\nUpgrade: websocket, h2c\r\n" KEY },
         { "DELETE", "Connection: Upgrade, close\r\nUpgrade: websocket\r\n" KEY },
         { "GET", "Connection: close\r\nUpgrade: websocket\r\n" KEY },
@@ -200,11 +205,14 @@ Test(websocket, needs_the_phantom, .timeout = 60)
     char text[600];
     eg_swap_new(&s, POLICY);
     int fd = eg_bed_connect(s.proxy);
-    int n = snprintf(text, sizeof text, "GET /api/ws HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" HANDSHAKE "Connection: close\r\n\r\n",
+    int n = snprintf(text, sizeof text,
+                     "GET /api/ws HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n" HANDSHAKE
+                     "Connection: close\r\n\r\n",
                      s.proxy);
     cr_assert(send(fd, text, (size_t)n, MSG_NOSIGNAL) == n);
     char *answer = eg_swap_rest(&s, fd, NULL), *record = eg_swap_record(&s);
-    cr_expect(strstr(answer, "X-Egress-Reason: phantom_missing") && record[0] == '\0', "%s", answer);
+    cr_expect(strstr(answer, "X-Egress-Reason: phantom_missing") && record[0] == '\0', "%s",
+              answer);
     free(answer);
     free(record);
     eg_swap_free(&s);

@@ -19,8 +19,8 @@
 #include "tls/context.h"
 
 #define FLOW_PHANTOM "sk-PHANTOMphantomPHANTOMphantom01"
-#define FLOW_SECRET "sk-REALrealREALrealREALrealREAL99"
-#define FLOW_TOKEN "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define FLOW_SECRET  "sk-REALrealREALrealREALrealREAL99"
+#define FLOW_TOKEN   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 enum { FLOW_BYTES = 1 << 17, FLOW_PATIENCE_MS = 10000 };
 
@@ -38,14 +38,14 @@ struct flow_world {
     struct eg_vault *vault;
     struct eg_engine *engine;
     struct eg_buf block;
-    int listener; /* the origin's */
+    int listener;         /* the origin's */
     char origin_text[32]; /* its authority */
     struct sockaddr_un at;
     socklen_t at_n;
     /* of the exchange */
     int client, origin;
     bool client_eof, origin_eof, origin_refused;
-    unsigned origins; /* connections that the origin was asked for */
+    unsigned origins;                      /* connections that the origin was asked for */
     char up[FLOW_BYTES], down[FLOW_BYTES]; /* what reached the origin, and the client */
     size_t up_n, down_n;
 };

@@ -6,7 +6,7 @@
 #include "support/daemon.h"
 
 /* The policy before the credential's own keys; the endpoint's key of them. */
-#define OAUTH_HEAD                                                                                       \
+#define OAUTH_HEAD                                                                                 \
     "egress: 1\n"                                                                                  \
     "services:\n"                                                                                  \
     "  api:\n"                                                                                     \

@@ -114,8 +114,8 @@ static enum eg_status whole(struct eg_buf *out, const char *start, const char *f
 
 static enum eg_status padded(struct eg_buf *out, unsigned long long pad, struct eg_slice text)
 {
-    enum eg_status r = eg_buf_printf(out, "HTTP/1.1 200 OK\r\nContent-Length: %llu\r\n\r\n",
-                                     pad + text.n + 4);
+    enum eg_status r =
+        eg_buf_printf(out, "HTTP/1.1 200 OK\r\nContent-Length: %llu\r\n\r\n", pad + text.n + 4);
     for (; pad > 0 && r == EG_OK; pad--)
         r = eg_buf_append(out, "-", 1);
     if (r == EG_OK)
@@ -123,8 +123,8 @@ static enum eg_status padded(struct eg_buf *out, unsigned long long pad, struct 
     return r == EG_OK ? eg_buf_put(out, EG_SLICE("-end")) : r;
 }
 
-static enum eg_status chunks(struct eg_buf *out, size_t size, struct eg_slice text, const char *type,
-                             const char *trailer)
+static enum eg_status chunks(struct eg_buf *out, size_t size, struct eg_slice text,
+                             const char *type, const char *trailer)
 {
     enum eg_status r = eg_buf_printf(
         out, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nTransfer-Encoding: chunked\r\n\r\n", type);
@@ -237,7 +237,8 @@ static enum eg_status websocket(const struct origin_request *q, struct origin_an
     unsigned char hash[EG_SHA1_SIZE];
     char text[200], proof[64];
     long query = eg_slice_index(q->head->target, '?');
-    bool bad = eg_slice_eq(q->path, EG_SLICE("/ws/bad")), plain = eg_slice_eq(q->path, EG_SLICE("/ws/plain"));
+    bool bad = eg_slice_eq(q->path, EG_SLICE("/ws/bad")),
+         plain = eg_slice_eq(q->path, EG_SLICE("/ws/plain"));
     if (eg_slice_eq(q->path, EG_SLICE("/ws/refused")))
         return whole(&a->out, "403 Forbidden", "", EG_SLICE("no\n"));
     if (!key || !q->head->upgrade)
@@ -249,8 +250,10 @@ static enum eg_status websocket(const struct origin_request *q, struct origin_an
         return r;
     sodium_bin2base64(proof, sizeof proof, hash, sizeof hash, sodium_base64_VARIANT_ORIGINAL);
     a->after = ORIGIN_ECHO;
-    r = eg_buf_printf(&a->out, "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\n%sSec-WebSocket-Accept: %s\r\n\r\n",
-                      plain ? "" : "Upgrade: websocket\r\n", proof);
+    r = eg_buf_printf(
+        &a->out,
+        "HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\n%sSec-WebSocket-Accept: %s\r\n\r\n",
+        plain ? "" : "Upgrade: websocket\r\n", proof);
     return r == EG_OK && query >= 0
                ? eg_buf_put(&a->out, eg_slice_from(q->head->target, (size_t)query + 1))
                : r;
@@ -273,12 +276,16 @@ bool origin_leaks(const struct origin_request *q, struct origin_answer *a, enum 
     else if (eg_slice_eq(q->path, EG_SLICE("/secret")))
         *r = secret(q, a);
     else if (eg_slice_eq(q->path, EG_SLICE("/trailers")))
-        *r = eg_buf_put(&a->out, EG_SLICE("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Checksum, X-Other, "
-                                          "Proxy-Status\r\n\r\n5\r\nhello\r\n0\r\nX-Checksum: abc\r\nX-Other: "
-                                          "1\r\nProxy-Status: x\r\n\r\n"));
+        *r = eg_buf_put(
+            &a->out,
+            EG_SLICE(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Checksum, X-Other, "
+                "Proxy-Status\r\n\r\n5\r\nhello\r\n0\r\nX-Checksum: abc\r\nX-Other: "
+                "1\r\nProxy-Status: x\r\n\r\n"));
     else if (eg_slice_eq(q->path, EG_SLICE("/switch")))
-        *r = eg_buf_put(&a->out, EG_SLICE("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: "
-                                          "websocket\r\n\r\nframes"));
+        *r = eg_buf_put(&a->out,
+                        EG_SLICE("HTTP/1.1 101 Switching\r\nConnection: Upgrade\r\nUpgrade: "
+                                 "websocket\r\n\r\nframes"));
     else if (eg_slice_eq(q->path, EG_SLICE("/ws")) || eg_slice_starts(q->path, EG_SLICE("/ws/")))
         *r = websocket(q, a);
     else if (eg_slice_starts(q->path, interims) &&

@@ -29,7 +29,8 @@ static void start(void)
     snprintf(as.mode, sizeof as.mode, "ok");
 }
 
-static enum eg_status answer(struct origin_answer *a, int status, const char *more, const char *json)
+static enum eg_status answer(struct origin_answer *a, int status, const char *more,
+                             const char *json)
 {
     return eg_buf_printf(&a->out,
                          "HTTP/1.1 %d Status\r\nContent-Type: application/json\r\nCache-Control: "

@@ -28,7 +28,8 @@ struct naive_needle {
     unsigned modes;
     struct naive_pair pair;
     size_t units;
-    unsigned char want[NAIVE_UNITS], mask[NAIVE_UNITS], phantom[NAIVE_UNITS]; /* bytes, or digits of 6 bits */
+    unsigned char want[NAIVE_UNITS], mask[NAIVE_UNITS],
+        phantom[NAIVE_UNITS]; /* bytes, or digits of 6 bits */
 };
 
 static const char naive_digits[] =
@@ -112,13 +113,28 @@ static inline struct naive_token naive_read(const char *text, size_t n, size_t a
     } else if ((modes & NAIVE_JSON) && *p == '\\' && left >= 2) {
         t.width = 2;
         switch (p[1]) {
-        case 'b': t.c = 8; break;
-        case 't': t.c = 9; break;
-        case 'n': t.c = 10; break;
-        case 'f': t.c = 12; break;
-        case 'r': t.c = 13; break;
-        case '"': case '/': case '\\': t.c = (unsigned char)p[1]; break;
-        default: t.width = 1;
+        case 'b':
+            t.c = 8;
+            break;
+        case 't':
+            t.c = 9;
+            break;
+        case 'n':
+            t.c = 10;
+            break;
+        case 'f':
+            t.c = 12;
+            break;
+        case 'r':
+            t.c = 13;
+            break;
+        case '"':
+        case '/':
+        case '\\':
+            t.c = (unsigned char)p[1];
+            break;
+        default:
+            t.width = 1;
         }
     }
     return t;
@@ -130,7 +146,8 @@ static inline bool naive_is(const struct naive_needle *d, size_t k, const struct
         int digit = naive_digit(t->c);
         return digit >= 0 && ((unsigned)digit & d->mask[k]) == (unsigned)(d->want[k] & d->mask[k]);
     }
-    bool form_space = t->width == 1 && t->c == '+' && (d->modes & NAIVE_PERCENT) && d->want[k] == ' ';
+    bool form_space =
+        t->width == 1 && t->c == '+' && (d->modes & NAIVE_PERCENT) && d->want[k] == ' ';
     return t->c == d->want[k] || form_space;
 }
 
@@ -165,7 +182,8 @@ static inline unsigned char naive_phantom(const struct naive_needle *d, size_t k
 {
     if (d->align < 0)
         return d->phantom[k];
-    unsigned digit = (d->phantom[k] & d->mask[k]) | ((unsigned)naive_digit(t->c) & 63u & ~d->mask[k]);
+    unsigned digit =
+        (d->phantom[k] & d->mask[k]) | ((unsigned)naive_digit(t->c) & 63u & ~d->mask[k]);
     return url && digit > 61 ? (unsigned char)"-_"[digit - 62] : (unsigned char)naive_digits[digit];
 }
 
@@ -194,7 +212,12 @@ static inline void naive_replace(const struct naive_needle *d, char *text,
         else if (w == 1)
             *p = (char)c;
         else if (w == 2)
-            p[1] = c == 8 ? 'b' : c == 9 ? 't' : c == 10 ? 'n' : c == 12 ? 'f' : c == 13 ? 'r' : (char)c;
+            p[1] = c == 8    ? 'b'
+                   : c == 9  ? 't'
+                   : c == 10 ? 'n'
+                   : c == 12 ? 'f'
+                   : c == 13 ? 'r'
+                             : (char)c;
         else {
             bool small = islower((unsigned char)p[w - 1]) || islower((unsigned char)p[w - 2]);
             snprintf(form, sizeof form, small ? "%02x" : "%02X", c);
@@ -268,15 +291,22 @@ static inline size_t naive_put_char(char *out, size_t at, size_t max, char c,
 {
     char form[8];
     switch (rnd(8)) {
-    case 0: snprintf(form, sizeof form, "%%%02X", (unsigned char)c); break;
-    case 1: snprintf(form, sizeof form, "%%%02x", (unsigned char)c); break;
-    case 2: snprintf(form, sizeof form, "\\u%04x", (unsigned char)c); break;
+    case 0:
+        snprintf(form, sizeof form, "%%%02X", (unsigned char)c);
+        break;
+    case 1:
+        snprintf(form, sizeof form, "%%%02x", (unsigned char)c);
+        break;
+    case 2:
+        snprintf(form, sizeof form, "\\u%04x", (unsigned char)c);
+        break;
     case 3:
         if (c == '"' || c == '\\' || c == '/') {
             snprintf(form, sizeof form, "\\%c", c);
             break;
         } /* fall through */
-    default: snprintf(form, sizeof form, "%c", c);
+    default:
+        snprintf(form, sizeof form, "%c", c);
     }
     return naive_put(out, at, max, form, strlen(form));
 }
@@ -295,7 +325,9 @@ static inline size_t naive_text(const struct naive_pair *pairs, unsigned count,
         if (rnd(6) == 0)
             raw[lead + rnd((uint32_t)n + 1)] ^= 1;
         switch (rnd(5)) {
-        case 0: at = naive_put(out, at, max, raw + lead, n); break;
+        case 0:
+            at = naive_put(out, at, max, raw + lead, n);
+            break;
         case 1:
             for (size_t i = 0; i < n; i++)
                 at = naive_put_char(out, at, max, raw[lead + i], rnd);
@@ -311,8 +343,11 @@ static inline size_t naive_text(const struct naive_pair *pairs, unsigned count,
                            : naive_put(out, at, max, text + i, 1);
             }
             break;
-        case 3: at = naive_put(out, at, max, "%\\u00\"%4", 1 + rnd(8)); break;
-        default: at = naive_put(out, at, max, "{\"data\": \"\\n\\u4e2d\"}\r\n\r\n", rnd(24));
+        case 3:
+            at = naive_put(out, at, max, "%\\u00\"%4", 1 + rnd(8));
+            break;
+        default:
+            at = naive_put(out, at, max, "{\"data\": \"\\n\\u4e2d\"}\r\n\r\n", rnd(24));
         }
     }
     return at;

@@ -116,9 +116,8 @@ void eg_swap_answer(struct eg_swap *s, const char *value)
 {
     const struct eg_err why = { .status = EG_NOT_FOUND, .layer = "test", .text = "no such thing" };
     struct eg_creds *creds = eg_engine_creds(s->bed.engine);
-    enum eg_status status =
-        value ? eg_creds_put(creds, EG_SLICE("key"), value, strlen(value), NULL)
-              : eg_creds_fail(creds, EG_SLICE("key"), &why);
+    enum eg_status status = value ? eg_creds_put(creds, EG_SLICE("key"), value, strlen(value), NULL)
+                                  : eg_creds_fail(creds, EG_SLICE("key"), &why);
     cr_assert(status == EG_OK);
     eg_engine_credential(s->bed.engine, EG_SLICE("key"));
 }
@@ -156,10 +155,11 @@ int eg_swap_send(struct eg_swap *s, const char *method, const char *path, const 
 {
     char head[4096];
     int fd = eg_bed_connect(s->proxy);
-    int size = snprintf(head, sizeof head,
-                        "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer "
-                        EG_SWAP_PHANTOM "\r\n%s\r\n",
-                        method, path, s->proxy, fields);
+    int size =
+        snprintf(head, sizeof head,
+                 "%s %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nAuthorization: Bearer " EG_SWAP_PHANTOM
+                 "\r\n%s\r\n",
+                 method, path, s->proxy, fields);
     cr_assert(size > 0 && (size_t)size < sizeof head);
     send_all(s, fd, head, (size_t)size);
     send_all(s, fd, body, n);

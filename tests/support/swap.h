@@ -8,8 +8,8 @@
 #include "support/pki.h"
 
 /* 44 characters, some of which are written in another way in JSON, percent-encoding and base64. */
-#define EG_SWAP_REAL "real/0123456789+abcdef=ghijkl\"mnop\\qrst/uvwx"
-#define EG_SWAP_NEXT "next/0123456789+abcdef=ghijkl\"mnop\\qrst/uvwx"
+#define EG_SWAP_REAL    "real/0123456789+abcdef=ghijkl\"mnop\\qrst/uvwx"
+#define EG_SWAP_NEXT    "next/0123456789+abcdef=ghijkl\"mnop\\qrst/uvwx"
 #define EG_SWAP_PHANTOM "fake-PHANTOMphantomPHANTOMphantomPHANTOMphan"
 
 struct eg_swap {
@@ -20,7 +20,8 @@ struct eg_swap {
     char dir[64];
     int record;
     uint16_t port, proxy;
-    unsigned asked, refused;    /* how often a credential was asked for, and how often because of a 401 */
+    unsigned asked,
+        refused; /* how often a credential was asked for, and how often because of a 401 */
     enum eg_status ask_answer; /* what asking gives; EG_OK at first */
 };
 
@@ -34,7 +35,8 @@ void eg_swap_lazy(struct eg_swap *s);
 /* What /secret takes. */
 void eg_swap_want(struct eg_swap *s, const char *value);
 /* A client that has sent "METHOD PATH" with the phantom, these fields (each with its CRLF), and the body as it is. */
-int eg_swap_send(struct eg_swap *s, const char *method, const char *path, const char *fields, const void *body, size_t n);
+int eg_swap_send(struct eg_swap *s, const char *method, const char *path, const char *fields,
+                 const void *body, size_t n);
 /* All that comes until the end, with a NUL (malloc'd); *size may be NULL. Closes fd. */
 char *eg_swap_rest(struct eg_swap *s, int fd, size_t *size);
 /* Both, with Connection: close and no body. */

@@ -122,8 +122,9 @@ static enum eg_status json(const char *text, const char *value)
 
 FIELDS(json_members_are_fields)
 {
-    cr_assert_eq(json("{\"value\":\"sk\",\"user\":\"me\",\"Up\":\"x\",\"n\":1,\"e\":\"\",\"o\":{}}\n", ""),
-                 EG_OK, "%s", err.text);
+    cr_assert_eq(
+        json("{\"value\":\"sk\",\"user\":\"me\",\"Up\":\"x\",\"n\":1,\"e\":\"\",\"o\":{}}\n", ""),
+        EG_OK, "%s", err.text);
     cr_assert_eq(decode_out(), EG_OK);
     cr_expect(eg_slice_eq(answer.value, EG_SLICE("sk")));
     cr_expect_eq(answer.count, 1);
@@ -192,8 +193,8 @@ FIELDS(aws_credential_process)
     char text[512], when[32];
     time_t later = time(NULL) + 3600;
     struct tm tm;
-    cr_assert_eq(aws("{\"Version\":1,\"AccessKeyId\":\"AKIA1\",\"SecretAccessKey\":\"s\"}", &ms), EG_OK,
-                 "%s", err.text);
+    cr_assert_eq(aws("{\"Version\":1,\"AccessKeyId\":\"AKIA1\",\"SecretAccessKey\":\"s\"}", &ms),
+                 EG_OK, "%s", err.text);
     cr_expect_eq(ms, 0);
     cr_assert_eq(decode_out(), EG_OK);
     cr_expect(field("access_key", "AKIA1") && field("secret_key", "s"));
@@ -248,8 +249,12 @@ Test(cmd_cred_env, holds_what_the_table_names_and_no_more)
     cr_expect_str_eq(value_of(env, "TERM"), "dumb");
     cr_expect_str_eq(value_of(env, "PYTHONNOUSERSITE"), "1", "the child writes below HOME");
     cr_expect_null(strstr(value_of(env, "PATH"), "/tmp"));
-    static const char *const never[] = { "LD_PRELOAD", "BW_SESSION", "OP_SERVICE_ACCOUNT_TOKEN",
-                                         "HTTPS_PROXY", "AWS_SECRET_ACCESS_KEY", "USER" };
+    static const char *const never[] = { "LD_PRELOAD",
+                                         "BW_SESSION",
+                                         "OP_SERVICE_ACCOUNT_TOKEN",
+                                         "HTTPS_PROXY",
+                                         "AWS_SECRET_ACCESS_KEY",
+                                         "USER" };
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         cr_expect_null(value_of(env, never[i]), "%s", never[i]);
     eg_cred_env_free(env);

@@ -184,7 +184,7 @@ static bool ask(unsigned worker, const char *name, bool refused)
     return eg_sup_creds_asked(&s->workers[worker], &m);
 }
 
-#define LAZY "  k: {from: \"file:@\", hosts: [a.example], load: lazy}\n"
+#define LAZY  "  k: {from: \"file:@\", hosts: [a.example], load: lazy}\n"
 #define START "  k: {from: \"file:@\", hosts: [a.example]}\n"
 
 LIFE(lazy_one_is_read_once_and_all_workers_are_told)
@@ -270,7 +270,8 @@ LIFE(names_that_are_not_asked_for_by_honest_workers_cost_nothing)
 {
     cr_assert_eq(setenv("CS", "client-secret", 1), 0);
     begin("  e: {from: \"env:CS\", hosts: [a.example]}\n"
-          "  t: {oauth2: {grant: client_credentials, token_url: \"https://a.example/t\", client_id: c,\n"
+          "  t: {oauth2: {grant: client_credentials, token_url: \"https://a.example/t\", "
+          "client_id: c,\n"
           "               client_secret: \"file:@\"}, hosts: [a.example], load: lazy}\n");
     forget();
     static const char *const names[] = { "none", "", "t#client_secret", "e", "e#", "#" };
@@ -328,13 +329,14 @@ LIFE(signing_keys_are_their_parts)
     eg_sup_creds_more(s->creds);
     quiet();
     cr_expect_gt(e->creds->list[0].read_ms, 0);
-    cr_expect_eq(eg_sup_creds_find(s->creds, EG_SLICE("s3#secret_key"))->state,
-                 EG_SUP_CRED_LOADED, "what was there is good");
+    cr_expect_eq(eg_sup_creds_find(s->creds, EG_SLICE("s3#secret_key"))->state, EG_SUP_CRED_LOADED,
+                 "what was there is good");
 }
 
 LIFE(signing_keys_of_a_program)
 {
-    put_file("{\"Version\":1,\"AccessKeyId\":\"AKIA2\",\"SecretAccessKey\":\"s2\",\"SessionToken\":\"t2\"}");
+    put_file("{\"Version\":1,\"AccessKeyId\":\"AKIA2\",\"SecretAccessKey\":\"s2\",\"SessionToken\":"
+             "\"t2\"}");
     begin("  s3: {aws_sigv4: {from: {cmd: [/bin/cat, \"@\"]}}, hosts: [s3.example]}\n");
     cr_expect_str_eq(seen[0], "put s3#access_key AKIA2;put s3#secret_key s2;put s3#session_token "
                               "t2;drop s3;settled s3;");

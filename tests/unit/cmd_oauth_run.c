@@ -20,12 +20,14 @@ enum { TIMEOUT_MS = 20000 };
     "  tok:\n"                                                                                     \
     "    hosts: [api.example]\n"                                                                   \
     "    oauth2: "
-#define URL     "token_url: \"https://as.example/token\""
-#define CLIENT  CREDENTIAL "{grant: client_credentials, " URL ", client_id: id, client_secret: \"env:S\"}\n"
-#define REFRESH CREDENTIAL "{grant: refresh_token, " URL ", client_id: id, refresh_token: \"file:/x\"}\n"
-#define JWT     CREDENTIAL "{grant: jwt_bearer, " URL ", issuer: me, key: \"env:K\"}\n"
-#define GOOGLE  CREDENTIAL "{grant: google_service_account, " URL ", scope: x, key: \"env:K\"}\n"
-#define GITHUB  CREDENTIAL "{grant: github_app, issuer: \"1\", installation: 7, key: \"env:K\"}\n"
+#define URL "token_url: \"https://as.example/token\""
+#define CLIENT                                                                                     \
+    CREDENTIAL "{grant: client_credentials, " URL ", client_id: id, client_secret: \"env:S\"}\n"
+#define REFRESH                                                                                    \
+    CREDENTIAL "{grant: refresh_token, " URL ", client_id: id, refresh_token: \"file:/x\"}\n"
+#define JWT    CREDENTIAL "{grant: jwt_bearer, " URL ", issuer: me, key: \"env:K\"}\n"
+#define GOOGLE CREDENTIAL "{grant: google_service_account, " URL ", scope: x, key: \"env:K\"}\n"
+#define GITHUB CREDENTIAL "{grant: github_app, issuer: \"1\", installation: 7, key: \"env:K\"}\n"
 
 struct scene {
     struct eg_buf block, value;
@@ -194,7 +196,8 @@ static void expect_file(const struct scene *s, const char *text)
 }
 
 #define ROTATED                                                                                    \
-    "{\"access_token\":\"at\",\"token_type\":\"bearer\",\"expires_in\":9,\"refresh_token\":\"rt-1\"}"
+    "{\"access_token\":\"at\",\"token_type\":\"bearer\",\"expires_in\":9,\"refresh_token\":\"rt-"  \
+    "1\"}"
 
 Test(cmd, oauth_run_refresh_token)
 {
@@ -204,7 +207,8 @@ Test(cmd, oauth_run_refresh_token)
     cr_assert_eq(run(&s, "", "rt-0", "", 200, ROTATED), EG_OK, "%s", s.err.text);
     expect_result(&s, 9, "atrt-1", false);
     expect_file(&s, "rt-1");
-    cr_expect(strstr(s.request, "\r\n\r\ngrant_type=refresh_token&refresh_token=rt-0&client_id=id"));
+    cr_expect(
+        strstr(s.request, "\r\n\r\ngrant_type=refresh_token&refresh_token=rt-0&client_id=id"));
     /* the same again: nothing is written */
     write_secret(&s, "untouched");
     cr_assert_eq(run(&s, "", "rt-1", "", 200, ROTATED), EG_OK);
@@ -212,8 +216,8 @@ Test(cmd, oauth_run_refresh_token)
     expect_file(&s, "untouched");
     /* one that was not written back before is written now, also when no new one came */
     s.list[1].newer = true;
-    cr_assert_eq(run(&s, "", "rt-1", "", 200, "{\"access_token\":\"at\",\"token_type\":\"bearer\"}"),
-                 EG_OK);
+    cr_assert_eq(
+        run(&s, "", "rt-1", "", 200, "{\"access_token\":\"at\",\"token_type\":\"bearer\"}"), EG_OK);
     expect_result(&s, 0, "atrt-1", false);
     expect_file(&s, "rt-1");
     end(&s);
@@ -243,15 +247,19 @@ Test(cmd, oauth_run_keys)
         { GOOGLE, " {\"private_key\":\"x\",\"private_key\":\"y\"}", "neither PEM nor the JSON" },
         { GOOGLE, "{\"private_key\":\"x\"}", "no client_email" },
         { GOOGLE, "{\"client_email\":\"x\"}", "no private_key" },
-        { GOOGLE, "{\"client_email\":\"x\",\"private_key\":\"y\"}", "is not the policy's token_url" },
-        { GOOGLE, "{\"client_email\":\"x\",\"private_key\":\"y\",\"token_uri\":\"https://as.example/\"}",
+        { GOOGLE, "{\"client_email\":\"x\",\"private_key\":\"y\"}",
           "is not the policy's token_url" },
         { GOOGLE,
-          "{\"client_email\":\"x\",\"private_key\":\"y\",\"token_uri\":\"https://as.example/token\"}",
+          "{\"client_email\":\"x\",\"private_key\":\"y\",\"token_uri\":\"https://as.example/\"}",
+          "is not the policy's token_url" },
+        { GOOGLE,
+          "{\"client_email\":\"x\",\"private_key\":\"y\",\"token_uri\":\"https://as.example/"
+          "token\"}",
           "no private key in PEM" },
         { GOOGLE,
           "{\"client_email\":\"x\",\"private_key\":\"-----BEGIN PRIVATE "
-          "KEY-----\\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjpsQnnGQmL+YBIff\\nH1136cspYG6+"
+          "KEY-----\\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgjpsQnnGQmL+"
+          "YBIff\\nH1136cspYG6+"
           "0iY7X1fCE9+E9LKhRANCAAR/zc4ncPbEXUGDy+5v20t7WAczNXvp\\n7xO6z248e9FURcfxRM0bvZt+"
           "hyzf7bnuufSzaV1uqQskrYpGIyiFiOWt\\n-----END PRIVATE "
           "KEY-----\\n\",\"token_uri\":\"https://as.example/token\"}",
@@ -260,8 +268,8 @@ Test(cmd, oauth_run_keys)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct scene s;
         begin(&s, rows[i].policy);
-        enum eg_status status =
-            run(&s, "", "", rows[i].key, 200, "{\"access_token\":\"at\",\"token_type\":\"bearer\"}");
+        enum eg_status status = run(&s, "", "", rows[i].key, 200,
+                                    "{\"access_token\":\"at\",\"token_type\":\"bearer\"}");
         cr_expect_eq(status == EG_OK, rows[i].why == NULL, "%zu: %s", i, s.err.text);
         cr_expect(!rows[i].why || strstr(s.err.text, rows[i].why), "%zu: %s", i, s.err.text);
         cr_expect_eq(strstr(s.request, "assertion=ey") != NULL, rows[i].why == NULL, "%zu", i);
@@ -276,7 +284,8 @@ Test(cmd, oauth_run_github_app)
     cr_assert_eq(run(&s, "", "", KEYS_RSA_PKCS1, 201,
                      "{\"token\":\"ghs_1\",\"expires_at\":\"2999-01-01T00:00:00Z\"}"),
                  EG_OK, "%s", s.err.text);
-    cr_expect(strstr(s.request, "/app/installations/7/access_tokens HTTP/1.1\r\n"), "%s", s.request);
+    cr_expect(strstr(s.request, "/app/installations/7/access_tokens HTTP/1.1\r\n"), "%s",
+              s.request);
     cr_expect(strstr(s.request, "\r\nAuthorization: Bearer ey"));
     cr_expect(strstr(s.request, "\r\nContent-Length: 0\r\n\r\n"));
     cr_expect_null(strstr(s.request, "Content-Type"));

@@ -110,10 +110,11 @@ Test(cmd_run, programs_of_credentials_and_their_stores_are_kept_from_the_child, 
     cr_assert(setenv("HOME", home, 1) == 0 && unsetenv("GH_CONFIG_DIR") == 0 &&
               unsetenv("XDG_CONFIG_HOME") == 0 && setenv("AWS_CONFIG_FILE", "/a/config", 1) == 0);
     cr_assert_eq(eg_environ_take(&e), EG_OK);
-    open_policy("  a: {from: {cmd: [/home/me/bin/token, /home/me/script, plain]}, hosts: [a.example]}\n"
-                "  b: {from: {cmd: [/opt/gh/bin/gh, auth, token]}, hosts: [b.example]}\n"
-                "  c: {aws_sigv4: {from: \"aws:dev\"}, hosts: [c.example]}\n",
-                &block, &policy);
+    open_policy(
+        "  a: {from: {cmd: [/home/me/bin/token, /home/me/script, plain]}, hosts: [a.example]}\n"
+        "  b: {from: {cmd: [/opt/gh/bin/gh, auth, token]}, hosts: [b.example]}\n"
+        "  c: {aws_sigv4: {from: \"aws:dev\"}, hosts: [c.example]}\n",
+        &block, &policy);
     snprintf(at.control, sizeof at.control, "/run/egress/x.sock");
     cr_assert_eq(eg_run_paths_make(&at, e, policy, geteuid(), &p), EG_OK);
     cr_expect(in_list(p.lists.programs, p.lists.program_count, "/home/me/bin/token"));

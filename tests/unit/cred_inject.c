@@ -41,8 +41,8 @@ static enum eg_status fill(const char *credential, const char *text, enum eg_esc
     struct eg_err err = { 0 };
     eg_buf_init(&out, 65536);
     cr_assert_eq(eg_buf_put(&out, EG_SLICE("> ")), EG_OK);
-    enum eg_status status = eg_inject_template(&out, eg_slice_str(text), creds,
-                                               eg_slice_str(credential), escape, &err);
+    enum eg_status status =
+        eg_inject_template(&out, eg_slice_str(text), creds, eg_slice_str(credential), escape, &err);
     struct eg_slice got = eg_slice_from(eg_buf_slice(&out), 2);
     cr_expect(eg_slice_eq(got, eg_slice_str(want)), "%s: \"%.*s\" not \"%s\"", text, (int)got.n,
               got.p, want);
@@ -91,9 +91,9 @@ INJECT(template_that_fails_leaves_nothing_behind)
     cr_expect_eq(fill("two", "Bearer\n{}", EG_ESCAPE_NONE, ""), EG_INVALID);
     eg_buf_init(&tight, 10);
     cr_assert_eq(eg_buf_put(&tight, EG_SLICE("head")), EG_OK);
-    cr_expect_eq(eg_inject_template(&tight, EG_SLICE("{}-{}"), creds, EG_SLICE("two"), EG_ESCAPE_NONE,
-                                    NULL),
-                 EG_TOO_BIG);
+    cr_expect_eq(
+        eg_inject_template(&tight, EG_SLICE("{}-{}"), creds, EG_SLICE("two"), EG_ESCAPE_NONE, NULL),
+        EG_TOO_BIG);
     cr_expect(eg_slice_eq(eg_buf_slice(&tight), EG_SLICE("head")));
     cr_expect_eq(memmem(tight.data, tight.cap, "whole", 5), NULL);
     eg_buf_done(&tight);

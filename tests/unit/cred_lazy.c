@@ -72,8 +72,7 @@ CRED(store_finds_fields_by_credential_and_name)
 CRED(store_finds_parts_of_a_credential_without_a_value)
 {
     cr_assert_eq(put("s3#access_key", "AKIA"), EG_OK);
-    const struct eg_secret *s =
-        eg_creds_field(creds, EG_SLICE("s3"), EG_SLICE("access_key"), NULL);
+    const struct eg_secret *s = eg_creds_field(creds, EG_SLICE("s3"), EG_SLICE("access_key"), NULL);
     cr_assert_not_null(s);
     cr_expect(eg_secret_equal(s, "AKIA", 4));
 }

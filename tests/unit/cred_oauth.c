@@ -26,7 +26,8 @@ Test(cred, oauth_forms)
             .client_id = S("id"),
             .client_secret = S("secret"),
             .basic = true },
-          "grant_type=client_credentials", "Basic aWQ6c2VjcmV0" },
+          "grant_type=client_credentials",
+          "Basic aWQ6c2VjcmV0" },
         { { .grant = EG_OAUTH_CLIENT_CREDENTIALS,
             .client_id = S("id"),
             .client_secret = S("secret"),
@@ -40,14 +41,16 @@ Test(cred, oauth_forms)
             .client_id = S("i:d"),
             .client_secret = S("s/e c%"),
             .basic = true },
-          "grant_type=client_credentials", "Basic aSUzQWQ6cyUyRmUrYyUyNQ==" },
+          "grant_type=client_credentials",
+          "Basic aSUzQWQ6cyUyRmUrYyUyNQ==" },
         /* a public client (section 3.2.1): no secret, so its id is in the body */
         { { .grant = EG_OAUTH_REFRESH_TOKEN,
             .client_id = S("id"),
             .refresh_token = S("1//x+y=&z"),
             .assertion = S("not this"),
             .basic = true },
-          "grant_type=refresh_token&refresh_token=1%2F%2Fx%2By%3D%26z&client_id=id", "" },
+          "grant_type=refresh_token&refresh_token=1%2F%2Fx%2By%3D%26z&client_id=id",
+          "" },
         { { .grant = EG_OAUTH_JWT_BEARER,
             .refresh_token = S("not this"),
             .assertion = S("aaa.bb-_.c") },
@@ -57,7 +60,8 @@ Test(cred, oauth_forms)
         { { .grant = EG_OAUTH_CLIENT_CREDENTIALS,
             .client_id = S("\xc3\xa4\x01~*-._"),
             .client_secret = S("x") },
-          "grant_type=client_credentials&client_id=%C3%A4%01%7E*-._&client_secret=x", "" },
+          "grant_type=client_credentials&client_id=%C3%A4%01%7E*-._&client_secret=x",
+          "" },
     };
     cr_assert_geq(sodium_init(), 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -150,9 +154,9 @@ Test(cred, oauth_refresh_comes_before_expiry)
     static const struct {
         uint64_t expires_in, ms;
     } rows[] = {
-        { 3600, 3240000 }, { 600, 540000 }, { 300, 240000 }, { 120, 60000 }, { 60, 30000 },
-        { 2, 1000 },       { 1, 500 },      { 0, 1 },
-        { UINT64_MAX, 400ull * 24 * 3600 * 900 },
+        { 3600, 3240000 }, { 600, 540000 }, { 300, 240000 },
+        { 120, 60000 },    { 60, 30000 },   { 2, 1000 },
+        { 1, 500 },        { 0, 1 },        { UINT64_MAX, 400ull * 24 * 3600 * 900 },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         cr_expect_eq(eg_oauth_refresh_ms(rows[i].expires_in), rows[i].ms, "%zu", i);

@@ -87,8 +87,8 @@ static void expect(struct eg_redact_set *s, struct eg_slice text, struct eg_slic
     for (size_t i = 0; i < text.n; i++)
         cuts[i] = i;
     cr_expect_eq(streamed(s, text.p, text.n, cuts, (unsigned)text.n, out, &found), text.n);
-    cr_expect(memcmp(out, want.p, want.n) == 0 && found == times, "byte by byte: %.*s",
-              (int)text.n, out);
+    cr_expect(memcmp(out, want.p, want.n) == 0 && found == times, "byte by byte: %.*s", (int)text.n,
+              out);
     for (size_t i = 0; i <= text.n; i++) {
         cr_expect_eq(streamed(s, text.p, text.n, &i, 1, out, &found), text.n);
         cr_expect(memcmp(out, want.p, want.n) == 0 && found == times, "cut at %zu: %.*s", i,
@@ -243,8 +243,7 @@ REDACT(values_in_values_and_beside_each_other)
     expect(s, S("password-password-and-more"), S("**************************"), 1);
     expect(s, S("password-password-and-mord"), S("PHANTOM+PHANTOM:)-and-mord"), 1);
     expect(s, S("password-password-and-mor"), S("PHANTOM+PHANTOM:)-and-mor"), 1);
-    expect(s, S("password-passwordpassword-password"), S("PHANTOM+PHANTOM:)PHANTOM+PHANTOM:)"),
-           2);
+    expect(s, S("password-passwordpassword-password"), S("PHANTOM+PHANTOM:)PHANTOM+PHANTOM:)"), 2);
     expect(s, S("password%2Dpassword"), S("*******************"), 1); /* "+" is another there */
     eg_redact_set_unref(s);
 }
@@ -256,12 +255,24 @@ REDACT(nothing_is_held_that_begins_no_needle)
         const char *text;
         size_t held;
     } rows[] = {
-        { "data: {\"x\":1}\n\n", 0 }, { "data: sk-re", 5 },  { "data: sk-rx", 0 },
-        { "data: s", 1 },            { "100%", 1 },          { "100%7", 2 },
-        { "100%9", 0 },              { "100%73k", 4 },       { "a\\", 1 },
-        { "a\\u", 2 },               { "a\\u00", 4 },        { "a\\u01", 0 },
-        { "a\\n", 0 },               { "a c2stcmU", 7 },     { "a c2stcmU\n", 8 },
-        { "a LX", 0 },               { "sk-sk-", 3 },        { "\xf0\x9f\x98\x80", 0 },
+        { "data: {\"x\":1}\n\n", 0 },
+        { "data: sk-re", 5 },
+        { "data: sk-rx", 0 },
+        { "data: s", 1 },
+        { "100%", 1 },
+        { "100%7", 2 },
+        { "100%9", 0 },
+        { "100%73k", 4 },
+        { "a\\", 1 },
+        { "a\\u", 2 },
+        { "a\\u00", 4 },
+        { "a\\u01", 0 },
+        { "a\\n", 0 },
+        { "a c2stcmU", 7 },
+        { "a c2stcmU\n", 8 },
+        { "a LX", 0 },
+        { "sk-sk-", 3 },
+        { "\xf0\x9f\x98\x80", 0 },
     };
     add("sk-re/l+key=12345", 17, "");
     struct eg_redact_set *s = set_of();

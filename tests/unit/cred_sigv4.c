@@ -7,7 +7,7 @@
 #include "cred/sigv4.h"
 
 #define SIGNATURE "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
-#define SCOPE "AKIDEXAMPLE/20150830/us-east-1/service/aws4_request"
+#define SCOPE     "AKIDEXAMPLE/20150830/us-east-1/service/aws4_request"
 
 static enum eg_status parse(const char *value)
 {
@@ -22,9 +22,11 @@ static enum eg_status parse(const char *value)
 Test(cred, sigv4_field_in_all_spellings)
 {
     static const char *const fine[] = {
-        "AWS4-HMAC-SHA256 Credential=" SCOPE ", SignedHeaders=host;x-amz-date, Signature=" SIGNATURE,
+        "AWS4-HMAC-SHA256 Credential=" SCOPE
+        ", SignedHeaders=host;x-amz-date, Signature=" SIGNATURE,
         "AWS4-HMAC-SHA256 Credential=" SCOPE ",SignedHeaders=host,Signature=" SIGNATURE,
-        "AWS4-HMAC-SHA256   Signature=" SIGNATURE ",  SignedHeaders=a;host;host2 , Credential=" SCOPE,
+        "AWS4-HMAC-SHA256   Signature=" SIGNATURE
+        ",  SignedHeaders=a;host;host2 , Credential=" SCOPE,
     };
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
         cr_expect(parse(fine[i]) == EG_OK, "%s", fine[i]);
@@ -97,8 +99,9 @@ Test(cred, sigv4_time)
 
 static struct eg_sigv4_request plain(const struct eg_sigv4_field *fields, size_t n)
 {
-    return (struct eg_sigv4_request){ EG_SLICE("GET"), EG_SLICE("/"), EG_SLICE_NONE, fields, n,
-                                      EG_SLICE(EG_SIGV4_EMPTY) };
+    return (struct eg_sigv4_request){
+        EG_SLICE("GET"), EG_SLICE("/"), EG_SLICE_NONE, fields, n, EG_SLICE(EG_SIGV4_EMPTY)
+    };
 }
 
 Test(cred, sigv4_needs_every_field_that_it_covers)
@@ -125,10 +128,10 @@ Test(cred, sigv4_needs_every_field_that_it_covers)
 Test(cred, sigv4_selects_what_must_be_covered)
 {
     static const struct eg_sigv4_field fields[] = {
-        { { "X-Amz-Target", 12 }, { "t", 1 } },  { { "Host", 4 }, { "h", 1 } },
-        { { "User-Agent", 10 }, { "u", 1 } },    { { "x-amz-meta-a", 12 }, { "1", 1 } },
-        { { "X-AMZ-META-A", 12 }, { "2", 1 } },  { { "Content-Type", 12 }, { "c", 1 } },
-        { { "Content-MD5", 11 }, { "m", 1 } },   { { "Content-Length", 14 }, { "0", 1 } },
+        { { "X-Amz-Target", 12 }, { "t", 1 } },    { { "Host", 4 }, { "h", 1 } },
+        { { "User-Agent", 10 }, { "u", 1 } },      { { "x-amz-meta-a", 12 }, { "1", 1 } },
+        { { "X-AMZ-META-A", 12 }, { "2", 1 } },    { { "Content-Type", 12 }, { "c", 1 } },
+        { { "Content-MD5", 11 }, { "m", 1 } },     { { "Content-Length", 14 }, { "0", 1 } },
         { { "X-Amzn-Trace-Id", 15 }, { "i", 1 } },
     };
     struct eg_sigv4_request r = plain(fields, sizeof fields / sizeof *fields);

@@ -9,7 +9,8 @@ static const struct eg_msg_limits limits = { 4096, 4, 1024 };
 static const char HEAD[] = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 
 /* Reads head and body in pieces of `step`; what the last call gave. */
-static enum eg_status feed(struct eg_msg *m, const char *head, const char *body, size_t step, bool keep)
+static enum eg_status feed(struct eg_msg *m, const char *head, const char *body, size_t step,
+                           bool keep)
 {
     size_t used = 0, n = strlen(body);
     struct eg_slice data;
@@ -35,8 +36,10 @@ Test(http, trailers_are_read_in_every_split_alike)
         eg_msg_reset(m, EG_SLICE_NONE);
         cr_assert(feed(m, HEAD, BODY, step, true) == EG_EOF, "%zu", step);
         cr_assert(eg_msg_trailers(m, &f, &count, NULL) == EG_OK && count == 3, "%zu", step);
-        cr_expect(eg_slice_eq(f[0].name, EG_SLICE("X-One")) && eg_slice_eq(f[0].value, EG_SLICE("1 2")));
-        cr_expect(eg_slice_eq(f[1].name, EG_SLICE("x-two")) && eg_slice_eq(f[1].value, EG_SLICE("three")));
+        cr_expect(eg_slice_eq(f[0].name, EG_SLICE("X-One")) &&
+                  eg_slice_eq(f[0].value, EG_SLICE("1 2")));
+        cr_expect(eg_slice_eq(f[1].name, EG_SLICE("x-two")) &&
+                  eg_slice_eq(f[1].value, EG_SLICE("three")));
         cr_expect(eg_slice_eq(f[2].name, EG_SLICE("X-Empty")) && f[2].value.n == 0);
     }
     eg_msg_free(m);
@@ -64,8 +67,8 @@ Test(http, trailers_that_nobody_asked_for_are_none)
 
 Test(http, trailers_are_judged_as_fields_of_a_head)
 {
-    static const char *const bad[] = { "0\r\nX-Up: \xff\r\n\r\n", "0\r\nX_Api_Key: 1\r\n\r\n", "0\r\nX: \x7f\r\n\r\n",
-                                       "0\r\nContent_Length: 1\r\n\r\n" };
+    static const char *const bad[] = { "0\r\nX-Up: \xff\r\n\r\n", "0\r\nX_Api_Key: 1\r\n\r\n",
+                                       "0\r\nX: \x7f\r\n\r\n", "0\r\nContent_Length: 1\r\n\r\n" };
     struct eg_msg *m = NULL;
     cr_assert(eg_msg_new(&m, EG_MSG_REQUEST, &limits) == EG_OK);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -87,7 +90,8 @@ Test(http, trailers_are_bounded)
     cr_assert(eg_msg_new(&m, EG_MSG_REQUEST, &limits) == EG_OK);
     cr_expect(feed(m, HEAD, "0\r\na: 1\r\nb: 1\r\nc: 1\r\nd: 1\r\n\r\n", 1, true) == EG_EOF);
     eg_msg_reset(m, EG_SLICE_NONE);
-    cr_expect(feed(m, HEAD, "0\r\na: 1\r\nb: 1\r\nc: 1\r\nd: 1\r\ne: 1\r\n\r\n", 1, true) == EG_TOO_MANY_FIELDS);
+    cr_expect(feed(m, HEAD, "0\r\na: 1\r\nb: 1\r\nc: 1\r\nd: 1\r\ne: 1\r\n\r\n", 1, true) ==
+              EG_TOO_MANY_FIELDS);
     eg_msg_reset(m, EG_SLICE_NONE);
     snprintf(body, sizeof body, "0\r\na: %05000d\r\n\r\n", 1);
     cr_expect(feed(m, HEAD, body, 100, true) == EG_TOO_MANY_FIELDS);

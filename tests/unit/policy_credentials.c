@@ -373,13 +373,12 @@ Test(policy, sigv4_becomes_parts_and_fixed_slots)
     struct eg_credential c;
     struct eg_sigv4_scope scope;
     struct eg_service s;
-    struct eg_policy *p =
-        eg_policies_build("egress.yaml",
-                          SIGV4(KEYS ", session_token: {cmd: [/bin/t]}, region: eu-west-1, "
-                                     "service: s3") "    ttl: 1h\n  j: {hosts: [b.example], "
-                                                    "aws_sigv4: {from: \"aws:prod\"}}\n" SERVICE
-                                                    "}\n",
-                          &block);
+    struct eg_policy *p = eg_policies_build(
+        "egress.yaml",
+        SIGV4(KEYS ", session_token: {cmd: [/bin/t]}, region: eu-west-1, "
+                   "service: s3") "    ttl: 1h\n  j: {hosts: [b.example], "
+                                  "aws_sigv4: {from: \"aws:prod\"}}\n" SERVICE "}\n",
+        &block);
     unsigned k = find(p, "k", &c);
     cr_assert(c.kind == EG_SOURCE_SIGV4 && c.arg_count == 0 && c.timeout_ms == 30000);
     eg_policy_credential_sigv4(p, k, &scope);

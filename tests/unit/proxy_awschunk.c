@@ -7,7 +7,7 @@
 #include "proxy/awschunk.h"
 
 #define SIG "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648"
-#define C ";chunk-signature=" SIG "\r\n"
+#define C   ";chunk-signature=" SIG "\r\n"
 
 static enum eg_status feed(struct eg_awschunk *c, struct eg_slice in, struct eg_buf *out)
 {
@@ -89,7 +89,9 @@ Test(proxy, awschunk_refuses)
         { "10000000000000000" C, UINT64_MAX, false },
         { "ffffffffffffffff" C, 5, false },
         { "5;x=y\r\nhello\r\n", 5, false },
-        { "5" ";chunk-signature=" SIG "\nhello\r\n", 5, false },
+        { "5"
+          ";chunk-signature=" SIG "\nhello\r\n",
+          5, false },
         { "5;chunk-signature=\r" SIG "\r\nhello\r\n", 5, false },
         { "0" C "x-a:b\r\n\r\n", 0, false },
         { "0" C "xa\r\n\r\n", 0, true },

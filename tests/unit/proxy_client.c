@@ -23,7 +23,7 @@ static const char POLICY[] =
     "networks: {allow: [127.0.0.1/32]}\n";
 /* Of the internal service that the policy makes. */
 #define SERVICE "oauth2~tok"
-#define TARGET "/" SERVICE "/as/token?x=y"
+#define TARGET  "/" SERVICE "/as/token?x=y"
 static const char ANSWER[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 struct scene {

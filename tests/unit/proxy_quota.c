@@ -111,7 +111,8 @@ Test(proxy, quota_of_bytes)
     eg_quota_end(&u);
     eg_quota_end(&v);
     struct eg_quota_use w = { 0 };
-    cr_expect_eq(eg_quota_begin(&w, &q, &s, false, 0, 3000), EG_BYTES_LIMITED, "no room for an answer");
+    cr_expect_eq(eg_quota_begin(&w, &q, &s, false, 0, 3000), EG_BYTES_LIMITED,
+                 "no room for an answer");
     cr_expect_eq(eg_quota_begin(&w, &q, &s, true, 0, 63000), EG_OK);
     cr_expect_eq(eg_quota_down(&w, 500, 63000), EG_OK);
     eg_quota_end(&w);

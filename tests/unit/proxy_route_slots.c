@@ -11,17 +11,19 @@
 #include "proxy/tripwire.h"
 
 #define PHANTOM "ph-AAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-#define OTHER "ph-BBBBBBBBBBBBBBBBBBBBBBBBBBBB" /* of the other session, for the same service */
-#define GONE "ph-CCCCCCCCCCCCCCCCCCCCCCCCCCCC"  /* of a session that is over */
+#define OTHER   "ph-BBBBBBBBBBBBBBBBBBBBBBBBBBBB" /* of the other session, for the same service */
+#define GONE    "ph-CCCCCCCCCCCCCCCCCCCCCCCCCCCC" /* of a session that is over */
 #define FOREIGN "ph-DDDDDDDDDDDDDDDDDDDDDDDDDDDD" /* of another service */
-#define TOKEN "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define TOKEN   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
 static struct eg_sessions *sessions;
 
 static void add(const char *id, const char *token, uint64_t expires, const char *phantom)
 {
     struct eg_session_phantom phantoms[2] = { { "svc", phantom }, { "else", FOREIGN } };
-    struct eg_session_spec spec = { id, id, token, expires, phantoms, strcmp(id, "a") == 0 ? 2 : 1 };
+    struct eg_session_spec spec = {
+        id, id, token, expires, phantoms, strcmp(id, "a") == 0 ? 2 : 1
+    };
     cr_assert_eq(eg_sessions_put(sessions, &spec, NULL), EG_OK);
 }
 
@@ -72,8 +74,8 @@ static struct eg_head head_of(const char *const *lines, struct eg_field *fields)
     struct eg_head head = { .method = EG_SLICE("GET"), .target = EG_SLICE("/"), .fields = fields };
     for (; *lines; lines++) {
         const char *colon = strchr(*lines, ':');
-        fields[head.field_count++] =
-            (struct eg_field){ eg_slice(*lines, (size_t)(colon - *lines)), eg_slice_str(colon + 2) };
+        fields[head.field_count++] = (struct eg_field){ eg_slice(*lines, (size_t)(colon - *lines)),
+                                                        eg_slice_str(colon + 2) };
     }
     return head;
 }
@@ -89,9 +91,9 @@ static void read_rows(const struct eg_service *service, const struct row *rows, 
         struct eg_field fields[4];
         struct eg_head head = head_of(rows[i].fields, fields);
         struct eg_session *session = NULL;
-        enum eg_status got =
-            eg_slots_read(sessions, service, &head, eg_slice_str(rows[i].path ? rows[i].path : "/x"),
-                          eg_slice_str(rows[i].query), &session);
+        enum eg_status got = eg_slots_read(sessions, service, &head,
+                                           eg_slice_str(rows[i].path ? rows[i].path : "/x"),
+                                           eg_slice_str(rows[i].query), &session);
         cr_expect_eq(got, rows[i].want, "row %zu: %s", i, egress_status_name(got));
         cr_expect_eq(session != NULL, rows[i].want == EG_OK, "row %zu", i);
     }
@@ -201,10 +203,15 @@ SLOTS(the_segment_of_the_phantom_is_left_out)
     static const struct {
         const char *path, *second, *third;
     } rows[] = {
-        { "/A/b/c", "/b/c", "/A/c" }, { "/A", "", "/A" },         { "/A/", "/", "/A/" },
-        { "", "", "" },               { "/", "/", "/" },          { "/A/b", "/b", "/A" },
+        { "/A/b/c", "/b/c", "/A/c" },
+        { "/A", "", "/A" },
+        { "/A/", "/", "/A/" },
+        { "", "", "" },
+        { "/", "/", "/" },
+        { "/A/b", "/b", "/A" },
     };
-    struct eg_service second = SERVICE("path:2"), third = SERVICE("path:3"), none = SERVICE("bearer");
+    struct eg_service second = SERVICE("path:2"), third = SERVICE("path:3"),
+                      none = SERVICE("bearer");
     struct eg_buf out;
     eg_buf_init(&out, 1000);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -231,8 +238,10 @@ SLOTS(query_and_cookies_keep_what_is_the_childs_own)
         { "a=key=x", "a=key=x" },
     };
     static const char *const cookies[][2] = {
-        { "Cookie: a=b; sid=x; c=d", "a=b; c=d" }, { "Cookie: sid=x", "" },
-        { "Cookie: a=b;c=\"d e\"", "a=b; c=\"d e\"" }, { "Cookie: wid=child; gid=1", "" },
+        { "Cookie: a=b; sid=x; c=d", "a=b; c=d" },
+        { "Cookie: sid=x", "" },
+        { "Cookie: a=b;c=\"d e\"", "a=b; c=\"d e\"" },
+        { "Cookie: wid=child; gid=1", "" },
         { "Cookie: ; =v; n", "=v; n" },
     };
     struct eg_service s = SERVICE("query:key", "cookie:sid");
@@ -272,9 +281,9 @@ SLOTS(tripwire_finds_each_secret_at_each_place)
     struct eg_tripwire *t = NULL;
     char secrets[3][40], text[256];
     unsigned hits[3] = { 0 };
-    snprintf(secrets[0], 40, "sk-1234567890abcdef");       /* 19 bytes */
-    snprintf(secrets[1], 40, "sk-1234567890abcdeg");       /* one letter is another */
-    snprintf(secrets[2], 40, "0123456789abcdef");          /* 16, the shortest */
+    snprintf(secrets[0], 40, "sk-1234567890abcdef"); /* 19 bytes */
+    snprintf(secrets[1], 40, "sk-1234567890abcdeg"); /* one letter is another */
+    snprintf(secrets[2], 40, "0123456789abcdef");    /* 16, the shortest */
     cr_assert_eq(eg_tripwire_new(&t), EG_OK);
     for (int i = 0; i < 3; i++)
         cr_assert_eq(eg_tripwire_add(t, eg_slice_str(secrets[i]), &sessions, i), EG_OK);
@@ -283,7 +292,8 @@ SLOTS(tripwire_finds_each_secret_at_each_place)
             memset(text, 'x', sizeof text);
             memcpy(text + at, secrets[i], strlen(secrets[i]));
             memset(hits, 0, sizeof hits);
-            cr_expect_not(eg_tripwire_scan(t, eg_slice(text, at + strlen(secrets[i])), count_hit, hits));
+            cr_expect_not(
+                eg_tripwire_scan(t, eg_slice(text, at + strlen(secrets[i])), count_hit, hits));
             for (int k = 0; k < 3; k++)
                 cr_expect_eq(hits[k], k == i, "secret %d at %zu, hit %d", i, at, k);
             memset(hits, 0, sizeof hits); /* all but its last byte is nothing */
@@ -312,14 +322,16 @@ static bool seen(const char *text, int index)
 
 SLOTS(tripwire_decodes_percents_and_crosses_windows)
 {
-    cr_expect(seen("q=" PHANTOM, 0) && seen("[" FOREIGN "]", 1) && seen(GONE, 0) && seen(TOKEN, -1));
+    cr_expect(seen("q=" PHANTOM, 0) && seen("[" FOREIGN "]", 1) && seen(GONE, 0) &&
+              seen(TOKEN, -1));
     cr_expect(seen("%70h%2DAAAAAAAAAAAAAAAAAAAAAAAAAAA%41", 0));
     cr_expect_not(seen("ph-AAAAAAAAAAAAAAAAAAAAAAAAAAA", 0), "one letter is missing");
     cr_expect(seen("%2570h-AAAAAAAAAAAAAAAAAAAAAAAAAAAA%", 0), "encoded twice");
     cr_expect(seen("%252570h%252dAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 0), "three times");
     char *big = malloc(9000);
     cr_assert_not_null(big);
-    for (size_t at = 4000; at < 4200; at += 7) { /* one escape makes it decode; the window is 4096 */
+    for (size_t at = 4000; at < 4200;
+         at += 7) { /* one escape makes it decode; the window is 4096 */
         memset(big, 'y', 9000);
         memcpy(big, "%41", 3);
         memcpy(big + at, "%70" PHANTOM, strlen(PHANTOM) + 3);

@@ -102,8 +102,8 @@ static size_t join_chunks(char *p, size_t n)
 static void tell(const struct eg_vector_row *row, size_t step, size_t cut, const char *p, size_t n,
                  struct eg_slice far)
 {
-    cr_expect(n == far.n && (n == 0 || memcmp(p, far.p, n) == 0), "%s:%d: by %zu, cut at %zu: %s", row->file,
-              row->line, step, cut, eg_vector_show(eg_slice(p, n)));
+    cr_expect(n == far.n && (n == 0 || memcmp(p, far.p, n) == 0), "%s:%d: by %zu, cut at %zu: %s",
+              row->file, row->line, step, cut, eg_vector_show(eg_slice(p, n)));
 }
 
 static void request(struct flow_world *w, const struct eg_vector_row *row, size_t step, size_t cut)
@@ -142,8 +142,9 @@ static void drop_date(struct flow_world *w)
 
 static void response(struct flow_world *w, const struct eg_vector_row *row, size_t step, size_t cut)
 {
-    static const char asked[] = "GET /api/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " FLOW_PHANTOM
-                                "\r\nConnection: close\r\n\r\n";
+    static const char asked[] =
+        "GET /api/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " FLOW_PHANTOM
+        "\r\nConnection: close\r\n\r\n";
     static char sent[TEXT], far[TEXT];
     size_t n = expand(w, row->cell[SENT], FLOW_SECRET, sent);
     size_t far_n = expand(w, row->cell[FAR], FLOW_PHANTOM, far);

@@ -11,7 +11,7 @@ enum { NAME, REQUEST, FIELDS, BODY, SCOPE, SIGNED, CANONICAL, SIGNATURE, COLUMNS
 enum { ROWS_AT_LEAST = 55, FIELDS_MAX = 16, TEXT = 2048 };
 
 #define SUITE "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
-#define DOCS "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+#define DOCS  "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
 struct one {
     struct eg_sigv4_request request;

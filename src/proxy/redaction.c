@@ -21,6 +21,7 @@ struct known {
 struct values { /* what of the credential may be sent, and so come back */
     struct eg_redact_pair pair[VALUES_MAX];
     unsigned count;
+    bool over;        /* there are more */
     uint64_t version; /* of the one that changed last */
 };
 
@@ -65,8 +66,12 @@ static void add_value(const struct eg_flow *f, struct eg_slice field, struct val
     struct eg_slice credential = f->exchange->service.credential;
     char name[NAME_SIZE];
     const struct eg_secret *secret = eg_creds_field(creds, credential, field, NULL);
-    if (!secret || v->count == VALUES_MAX || credential.n + 1 + field.n > sizeof name)
+    if (!secret)
         return;
+    if (credential.n + 1 + field.n > sizeof name) {
+        v->over = true;
+        return;
+    }
     memcpy(name, credential.p, credential.n);
     size_t n = credential.n;
     if (field.n > 0) {
@@ -79,7 +84,9 @@ static void add_value(const struct eg_flow *f, struct eg_slice field, struct val
     for (unsigned i = 0; i < v->count; i++)
         if (v->pair[i].secret == secret)
             return;
-    v->pair[v->count++] = (struct eg_redact_pair){ secret, phantom_of(f, field) };
+    v->over = v->over || v->count == VALUES_MAX;
+    if (v->count < VALUES_MAX)
+        v->pair[v->count++] = (struct eg_redact_pair){ secret, phantom_of(f, field) };
 }
 
 /* {field}s of a template; {} is the credential itself. */
@@ -182,7 +189,7 @@ enum eg_status eg_redaction_begin(struct eg_flow *f, struct eg_err *err)
     if (f->want != EG_WANT_ROUTE || !x->service.redact || x->service.credential.n == 0)
         return EG_OK;
     gather(f, &v);
-    enum eg_status status = known_of(f, &k);
+    enum eg_status status = v.over ? EG_TOO_BIG : known_of(f, &k);
     if (status == EG_OK && (!k->set || k->version != v.version)) {
         struct eg_redact_set *set = NULL;
         status = eg_redact_set_new(f->engine->vault, v.pair, v.count, &set, err);

@@ -409,3 +409,34 @@ Test(redact, an_empty_and_a_bodiless_answer_pass, .timeout = 60)
     free(answer);
     eg_swap_free(&s);
 }
+
+/* Too many to be looked for: nothing is asked, rather than one of them passed by. */
+Test(redact, a_credential_of_too_many_fields_is_refused, .timeout = 60)
+{
+    enum { FIELDS = 17 };
+    char policy[2048], fields[512] = "", name[16];
+    struct eg_swap s;
+    for (int i = 0; i < FIELDS; i++)
+        snprintf(fields + strlen(fields), sizeof fields - strlen(fields), "{f%d}", i);
+    snprintf(policy, sizeof policy,
+             "egress: 1\nservices:\n"
+             "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key,\n"
+             "        write: [\"header:Authorization: Bearer %s\"]}\n"
+             "credentials:\n"
+             "  key: {from: {cmd: [/bin/true], json: true}, hosts: [api.example.test]}\n"
+             "networks: {allow: [127.0.0.1/32]}\ntls: {ca: \"@DIR@/ca.pem\", system: false}\n",
+             fields);
+    eg_swap_new(&s, policy);
+    for (int i = 0; i < FIELDS; i++) {
+        snprintf(name, sizeof name, "key#f%d", i);
+        cr_assert_eq(eg_creds_put(eg_engine_creds(s.bed.engine), eg_slice_str(name),
+                                  "a-value-to-look-for", 19, NULL),
+                     EG_OK);
+    }
+    char *answer = eg_swap_ask(&s, "GET", "/headers", ""), *record = eg_swap_record(&s);
+    cr_expect(!strstr(answer, " 200 ") && !strstr(answer, "a-value"), "%s", answer);
+    cr_expect_str_empty(record, "%s", record);
+    free(answer);
+    free(record);
+    eg_swap_free(&s);
+}

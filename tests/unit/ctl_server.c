@@ -345,16 +345,18 @@ Test(ctl_server, half_a_request_is_cut_even_when_it_dribbles)
     char c;
     ssize_t n = -1;
     unsigned sent = 0;
-    cr_assert_eq(send(fd, "\0\0\xff\0", 4, MSG_NOSIGNAL), 4); /* 65,280 bytes are to come */
+    enum { ALL = 0xff00 };
+    cr_assert_eq(send(fd, "\0\0\xff\0", 4, MSG_NOSIGNAL), 4); /* as many bytes are to come */
     uint64_t until = eg_clock_ms() + 20000;
     while (n != 0 && eg_clock_ms() < until) { /* a byte each tick does not extend the deadline */
-        sent += send(fd, "x", 1, MSG_NOSIGNAL) == 1;
+        if (sent < ALL - 1)                   /* a fast machine would get all of it in */
+            sent += send(fd, "x", 1, MSG_NOSIGNAL) == 1;
         cr_assert_eq(eg_loop_tick(loop, 2, NULL), EG_OK);
         n = recv(fd, &c, 1, 0);
         n = n < 0 && errno == ECONNRESET ? 0 : n; /* bytes of ours were unread */
     }
     cr_assert_eq(n, 0);
-    cr_assert(sent > 1 && sent < 0xff00);
+    cr_assert(sent > 1);
     close(fd);
 }
 

@@ -13,6 +13,7 @@ enum { NEAR = 64 };           /* bytes of a segment that are compared for a mess
 
 enum reading {
     AS_IT_IS,
+    RAW,           /* the same bytes, but with an origin's segments */
     DECODED,       /* an encoded slash is data */
     SLASHES_AS_IF, /* an encoded slash ends a segment */
     READINGS
@@ -22,6 +23,7 @@ struct view { /* base and path of a request, read as one text */
     struct eg_slice base, path;
     size_t n;
     enum reading how;
+    bool whole; /* a segment of parameters alone counts, as it does for origins that know none */
 };
 
 static unsigned char octet(const struct view *v, size_t i)
@@ -50,7 +52,7 @@ static int unit(const struct view *v, size_t i, size_t end, size_t *width)
 {
     int value = octet(v, i), next;
     *width = 1;
-    if (v->how == AS_IT_IS || value != '%')
+    if (v->how <= RAW || value != '%')
         return value;
     while (value == '%' && (next = digits_at(v, i + *width, end)) >= 0) {
         value = next;
@@ -85,12 +87,13 @@ static struct segment segment_at(const struct view *v, size_t i)
     return s;
 }
 
-/* The first segment from i on that counts: in the readings of an origin an empty one does not. False: there is none. */
+/* The first segment from i on that counts: in the readings of an origin an empty one does not, nor one that parameters are all of (unless
+ * whole). False: there is none. */
 static bool take_segment(const struct view *v, size_t i, struct segment *ret)
 {
     while (i <= v->n) {
         *ret = segment_at(v, i);
-        if (v->how == AS_IT_IS || ret->name > ret->start)
+        if (v->how == AS_IT_IS || (v->whole ? ret->end : ret->name) > ret->start)
             return true;
         i = ret->next;
     }
@@ -182,9 +185,21 @@ static bool match_method(const struct eg_policy *p, const struct eg_block_path *
     return own.n == 0 || (deny ? eg_slice_caseeq(own, method) : eg_slice_eq(own, method));
 }
 
-static struct view view_of(const struct eg_block_request *r, enum reading how)
+static struct view view_of(const struct eg_block_request *r, enum reading how, bool whole)
 {
-    return (struct view){ r->base, r->path, r->base.n + r->path.n, how };
+    return (struct view){ r->base, r->path, r->base.n + r->path.n, how, whole };
+}
+
+static bool match_request(const struct eg_policy *p, const struct eg_block_request *r,
+                          const struct eg_block_path *rule, bool deny)
+{
+    for (enum reading how = AS_IT_IS; how < (deny ? READINGS : RAW); how++)
+        for (unsigned whole = 0; whole < (how == AS_IT_IS ? 1u : 2u); whole++) {
+            struct view v = view_of(r, how, whole);
+            if (match_path(p, &v, rule))
+                return true;
+        }
+    return false;
 }
 
 const struct eg_block_path *eg_block_path_find(const struct eg_policy *p,
@@ -193,13 +208,8 @@ const struct eg_block_path *eg_block_path_find(const struct eg_policy *p,
 {
     for (uint32_t i = 0; i < list.count; i++) {
         const struct eg_block_path *rule = &p->paths[list.first + i];
-        if (!match_method(p, rule, r->method, deny))
-            continue;
-        for (enum reading how = AS_IT_IS; how < (deny ? READINGS : DECODED); how++) {
-            struct view v = view_of(r, how);
-            if (match_path(p, &v, rule))
-                return rule;
-        }
+        if (match_method(p, rule, r->method, deny) && match_request(p, r, rule, deny))
+            return rule;
     }
     return NULL;
 }
@@ -244,7 +254,7 @@ const struct eg_block_path *eg_block_path_closest(const struct eg_policy *p,
 {
     const struct eg_block_path *best = NULL;
     unsigned most = 0;
-    const struct view v = view_of(r, AS_IT_IS);
+    const struct view v = view_of(r, AS_IT_IS, false);
     for (uint32_t i = 0; i < list.count; i++) {
         const struct eg_block_path *rule = &p->paths[list.first + i];
         unsigned score = 1 + 2 * common(p, &v, rule) + match_method(p, rule, r->method, false);

@@ -103,7 +103,9 @@ static void ask(const struct eg_policy *p, struct eg_slice method, struct eg_sli
         if (allowed && (flags.unsafe || !denied))
             abort();
         (void)judge(p, "b", method, eg_buf_slice(&path), flags);
-        for (unsigned how = 1; how <= 3 && allowed; how++) {
+        /* a rule may match the digits of an escape, which another spelling has not */
+        bool escaped = memchr(path.data + path.off, '%', path.len) != NULL;
+        for (unsigned how = 1; how <= 3 && allowed && !escaped; how++) {
             if (how == 2 && parameters)
                 continue; /* a rule that names one means that one */
             eg_buf_init(&spelt, POLICY_MAX);

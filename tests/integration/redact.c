@@ -414,7 +414,7 @@ Test(redact, an_empty_and_a_bodiless_answer_pass, .timeout = 60)
 Test(redact, a_credential_of_too_many_fields_is_refused, .timeout = 60)
 {
     enum { FIELDS = 17 };
-    char policy[2048], fields[512] = "", name[16];
+    char policy[2048], fields[512] = "", name[32];
     struct eg_swap s;
     for (int i = 0; i < FIELDS; i++)
         snprintf(fields + strlen(fields), sizeof fields - strlen(fields), "{f%d}", i);

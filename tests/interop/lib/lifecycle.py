@@ -138,6 +138,7 @@ class Terminal:
     """A small job-control shell's part: a session with a terminal, one job in its foreground."""
 
     def __init__(self, argv, env, cwd):
+        self.seen = b""
         self.master, slave = pty.openpty()
         self.report, report = os.pipe()
         self.alive, alive = os.pipe()  # its end: the job is gone, and what it started
@@ -173,6 +174,7 @@ class Terminal:
             os.tcsetpgrp(slave, os.getpgrp())
             if not os.WIFSTOPPED(status):
                 os.write(report, b"E%03d" % os.waitstatus_to_exitcode(status))
+                os.read(orders, 1)  # its end hangs the terminal up, and drops what nobody has read yet
                 os._exit(0)
             os.write(report, b"Stop")
             os.read(orders, 1)
@@ -183,16 +185,17 @@ class Terminal:
         check(select.select([fd], [], [], DEADLINE)[0], "nothing came in time")
 
     def expect(self, text):
-        seen = b""
+        """What follows it is kept for the next one: one read may bring both."""
         end = time.monotonic() + DEADLINE
-        while text not in seen:
+        while text not in self.seen:
             if time.monotonic() > end:
-                raise Wrong(f"the terminal shows {seen!r}")
+                raise Wrong(f"the terminal shows {self.seen!r}")
             self._wait(self.master)
             try:
-                seen += os.read(self.master, 4096)
+                self.seen += os.read(self.master, 4096)
             except OSError:
-                raise Wrong(f"the terminal ended with {seen!r}, the job with {self.reported()!r}")
+                raise Wrong(f"the terminal ended with {self.seen!r}, the job with {self.reported()!r}")
+        self.seen = self.seen.partition(text)[2]
 
     def type(self, data):
         os.write(self.master, data)

@@ -44,7 +44,7 @@ enum eg_order { EG_ORDER_MAPPED = 'M', EG_ORDER_FOREGROUND = 'F', EG_ORDER_BACKG
 
 struct eg_go { /* what eg_launch_go sends: pointers into one block */
     char *block;
-    char **environment, **covered, **read_only, **programs; /* NULL-terminated */
+    char **environment, **covered, **read_only, **programs, **held, **sockets; /* NULL-terminated */
 };
 
 /* ---- wire.c ---- */
@@ -81,6 +81,15 @@ enum eg_status eg_mounts_begin(struct eg_err *err) EG_MUST_USE;
 /* Covers and makes read-only. A path that does not exist, or that the child could not reach
  * either, is passed over. */
 enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err) EG_MUST_USE;
+
+/* ---- landlock.c: in the command of the fallback, after eg_confine_capabilities, before the filter ---- */
+enum { EG_LANDLOCK_NEWEST = 7 }; /* the newest ABI that it was tried with */
+/* What the kernel has; 0: none, and there is no fallback then. */
+unsigned eg_landlock_abi(void);
+/* Nothing of the file system but what the lists leave, for good: covered paths can't be opened, read_only ones and
+ * programs can't be written to, and in the folders above them nothing can be made, removed or renamed. No TCP connection of
+ * its own (ABI 4), no signal and no abstract socket to who is outside (ABI 6). max_abi: use no more than that. */
+enum eg_status eg_landlock_apply(const struct eg_go *go, unsigned max_abi, struct eg_err *err) EG_MUST_USE;
 
 /* ---- confine.c, seccomp.c: in the child, before exec ---- */
 /* No capability in any set, none to be had again, no new privileges. */

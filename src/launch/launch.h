@@ -33,6 +33,10 @@ struct eg_launch_paths {
     unsigned read_only_count;
     const char *const *programs;  /* files that we run outside the sandbox: read-only, and no parent of theirs can be moved away */
     unsigned program_count;
+    const char *const *held;      /* as programs, files or folders, in a folder that the child goes on writing to: only mounts can hold one name there, so the fallback leaves them out */
+    unsigned held_count;
+    const char *const *sockets;   /* Unix sockets and folders of them: covered by mounts; in the fallback the filter alone keeps the child from them */
+    unsigned socket_count;
 };
 /* Lets the child go with that environment (NULL-terminated). EG_NOT_FOUND (127) or EG_PERMISSION (126) when the command can't be executed; other faults are ours (125). */
 enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment, const struct eg_launch_paths *paths, struct eg_err *err) EG_MUST_USE;

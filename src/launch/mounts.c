@@ -147,6 +147,8 @@ static enum eg_status cover_all(const struct eg_go *go, const struct eg_buf *pro
     close(fd);
     for (char **p = go->covered; *p && status == EG_OK; p++)
         status = cover(*p, empty, err);
+    for (char **p = go->sockets; *p && status == EG_OK; p++)
+        status = cover(*p, empty, err);
     struct eg_slice list = eg_buf_slice(procs);
     for (size_t i = 0; i < list.n && status == EG_OK; i += strlen(list.p + i) + 1)
         status = cover(list.p + i, empty, err);
@@ -166,6 +168,8 @@ enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err)
     for (char **p = go->read_only; *p && status == EG_OK; p++)
         status = protect(*p, false, err);
     for (char **p = go->programs; *p && status == EG_OK; p++)
+        status = protect(*p, true, err);
+    for (char **p = go->held; *p && status == EG_OK; p++)
         status = protect(*p, true, err);
     if (status == EG_OK)
         status = cover_all(go, &procs, err);

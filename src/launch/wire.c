@@ -101,6 +101,24 @@ static enum eg_status put(struct eg_buf *b, char tag, const char *text)
     return status == EG_OK ? eg_buf_append(b, text, strlen(text) + 1) : status;
 }
 
+static enum eg_status put_paths(struct eg_buf *b, const struct eg_launch_paths *p)
+{
+    const struct {
+        char tag;
+        unsigned count;
+        const char *const *list;
+    } lists[] = { { 'C', p->covered_count, p->covered },
+                  { 'R', p->read_only_count, p->read_only },
+                  { 'P', p->program_count, p->programs },
+                  { 'H', p->held_count, p->held },
+                  { 'S', p->socket_count, p->sockets } };
+    enum eg_status status = EG_OK;
+    for (unsigned k = 0; k < sizeof lists / sizeof *lists; k++)
+        for (unsigned i = 0; i < lists[k].count && status == EG_OK; i++)
+            status = put(b, lists[k].tag, lists[k].list[i]);
+    return status;
+}
+
 enum eg_status eg_wire_send_go(int fd, char *const *environment,
                                const struct eg_launch_paths *paths, struct eg_err *err)
 {
@@ -109,12 +127,8 @@ enum eg_status eg_wire_send_go(int fd, char *const *environment,
     eg_buf_init(&b, EG_GO_MAX);
     for (unsigned i = 0; environment[i] && status == EG_OK; i++)
         status = put(&b, 'E', environment[i]);
-    for (unsigned i = 0; paths && i < paths->covered_count && status == EG_OK; i++)
-        status = put(&b, 'C', paths->covered[i]);
-    for (unsigned i = 0; paths && i < paths->read_only_count && status == EG_OK; i++)
-        status = put(&b, 'R', paths->read_only[i]);
-    for (unsigned i = 0; paths && i < paths->program_count && status == EG_OK; i++)
-        status = put(&b, 'P', paths->programs[i]);
+    if (paths && status == EG_OK)
+        status = put_paths(&b, paths);
     uint32_t n = (uint32_t)b.len;
     if (status != EG_OK)
         eg_err_set(err, status, "launch", 0, "the child's environment is too large");
@@ -125,12 +139,14 @@ enum eg_status eg_wire_send_go(int fd, char *const *environment,
     return status;
 }
 
-/* Sorts the block's strings into four lists; lists is room for n + 4 pointers. */
+enum { EG_GO_LISTS = 6 };
+
+/* Sorts the block's strings into their lists; lists is room for n + EG_GO_LISTS pointers. */
 static void sort_strings(char *block, size_t n, char **lists, struct eg_go *ret)
 {
-    static const char tags[4] = { 'E', 'C', 'R', 'P' };
-    char **out[4];
-    for (unsigned t = 0; t < 4; t++) {
+    static const char tags[EG_GO_LISTS] = { 'E', 'C', 'R', 'P', 'H', 'S' };
+    char **out[EG_GO_LISTS];
+    for (unsigned t = 0; t < EG_GO_LISTS; t++) {
         out[t] = lists;
         for (size_t i = 0; i < n; i += strlen(block + i) + 1)
             if (block[i] == tags[t])
@@ -142,6 +158,8 @@ static void sort_strings(char *block, size_t n, char **lists, struct eg_go *ret)
     ret->covered = out[1];
     ret->read_only = out[2];
     ret->programs = out[3];
+    ret->held = out[4];
+    ret->sockets = out[5];
 }
 
 enum eg_status eg_wire_read_go(int fd, struct eg_go *ret, struct eg_err *err)
@@ -160,7 +178,7 @@ enum eg_status eg_wire_read_go(int fd, struct eg_go *ret, struct eg_err *err)
     size_t strings = 0;
     for (size_t i = 0; i < n; i++)
         strings += block[i] == '\0';
-    char **lists = status == EG_OK ? calloc(strings + 4, sizeof *lists) : NULL;
+    char **lists = status == EG_OK ? calloc(strings + EG_GO_LISTS, sizeof *lists) : NULL;
     if (!lists) {
         free(block);
         return status != EG_OK ? status : EG_NOMEM;

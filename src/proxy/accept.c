@@ -11,18 +11,13 @@
 #include "proxy/flow.h"
 #include "proxy/socks.h"
 
-/* The client's stack: tcp (or a Unix socket), and TLS where the listener wants it. Takes fd. */
-enum eg_status eg_accept_stack(struct eg_flow *f, int fd)
+/* Over what it came by, TLS where the listener wants it. */
+enum eg_status eg_accept_stack(struct eg_flow *f)
 {
-    enum eg_status status = eg_stream_tcp(fd, &f->client.stream);
-    if (status != EG_OK) {
-        close(fd);
-        return status;
-    }
     if (!f->ingress->tls)
         return EG_OK;
     struct eg_stream *tls = NULL;
-    status = eg_stream_tls_server(f->client.stream, f->ingress->tls, &tls, NULL);
+    enum eg_status status = eg_stream_tls_server(f->client.stream, f->ingress->tls, &tls, NULL);
     if (status == EG_OK)
         f->client.stream = tls;
     return status;

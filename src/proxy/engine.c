@@ -28,6 +28,7 @@ enum eg_status eg_engine_new(const struct eg_engine_config *config, struct eg_en
     e->channel_open = config->channel_open;
     e->channel_cancel = config->channel_cancel;
     e->credential_ask = config->credential_ask;
+    e->dial = config->dial;
     e->gate.trail = config->trail;
     e->drain_timer.fire = drain_over;
     e->drain_timer.ctx = e;
@@ -241,6 +242,20 @@ enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_lis
     i->next = e->ingresses;
     e->ingresses = i;
     return EG_OK;
+}
+
+void eg_engine_serve(struct eg_engine *e, struct eg_stream *client)
+{
+    if (e->ingresses && e->current)
+        eg_flow_serve(e->ingresses, client);
+    else
+        eg_stream_free(client);
+}
+
+void eg_engine_wake(struct eg_engine *e)
+{
+    for (struct eg_flow *f = e->flows; f; f = f->next)
+        eg_flow_wake(f);
 }
 
 /* ---- sessions and credentials ---- */

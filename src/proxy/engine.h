@@ -12,6 +12,7 @@
 #include "policy/policy.h"
 
 struct eg_engine;
+struct eg_stream;
 struct eg_channel_ask;
 
 struct eg_engine_config {
@@ -25,6 +26,9 @@ struct eg_engine_config {
     /* A credential that was not read yet is wanted, or (refused) the origin answered 401 to this one. Answered by eg_engine_credential, maybe with the
      * same value; not asked again meanwhile. NULL: lazy ones are unavailable and 401 is passed on. */
     enum eg_status (*credential_ask)(void *ctx, struct eg_slice name, bool refused);
+    /* In the place of eg_stream_dial, to these judged addresses; NULL: that. For origins in memory. */
+    enum eg_status (*dial)(void *ctx, const struct eg_sockaddr *addrs, unsigned count,
+                           struct eg_stream **ret);
     void (*warn)(void *ctx, const char *text); /* for the operator; may be NULL */
     void *ctx;
 };
@@ -70,6 +74,11 @@ struct eg_listen_config {
 /* Takes the listening descriptor, whatever happens. */
 enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_listen_config *config,
                                 struct eg_err *err) EG_MUST_USE;
+
+/* A client that is connected already (taken, whatever happens), met as those of the newest listener are. */
+void eg_engine_serve(struct eg_engine *e, struct eg_stream *client);
+/* Streams in memory have no descriptor that tells: whoever filled, drained or ended one says so. */
+void eg_engine_wake(struct eg_engine *e);
 
 /* An ssh hop: who holds the master (the supervisor) opens a channel and answers with
  * eg_engine_channel, once, unless it was cancelled. id is the engine's. */

@@ -201,13 +201,22 @@ static void unlink_flow(struct eg_flow *f)
 
 void eg_flow_start(const struct eg_ingress *ingress, int fd)
 {
+    struct eg_stream *client;
+    if (eg_stream_tcp(fd, &client) == EG_OK)
+        eg_flow_serve(ingress, client);
+    else
+        close(fd);
+}
+
+void eg_flow_serve(const struct eg_ingress *ingress, struct eg_stream *client)
+{
     struct eg_engine *e = ingress->engine;
     const struct eg_limits *limits = e->current->limits;
     struct eg_flow *f = e->stats.open_flows < 2 * limits->connections ? calloc(1, sizeof *f) : NULL;
     struct eg_ticket *ticket = f ? calloc(1, sizeof *ticket) : NULL;
     if (!ticket) {
         free(f);
-        close(fd);
+        eg_stream_free(client);
         return;
     }
     f->ticket = ticket;
@@ -222,12 +231,13 @@ void eg_flow_start(const struct eg_ingress *ingress, int fd)
     f->snapshot = eg_snapshot_ref(e->current);
     eg_side_init(&f->client, f);
     eg_side_init(&f->origin, f);
+    f->client.stream = client;
     f->client.readable = true; /* a client speaks first: try before the kernel is asked */
     f->client.out.max += limits->head_bytes; /* a whole head fits beside what is queued */
     f->origin.out.max += limits->head_bytes;
     link_flow(f);
     struct eg_msg_limits heads = { limits->head_bytes, limits->headers, limits->target_bytes };
-    if (eg_accept_stack(f, fd) != EG_OK ||
+    if (eg_accept_stack(f) != EG_OK ||
         eg_msg_new(&f->request, EG_MSG_REQUEST, &heads) != EG_OK) {
         eg_flow_kill(f, EG_NOMEM);
         return;

@@ -155,6 +155,9 @@ struct eg_engine {
     uint64_t last_channel;
     enum eg_status (*channel_open)(void *ctx, const struct eg_channel_ask *ask); /* may be NULL */
     void (*channel_cancel)(void *ctx, uint64_t id);
+    /* eg_engine_config's */
+    enum eg_status (*dial)(void *ctx, const struct eg_sockaddr *addrs, unsigned count,
+                           struct eg_stream **ret);
     enum eg_status (*credential_ask)(void *ctx, struct eg_slice name, bool refused); /* may be NULL */
     struct eg_asked *asked; /* credentials that are awaited: credwait.c */
     struct eg_table *redactions; /* what answers are searched for: redaction.c */
@@ -176,6 +179,8 @@ struct eg_engine {
 /* ---- flow.c ---- */
 /* Takes the accepted descriptor, whatever happens. */
 void eg_flow_start(const struct eg_ingress *ingress, int fd);
+/* The same by a stream that is connected; taken. */
+void eg_flow_serve(const struct eg_ingress *ingress, struct eg_stream *client);
 /* The one function that moves between phases: checks the edge, sets the deadline (ms from now;
  * 0: none but the total one) and its reason. */
 void eg_flow_move(struct eg_flow *f, enum eg_phase to, uint64_t deadline_ms,
@@ -218,14 +223,14 @@ enum eg_status eg_side_shut(struct eg_loop *l, struct eg_side *s) EG_MUST_USE;
 /* Drops watches, stream and buffers. abort: reset the connection (SO_LINGER 0) so that it can't
  * look whole. */
 void eg_side_close(struct eg_loop *l, struct eg_side *s, bool abort);
-/* Hands over the stream's one watch, registered for EG_IN: with the stream it can be put away without a word to the kernel. NULL when it
- * can't be waited for. eg_side_adopt takes both back. */
-struct eg_side_watch *eg_side_release(struct eg_loop *l, struct eg_side *s);
+/* Hands over the stream's one watch, registered for EG_IN: with the stream it can be put away without a word to the kernel. false when it
+ * can't be waited for; a stream in memory has none (NULL). eg_side_adopt takes both back. */
+bool eg_side_release(struct eg_loop *l, struct eg_side *s, struct eg_side_watch **ret) EG_MUST_USE;
 void eg_side_adopt(struct eg_side *s, struct eg_stream *stream, struct eg_side_watch *w);
 
 /* ---- accept.c: how a client is met ---- */
-/* The client's stack over the accepted descriptor, which it takes. */
-enum eg_status eg_accept_stack(struct eg_flow *f, int fd) EG_MUST_USE;
+/* The client's stack over the stream that it came by. */
+enum eg_status eg_accept_stack(struct eg_flow *f) EG_MUST_USE;
 enum eg_step eg_accept_step(struct eg_flow *f);
 enum eg_step eg_opening_step(struct eg_flow *f);
 /* A client that never got through its TLS handshake: nothing can be said to it, but it is recorded.

@@ -20,7 +20,7 @@ struct idle {
     struct origin *origin;
     struct idle *next;
     struct eg_stream *stream;
-    struct eg_side_watch *watch; /* registered all the while */
+    struct eg_side_watch *watch; /* registered all the while; NULL: a stream in memory */
     struct eg_timer timer;
     struct eg_sockaddr peer;
 };
@@ -77,7 +77,8 @@ static void unlink_idle(struct idle *i)
 static void close_idle(struct idle *i)
 {
     unlink_idle(i);
-    eg_watch_drop(i->pool->engine->loop, &i->watch->watch);
+    if (i->watch)
+        eg_watch_drop(i->pool->engine->loop, &i->watch->watch);
     free(i->watch);
     eg_stream_free(i->stream);
     free(i);
@@ -279,8 +280,9 @@ static bool keep_idle(struct eg_flow *f, struct origin *o)
 {
     struct eg_pool *p = f->engine->pool;
     struct eg_loop *loop = p->engine->loop;
-    struct eg_side_watch *w = eg_side_release(loop, &f->origin);
-    struct idle *i = w ? calloc(1, sizeof *i) : NULL;
+    struct eg_side_watch *w = NULL;
+    bool rests = eg_side_release(loop, &f->origin, &w);
+    struct idle *i = rests ? calloc(1, sizeof *i) : NULL;
     if (!i)
         goto fail;
     i->pool = p;
@@ -290,9 +292,11 @@ static bool keep_idle(struct eg_flow *f, struct origin *o)
     i->peer = f->peer;
     i->timer.fire = idle_expired;
     i->timer.ctx = i;
-    w->watch.ready = idle_ready;
-    w->watch.ctx = i;
-    if (eg_watch_set(loop, &w->watch, w->watch.fd, w->watch.tag, EG_IN) != EG_OK ||
+    if (w) {
+        w->watch.ready = idle_ready;
+        w->watch.ctx = i;
+    }
+    if ((w && eg_watch_set(loop, &w->watch, w->watch.fd, w->watch.tag, EG_IN) != EG_OK) ||
         eg_timer_set(loop, &i->timer, eg_loop_now(loop) + EG_POOL_IDLE_MS) != EG_OK)
         goto fail;
     i->next = o->idle;

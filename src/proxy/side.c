@@ -156,7 +156,7 @@ void eg_side_sync(struct eg_loop *l, struct eg_side *s, bool *now, uint64_t *wak
         *wake_ms = set.wake_ms;
 }
 
-struct eg_side_watch *eg_side_release(struct eg_loop *l, struct eg_side *s)
+bool eg_side_release(struct eg_loop *l, struct eg_side *s, struct eg_side_watch **ret)
 {
     struct eg_pollset set = { 0 };
     struct eg_side_watch *only = NULL;
@@ -168,7 +168,8 @@ struct eg_side_watch *eg_side_release(struct eg_loop *l, struct eg_side *s)
             drop_watch(l, s, i);
         s->watches[i] = NULL;
     }
-    return only;
+    *ret = only;
+    return only || (set.count == 0 && !set.now);
 }
 
 void eg_side_adopt(struct eg_side *s, struct eg_stream *stream, struct eg_side_watch *w)
@@ -176,6 +177,8 @@ void eg_side_adopt(struct eg_side *s, struct eg_stream *stream, struct eg_side_w
     s->stream = stream;
     s->watches[0] = w;
     s->readable = false;
+    if (!w)
+        return;
     w->side = s;
     w->wanted = EG_IN;
     w->watch.ready = side_ready;

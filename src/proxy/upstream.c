@@ -273,7 +273,9 @@ static enum eg_status stack(struct eg_flow *f, struct eg_err *err)
 static enum eg_step connect_to(struct eg_flow *f)
 {
     struct eg_err err = { 0 };
-    enum eg_status status = eg_stream_dial(f->up->addrs, f->up->count, &f->origin.stream);
+    struct eg_engine *e = f->engine;
+    enum eg_status status = e->dial ? e->dial(e->ctx, f->up->addrs, f->up->count, &f->origin.stream)
+                                    : eg_stream_dial(f->up->addrs, f->up->count, &f->origin.stream);
     if (status == EG_OK)
         status = stack(f, &err);
     if (status != EG_OK)

@@ -83,6 +83,12 @@ static void mem_want(const struct eg_stream *s, unsigned intent, struct eg_polls
         set->now = true;
 }
 
+static bool mem_pending(const struct eg_stream *s)
+{
+    const struct mem *m = (const struct mem *)s;
+    return m->in->len > 0 || m->in->ended;
+}
+
 static void pair_unref(struct pair *p)
 {
     if (--p->refs > 0)
@@ -106,6 +112,7 @@ static const struct eg_stream_ops mem_ops = {
     .send = mem_send,
     .shut = mem_shut,
     .want = mem_want,
+    .pending = mem_pending,
     .destroy = mem_destroy,
 };
 

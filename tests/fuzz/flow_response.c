@@ -2,7 +2,7 @@
  *
  * Input: a byte whose low bits choose the request (GET, HEAD, POST, HTTP/1.0), how the answer is cut (a byte a piece), a zero, and the bytes; `@S` stands for the credential. Then the origin closes. Properties: nothing
  * crashes; the client never sees the credential, plain or percent-encoded; what looks like a whole answer is one: the origin's was whole too, or it is a
- * refusal of ours. (Where the end of the connection ends it, as for HTTP/1.0, a Unix socket has no way to tell an abort.) */
+ * refusal of ours. (Where the end of the connection ends it, as for HTTP/1.0, a stream in memory has no way to tell an abort.) */
 #include <stdint.h>
 
 #include "http/message.h"
@@ -87,15 +87,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     flow_open(world);
     flow_say(world, world->client, request, (size_t)asked);
     flow_settle(world);
-    for (size_t i = 0; at < n && world->origin >= 0 && !world->origin_eof; i++) {
+    for (size_t i = 0; at < n && world->origin && !world->origin_eof; i++) {
         size_t one = i < cuts ? data[1 + i] + 1u : n - at;
         one = one < n - at ? one : n - at;
         flow_say(world, world->origin, text + at, one);
         at += one;
         flow_settle(world);
     }
-    if (world->origin >= 0)
-        (void)shutdown(world->origin, SHUT_WR);
+    flow_end(world->origin);
     flow_settle(world);
     check_client(text, n, method);
     flow_close(world);

@@ -1,9 +1,8 @@
-/* flow_run.h - one exchange through a whole engine: a client, a route with a phantom and a credential, an origin. Clients come over a Unix socket, the origin is a
- * loopback socket of ours; nothing waits for time. Header only, for fuzzers too; aborts where its own parts fail. */
+/* flow_run.h - one exchange through a whole engine: a client, a route with a phantom and a credential, an origin. Client and origin are ends of streams in memory:
+ * nothing waits for time or the kernel, and the origin's address is seen by whoever dials. Header only, for fuzzers too; aborts where its own parts fail. */
 #ifndef TESTS_FLOW_RUN_H
 #define TESTS_FLOW_RUN_H
 
-#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,17 +11,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "net/sock.h"
 #include "policy/compile.h"
 #include "proxy/engine.h"
+#include "stream/stream.h"
 #include "tls/context.h"
 
 #define FLOW_PHANTOM "sk-PHANTOMphantomPHANTOMphantom01"
 #define FLOW_SECRET  "sk-REALrealREALrealREALrealREAL99"
 #define FLOW_TOKEN   "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
-enum { FLOW_BYTES = 1 << 17, FLOW_PATIENCE_MS = 10000 };
+enum { FLOW_BYTES = 1 << 17, FLOW_PIPE = 1 << 16, FLOW_PORT = 8080 };
 
 #define FLOW_MUST(x)                                                                               \
     do {                                                                                           \
@@ -38,13 +36,10 @@ struct flow_world {
     struct eg_vault *vault;
     struct eg_engine *engine;
     struct eg_buf block;
-    int listener;         /* the origin's */
     char origin_text[32]; /* its authority */
-    struct sockaddr_un at;
-    socklen_t at_n;
-    /* of the exchange */
-    int client, origin;
-    bool client_eof, origin_eof, origin_refused;
+    /* of the exchange: our ends */
+    struct eg_stream *client, *origin;
+    bool client_eof, origin_eof;
     unsigned origins;                      /* connections that the origin was asked for */
     char up[FLOW_BYTES], down[FLOW_BYTES]; /* what reached the origin, and the client */
     size_t up_n, down_n;
@@ -82,22 +77,34 @@ static inline void flow_policy(struct flow_world *w, const char *policy)
 static inline void flow_listen(struct flow_world *w)
 {
     struct eg_listen_config config = { .auth = EG_AUTH_TOKEN };
+    struct sockaddr_un any = { .sun_family = AF_UNIX }; /* a name of the kernel's choice; nobody calls there */
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    w->at.sun_family = AF_UNIX; /* a name of the kernel's choice */
-    FLOW_MUST(fd >= 0 && bind(fd, (struct sockaddr *)&w->at, sizeof(sa_family_t)) == 0);
-    w->at_n = sizeof w->at;
-    FLOW_MUST(getsockname(fd, (struct sockaddr *)&w->at, &w->at_n) == 0 && listen(fd, 8) == 0);
+    FLOW_MUST(fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof(sa_family_t)) == 0 && listen(fd, 8) == 0);
     FLOW_MUST(eg_engine_listen(w->engine, fd, &config, NULL) == EG_OK);
+}
+
+/* The judged address is the one that is dialled. One connection an exchange; what is sent again finds nobody. */
+static inline enum eg_status flow_dial(void *ctx, const struct eg_sockaddr *addrs, unsigned count,
+                                       struct eg_stream **ret)
+{
+    struct flow_world *w = ctx;
+    struct eg_stream *ours = NULL;
+    static const struct eg_addr origin = { 4, { 127, 0, 0, 1 } };
+    FLOW_MUST(count == 1 && eg_addr_eq(&addrs[0].addr, &origin) && addrs[0].port == FLOW_PORT);
+    FLOW_MUST(eg_stream_mem(FLOW_PIPE, &ours, ret) == EG_OK);
+    if (w->origins++ > 0)
+        eg_stream_free(ours);
+    else
+        w->origin = ours;
+    return EG_OK;
 }
 
 /* options: of the service, such as ", redact: false". */
 static inline struct flow_world *flow_new(const char *options)
 {
-    const struct eg_sockaddr any = { { 4, { 127, 0, 0, 1 } }, 0 };
     static const struct eg_session_phantom phantom = { "api", FLOW_PHANTOM };
     const struct eg_session_spec session = { "main", "main", FLOW_TOKEN, 0, &phantom, 1 };
     struct flow_world *w = calloc(1, sizeof *w);
-    struct eg_sockaddr at;
     char policy[1024];
     int fd;
     FLOW_MUST(w && sodium_init() >= 0 && eg_tls_start(NULL) == EG_OK);
@@ -106,25 +113,25 @@ static inline struct flow_world *flow_new(const char *options)
     FLOW_MUST(eg_vault_new(&w->vault, 65536, false, NULL, NULL) == EG_OK);
     const struct eg_engine_config config = { .loop = w->loop,
                                              .trail = { .ring = w->ring, .file = -1, .writer = 1 },
-                                             .vault = w->vault };
+                                             .vault = w->vault,
+                                             .dial = flow_dial,
+                                             .ctx = w };
     FLOW_MUST(eg_engine_new(&config, &w->engine, NULL) == EG_OK);
-    FLOW_MUST(eg_sock_listen(&any, &w->listener, &at, NULL) == EG_OK);
-    snprintf(w->origin_text, sizeof w->origin_text, "127.0.0.1:%u", at.port);
+    snprintf(w->origin_text, sizeof w->origin_text, "127.0.0.1:%d", FLOW_PORT);
     snprintf(policy, sizeof policy,
              "egress: 1\n"
              "services:\n"
-             "  api: {upstream: \"http://127.0.0.1:%u/v1\", credential: key, accept: [bearer], "
+             "  api: {upstream: \"http://127.0.0.1:%d/v1\", credential: key, accept: [bearer], "
              "write: [\"header:Authorization: Bearer {}\"]%s}\n"
              "credentials:\n"
              "  key: {from: \"env:KEY\", hosts: [\"127.0.0.1\"]}\n"
              "networks: {allow: [127.0.0.1/32]}\n",
-             at.port, options);
+             FLOW_PORT, options);
     flow_policy(w, policy);
     FLOW_MUST(eg_engine_session_put(w->engine, &session, NULL) == EG_OK);
     FLOW_MUST(eg_creds_put(eg_engine_creds(w->engine), EG_SLICE("key"), FLOW_SECRET,
                            strlen(FLOW_SECRET), NULL) == EG_OK);
     flow_listen(w);
-    w->client = w->origin = -1;
     return w;
 }
 
@@ -136,84 +143,76 @@ static inline void flow_free(struct flow_world *w)
     eg_loop_free(w->loop);
     eg_vault_free(w->vault);
     eg_buf_done(&w->block);
-    close(w->listener);
     eg_tls_stop();
     free(w);
 }
 
 /* Reads what is there: did anything happen? */
-static inline bool flow_read(int fd, char *to, size_t *n, bool *eof)
+static inline bool flow_read(struct eg_stream *from, char *to, size_t *n, bool *eof)
 {
-    bool moved = false;
-    while (fd >= 0 && !*eof && *n < FLOW_BYTES) {
-        ssize_t got = recv(fd, to + *n, FLOW_BYTES - *n, MSG_DONTWAIT);
-        if (got < 0)
-            *eof = errno != EAGAIN && errno != EINTR;
-        if (got == 0)
-            *eof = true;
-        moved |= got > 0 || *eof;
-        if (got <= 0)
-            break;
-        *n += (size_t)got;
-    }
-    return moved;
+    size_t got = 0, before = *n;
+    if (!from || *eof)
+        return false;
+    while (*n < FLOW_BYTES && eg_stream_recv(from, to + *n, FLOW_BYTES - *n, &got, NULL) == EG_OK)
+        *n += got;
+    *eof = *n < FLOW_BYTES && eg_stream_recv(from, to + *n, 1, &got, NULL) == EG_EOF;
+    return *n > before || *eof;
 }
 
-static inline bool flow_turn(struct flow_world *w, int ms)
+/* One tick of the engine; did anything come out of it? */
+static inline bool flow_turn(struct flow_world *w)
 {
-    struct eg_sockaddr peer;
-    int fd = -1;
-    FLOW_MUST(eg_loop_tick(w->loop, ms, NULL) == EG_OK);
-    bool moved = false;
-    while (eg_sock_accept(w->listener, &fd, &peer, NULL) == EG_OK) {
-        w->origins++;
-        moved = true;
-        if (w->origin >= 0)
-            close(fd); /* one connection an exchange; what is sent again finds nobody */
-        else
-            w->origin = fd;
-    }
-    moved |= flow_read(w->origin, w->up, &w->up_n, &w->origin_eof);
-    return flow_read(w->client, w->down, &w->down_n, &w->client_eof) || moved;
+    unsigned dialled = w->origins;
+    eg_engine_wake(w->engine);
+    FLOW_MUST(eg_loop_tick(w->loop, 0, NULL) == EG_OK);
+    bool moved = flow_read(w->origin, w->up, &w->up_n, &w->origin_eof);
+    return flow_read(w->client, w->down, &w->down_n, &w->client_eof) || moved ||
+           w->origins > dialled;
 }
 
-/* Turns until nothing moves in three turns that do not wait. */
+/* Turns until nothing moves in three turns. */
 static inline void flow_settle(struct flow_world *w)
 {
     for (unsigned quiet = 0, all = 0; quiet < 3 && all < 10000; all++)
-        quiet = flow_turn(w, 0) ? 0 : quiet + 1;
+        quiet = flow_turn(w) ? 0 : quiet + 1;
 }
 
 static inline void flow_open(struct flow_world *w)
 {
-    w->client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    FLOW_MUST(w->client >= 0 && connect(w->client, (struct sockaddr *)&w->at, w->at_n) == 0);
-    w->origin = -1;
+    struct eg_stream *theirs = NULL;
+    FLOW_MUST(eg_stream_mem(FLOW_PIPE, &w->client, &theirs) == EG_OK);
     w->client_eof = w->origin_eof = false;
     w->up_n = w->down_n = w->origins = 0;
+    eg_engine_serve(w->engine, theirs);
 }
 
-static inline void flow_say(struct flow_world *w, int fd, const char *p, size_t n)
+static inline void flow_say(struct flow_world *w, struct eg_stream *to, const char *p, size_t n)
 {
-    while (n > 0) {
-        ssize_t sent = fd < 0 ? -1 : send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno != EAGAIN)
-            return;
-        if (sent < 0 && !flow_turn(w, 0))
+    while (to && n > 0) {
+        size_t sent = 0;
+        enum eg_status status = eg_stream_send(to, p, n, &sent, NULL);
+        if (status == EG_OK) {
+            p += sent;
+            n -= sent;
+        } else if (status != EG_AGAIN || !flow_turn(w)) {
             return; /* nobody takes it */
-        p += sent > 0 ? sent : 0;
-        n -= sent > 0 ? (size_t)sent : 0;
+        }
     }
+}
+
+static inline void flow_end(struct eg_stream *to)
+{
+    if (to)
+        FLOW_MUST(eg_stream_shut(to, NULL) == EG_OK);
 }
 
 static inline void flow_close(struct flow_world *w)
 {
-    close(w->client);
-    if (w->origin >= 0)
-        close(w->origin);
-    w->client = w->origin = -1;
+    eg_stream_free(w->client);
+    eg_stream_free(w->origin);
+    w->client = w->origin = NULL;
     for (unsigned i = 0; i < 1000 && !eg_engine_idle(w->engine); i++)
-        (void)flow_turn(w, 0);
+        (void)flow_turn(w);
 }
 
 static inline bool flow_has(const char *p, size_t n, const char *text)

@@ -24,24 +24,14 @@ static size_t expand(const struct flow_world *w, struct eg_slice cell, const cha
     return len;
 }
 
-static bool over(uint64_t end)
-{
-    return eg_clock_ms() >= end;
-}
-
-static void turn(struct flow_world *w)
-{
-    if (!flow_turn(w, 0))
-        (void)flow_turn(w, 1);
-}
-
-static void say_cut(struct flow_world *w, int fd, const char *p, size_t n, size_t step, size_t cut)
+static void say_cut(struct flow_world *w, struct eg_stream *to_whom, const char *p, size_t n,
+                    size_t step, size_t cut)
 {
     for (size_t at = 0; at < n;) {
         size_t to = at + step < n ? at + step : n;
         to = cut > at && cut < to ? cut : to;
-        flow_say(w, fd, p + at, to - at);
-        (void)flow_turn(w, 0);
+        flow_say(w, to_whom, p + at, to - at);
+        (void)flow_turn(w);
         at = to;
     }
 }
@@ -112,15 +102,12 @@ static void request(struct flow_world *w, const struct eg_vector_row *row, size_
     size_t n = expand(w, row->cell[SENT], FLOW_PHANTOM, sent);
     size_t far_n = expand(w, row->cell[FAR], FLOW_SECRET, far);
     bool ok = eg_vector_is(row->cell[STATUS], "ok");
-    const uint64_t end = eg_clock_ms() + FLOW_PATIENCE_MS;
     flow_open(w);
     say_cut(w, w->client, sent, n, step, cut);
-    while (w->up_n < far_n && !w->client_eof && !over(end))
-        turn(w);
+    flow_settle(w);
     if (ok)
         flow_say(w, w->origin, ANSWER, sizeof ANSWER - 1);
-    while (!flow_has(w->down, w->down_n, "\r\n\r\n") && !w->client_eof && !over(end))
-        turn(w);
+    flow_settle(w);
     w->up_n = join_chunks(w->up, w->up_n);
     tell(row, step, cut, w->up, w->up_n, eg_slice(far, join_chunks(far, far_n)));
     cr_expect(ok ? w->down_n > 12 && memcmp(w->down + 8, " 200", 4) == 0
@@ -148,15 +135,12 @@ static void response(struct flow_world *w, const struct eg_vector_row *row, size
     static char sent[TEXT], far[TEXT];
     size_t n = expand(w, row->cell[SENT], FLOW_SECRET, sent);
     size_t far_n = expand(w, row->cell[FAR], FLOW_PHANTOM, far);
-    const uint64_t end = eg_clock_ms() + FLOW_PATIENCE_MS;
     flow_open(w);
     flow_say(w, w->client, asked, sizeof asked - 1);
-    while (!flow_has(w->up, w->up_n, "\r\n\r\n") && !over(end))
-        turn(w);
+    flow_settle(w);
     say_cut(w, w->origin, sent, n, step, cut);
-    (void)shutdown(w->origin, SHUT_WR);
-    while (!w->client_eof && !over(end))
-        turn(w);
+    flow_end(w->origin);
+    flow_settle(w);
     drop_date(w);
     w->down_n = join_chunks(w->down, w->down_n);
     far_n = join_chunks(far, far_n);

@@ -320,6 +320,10 @@ static json_t *lists_json(const struct eg_supervisor *s, json_t *o)
         json_array_append_new(workers, worker_json(&s->workers[i]));
     json_object_set_new(o, "listeners", eg_supervisor_listeners_json(s));
     json_object_set_new(o, "upstream", eg_sup_upstream_json(s));
+    if (s->options.enforcement)
+        json_object_set_new(o, "enforcement",
+                            json_pack("{s:s,s:s}", "mode", s->options.enforcement, "weaker_because",
+                                      s->options.weaker ? s->options.weaker : ""));
     json_object_set_new(o, "credentials", credentials);
     json_object_set_new(o, "workers", workers);
     return o;

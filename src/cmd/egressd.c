@@ -159,7 +159,6 @@ int main(int argc, char **argv)
         printf("egressd %s\n", EG_VERSION);
         return EG_EXIT_OK;
     }
-    s.options.listen_fd = -1;
     code = eg_sup_upstream_take(&eg_egressd_options, given, count, &s.upstream);
     if (code < 0)
         code = take(&s, given, count);

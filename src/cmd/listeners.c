@@ -211,13 +211,25 @@ static enum eg_status take_passed(struct eg_supervisor *s, struct eg_err *err)
     return status;
 }
 
+/* Those of `run`'s child, which are all that it reaches. */
+static enum eg_status take_entries(struct eg_supervisor *s, struct eg_err *err)
+{
+    enum eg_status status = EG_OK;
+    for (unsigned i = 0; i < s->options.entry_count && status == EG_OK; i++) {
+        int fd = s->options.entries[i].fd;
+        s->options.entries[i].fd = -1;
+        status = add(s, &standard, -1, fd, err);
+    }
+    return status;
+}
+
 enum eg_status eg_sup_listeners_open(struct eg_supervisor *s, struct eg_err *err)
 {
     const struct eg_policy *policy = s->policy->policy;
     struct eg_listen_spec spec = standard;
     unsigned n = eg_policy_listen_count(policy);
-    if (s->options.listen_fd >= 0)
-        return add(s, &spec, -1, s->options.listen_fd, err);
+    if (s->options.entry_count > 0)
+        return take_entries(s, err);
     if (s->options.passed_count > 0)
         return take_passed(s, err);
     if (s->options.listen) {
@@ -285,7 +297,7 @@ void eg_sup_listeners_compare(const struct eg_supervisor *s, const struct eg_pol
     bool same = n == eg_policy_listen_count(next);
     for (unsigned i = 0; same && i < n; i++)
         same = same_listener(now, next, i);
-    if (!same && !s->options.listen && s->options.listen_fd < 0)
+    if (!same && !s->options.listen && s->options.entry_count == 0)
         eg_log(EG_LOG_WARN, "reload: listeners stay as they are until a restart");
     const struct eg_settings *a = eg_policy_settings(now), *b = eg_policy_settings(next);
     if (!eg_slice_eq(a->audit_file, b->audit_file) || a->audit_capacity != b->audit_capacity ||

@@ -53,11 +53,17 @@ struct eg_run {
     struct eg_sup_upstream *upstream;
     struct eg_supervisor *supervisor;
     struct eg_watch watch; /* the child's init, about its terminal */
-    bool enforce, ended;
+    bool ended;
+    enum eg_enforcement strongest, weakest;
     const char *user;
     unsigned workers;
     int wait_status;
 };
+
+static bool enforced(const struct eg_run *r)
+{
+    return eg_launch_enforcement(r->child) != EG_ENFORCE_NONE;
+}
 
 static int failed(const char *what, const struct eg_err *err, enum eg_status status)
 {
@@ -148,7 +154,9 @@ static int parse(struct eg_run *r, int argc, char **argv, const char **file, boo
     }
     r->workers = (unsigned)workers;
     r->user = eg_cmd_value(&eg_run_options, given, count, "user");
-    r->enforce = eg_cmd_value(&eg_run_options, given, count, "no-enforce") == NULL;
+    r->strongest = r->weakest = eg_cmd_value(&eg_run_options, given, count, "no-enforce")
+                                    ? EG_ENFORCE_NONE
+                                    : EG_ENFORCE_NAMESPACES;
     *file = eg_cmd_value(&eg_run_options, given, count, "policy");
     *trust = eg_cmd_value(&eg_run_options, given, count, "trust") != NULL;
     *command = argv + operand;
@@ -175,21 +183,23 @@ static enum eg_status harden(struct eg_run *r)
 static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *session,
                                   struct eg_err *err)
 {
-    const struct eg_supervisor_options options = {
+    struct eg_supervisor_options options = {
         .policies = r->places.policies,
         .policy_count = r->places.policy_count,
         .environment = r->environment,
         .upstream = r->upstream,
         .workers = r->workers,
         .control_path = r->places.control,
-        .listen = eg_launch_address(r->child),
-        .listen_fd = eg_launch_listener(r->child),
+        .enforcement = eg_enforcement_name(eg_launch_enforcement(r->child)),
+        .weaker = eg_launch_weaker_because(r->child),
         .splice = true,
         .events_file = r->places.events[0] ? r->places.events : NULL,
         .child_exited = on_exit_of,
         .signalled = on_signal,
         .ctx = r,
     };
+    const struct eg_launch_entry *entries = eg_launch_entries(r->child, &options.entry_count);
+    memcpy(options.entries, entries, options.entry_count * sizeof *entries);
     enum eg_status status = eg_supervisor_new(&options, &r->supervisor, err);
     if (status == EG_OK)
         status = eg_supervisor_start(r->supervisor, err);
@@ -213,7 +223,7 @@ static enum eg_status child_environment(struct eg_run *r, const struct eg_sessio
     const struct eg_child_env_spec spec = {
         .parent = parent,
         .policy = eg_supervisor_policy(r->supervisor),
-        .listener = eg_launch_address(r->child),
+        .listener = eg_launch_address(r->child, EG_ENTRY_PROXY),
         .session = session->label,
         .token = session->token,
         .policy_path = r->places.policies[r->places.policy_count - 1].path,
@@ -252,7 +262,7 @@ static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *ses
     if (status == EG_OK)
         status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
                                    user.uid, &paths);
-    for (unsigned i = 0; r->enforce && status == EG_OK && i < paths.exposed_count; i++)
+    for (unsigned i = 0; enforced(r) && status == EG_OK && i < paths.exposed_count; i++)
         fprintf(stderr,
                 "egressctl run: warning: file:%s: whoever replaces it meanwhile shows it to the "
                 "command: keep it in a folder (0700) of its own\n",
@@ -288,10 +298,9 @@ static int supervise(struct eg_run *r)
         return failed("the policy is not valid", &err, status);
     if (status != EG_OK)
         return failed("the proxy can't be started", &err, status);
-    if (!r->enforce) {
+    if (!enforced(r)) {
         fprintf(stderr, "egressctl run: warning: --no-enforce: the command is not confined and can "
                         "go round the proxy\n");
-        eg_supervisor_event(r->supervisor, EG_OK, "not enforced");
     }
     status = let_go(r, &session, &err);
     if (status != EG_OK) {
@@ -329,7 +338,8 @@ int eg_cmd_run(int argc, char **argv)
         goto done;
     }
     const struct eg_launch_spec spec = { .argv = command,
-                                         .enforce = r->enforce,
+                                         .strongest = r->strongest,
+                                         .weakest = r->weakest,
                                          .user = r->user,
                                          .sudo_uid = getenv("SUDO_UID"),
                                          .sudo_gid = getenv("SUDO_GID") };

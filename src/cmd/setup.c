@@ -53,6 +53,8 @@ enum eg_status eg_sup_options_copy(struct eg_supervisor_options *to,
     to->control_path = copy(from->control_path, &ok);
     to->token_file = copy(from->token_file, &ok);
     to->events_file = copy(from->events_file, &ok);
+    to->enforcement = copy(from->enforcement, &ok);
+    to->weaker = copy(from->weaker, &ok);
     return ok ? EG_OK : EG_NOMEM;
 }
 
@@ -65,6 +67,11 @@ void eg_sup_options_free(struct eg_supervisor_options *o)
     free((char *)(uintptr_t)o->control_path);
     free((char *)(uintptr_t)o->token_file);
     free((char *)(uintptr_t)o->events_file);
+    free((char *)(uintptr_t)o->enforcement);
+    free((char *)(uintptr_t)o->weaker);
+    for (unsigned i = 0; i < o->entry_count; i++)
+        if (o->entries[i].fd >= 0)
+            close(o->entries[i].fd);
     for (unsigned i = 0; i < o->passed_count; i++)
         if (o->passed[i] >= 0)
             close(o->passed[i]);

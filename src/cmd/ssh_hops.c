@@ -78,7 +78,7 @@ static enum eg_status make(struct eg_supervisor *s, struct eg_err *err)
                   : s->options.environment
                       ? eg_environ_get(s->options.environment, "XDG_RUNTIME_DIR")
                       : NULL,
-        .only_there = s->options.listen_fd >= 0,
+        .only_there = s->options.entry_count > 0,
         .answer = answer,
         .changed = changed,
         .ctx = s,

@@ -92,6 +92,14 @@ static void print_upstream(const json_t *u)
         printf("\n");
 }
 
+/* Only `run` has a child to hold. */
+static void print_enforcement(const json_t *e)
+{
+    const char *why = text(e, "weaker_because");
+    if (e)
+        printf("enforcement %s%s%s\n", text(e, "mode"), *why ? "  since " : "", why);
+}
+
 static void print_table(const json_t *s)
 {
     const json_t *p = json_object_get(s, "policy"), *a = json_object_get(s, "audit"), *e;
@@ -100,6 +108,7 @@ static void print_table(const json_t *s)
            number(s, "uptime"));
     printf("policy   %s  %s  id %s  generation %lld\n", text(p, "file"), text(p, "name"),
            text(p, "id"), number(p, "generation"));
+    print_enforcement(json_object_get(s, "enforcement"));
     json_array_foreach(json_object_get(s, "listeners"), i, e) print_listener(e);
     print_upstream(json_object_get(s, "upstream"));
     printf("sessions %lld\n", number(s, "sessions"));

@@ -305,6 +305,10 @@ enum eg_status eg_supervisor_start(struct eg_supervisor *s, struct eg_err *err)
         return status;
     s->phase = EG_SUP_RUNNING;
     eg_sup_event(s, EG_OK, 0, "started: %u workers", s->worker_count);
+    if (s->options.enforcement)
+        eg_sup_event(s, EG_OK, 0, "enforcement: %s%s%s", s->options.enforcement,
+                     s->options.weaker && *s->options.weaker ? ": " : "",
+                     s->options.weaker ? s->options.weaker : "");
     status = eg_sup_reload_watch(s);
     if (status != EG_OK)
         return status;

@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <sys/types.h>
 
+#include "launch/launch.h"
 #include "net/loop.h"
 #include "policy/compile.h"
 #include "proxy/engine.h"
@@ -43,8 +44,12 @@ struct eg_supervisor_options {
     /* NULL: none; else the first session's token goes there (O_EXCL, 0600) */
     const char *token_file;
     const struct eg_sockaddr *listen; /* command line beats policy; NULL: the policy's */
-    /* an open listener from a child's namespace, or -1; takes the place of all others */
-    int listen_fd;
+    /* the listening sockets of `run`'s child; any take the place of all others. Their descriptors are
+     * taken, whatever happens. */
+    struct eg_launch_entry entries[EG_ENTRY_MAX];
+    unsigned entry_count;
+    const char *enforcement; /* what holds that child, for status and audit; NULL: there is none */
+    const char *weaker;      /* why nothing stronger does, in a line; NULL or "": it is the strongest */
     /* listening sockets that were passed at start; they take the place of the policy's, in their
      * order. Taken, whatever happens. */
     int passed[EG_SUPERVISOR_LISTENERS];

@@ -79,8 +79,25 @@ static enum eg_status die_with_parent(int sock, int signal, struct eg_err *err)
     return EG_OK;
 }
 
-static enum eg_status set_up(struct eg_plan *plan, int *listener, uint16_t *port,
-                             struct eg_err *err)
+/* One listening socket to the launcher. */
+static enum eg_status give_entry(const struct eg_plan *plan, enum eg_entry kind, int fd,
+                                 uint16_t port, struct eg_err *err)
+{
+    const struct eg_report r = { .kind = EG_REPORT_ENTRY, .status = (int32_t)kind, .port = port };
+    enum eg_status status = eg_wire_report(plan->sock, &r, fd);
+    close(fd);
+    return status == EG_OK ? status : eg_err_set(err, status, "launch", 0, "the launcher is gone");
+}
+
+static enum eg_status give_entries(const struct eg_plan *plan, struct eg_err *err)
+{
+    int fd;
+    uint16_t port;
+    enum eg_status status = eg_namespace_listen(&fd, &port, err);
+    return status == EG_OK ? give_entry(plan, EG_ENTRY_PROXY, fd, port, err) : status;
+}
+
+static enum eg_status set_up(struct eg_plan *plan, struct eg_err *err)
 {
     enum eg_status status = become(&plan->who, err);
     if (status == EG_OK)
@@ -88,16 +105,16 @@ static enum eg_status set_up(struct eg_plan *plan, int *listener, uint16_t *port
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (status != EG_OK)
         return status;
-    if (!plan->enforce) {
+    if (plan->enforcement == EG_ENFORCE_NONE) {
         prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        return eg_namespace_listen(listener, port, err);
+        return give_entries(plan, err);
     }
     /* The session keyring came along with the clone. A kernel without keyrings has nothing to
      * leave. */
     syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
     status = eg_namespace_loopback(err);
     if (status == EG_OK)
-        status = eg_namespace_listen(listener, port, err);
+        status = give_entries(plan, err);
     return status == EG_OK ? eg_mounts_begin(err) : status;
 }
 
@@ -136,7 +153,7 @@ static _Noreturn void command_main(const struct eg_plan *plan, const struct eg_g
     enum eg_status status = die_with_parent(plan->sock, SIGKILL, &err);
     take_terminal(plan);
     default_signals();
-    if (status == EG_OK && plan->enforce)
+    if (status == EG_OK && plan->enforcement != EG_ENFORCE_NONE)
         status = eg_seccomp_install(&err);
     if (status == EG_OK) {
         environ = go->environment; /* execvp looks PATH up in it */
@@ -208,7 +225,7 @@ static void on_signal(const struct eg_plan *plan, int fd, pid_t command)
             child = true;
         else if (info.ssi_signo == SIGCONT)
             continue; /* an order continues the command, once it has the terminal: before, it would stop again for it */
-        else if (!plan->enforce || info.ssi_pid == 0)
+        else if (plan->enforcement != EG_ENFORCE_NAMESPACES || info.ssi_pid == 0)
             kill(command, (int)info.ssi_signo);
     }
     if (child)
@@ -250,8 +267,6 @@ _Noreturn void eg_init_main(const struct eg_plan *born)
     struct eg_report r = { .kind = EG_REPORT_READY };
     struct eg_go go;
     sigset_t all;
-    int listener = -1;
-    uint16_t port = 0;
     char order = 0;
     pid_t command = -1;
     wipe_environment();
@@ -262,15 +277,14 @@ _Noreturn void eg_init_main(const struct eg_plan *born)
     if (status == EG_OK && eg_wire_read(plan.sock, &order, 1) != EG_OK)
         _exit(124);
     if (status == EG_OK)
-        status = set_up(&plan, &listener, &port, &err);
-    r.port = port;
-    if (status != EG_OK || (status = eg_wire_report(plan.sock, &r, listener)) != EG_OK)
+        status = set_up(&plan, &err);
+    if (status != EG_OK || (status = eg_wire_report(plan.sock, &r, -1)) != EG_OK)
         fail(plan.sock, status, &err);
-    close(listener);
     if ((status = eg_wire_read_go(plan.sock, &go, &err)) == EG_CLOSED)
         _exit(124);
     int signals = status == EG_OK ? signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK) : -1;
-    if (status == EG_OK && plan.enforce && (status = eg_mounts_apply(&go, &err)) == EG_OK)
+    if (status == EG_OK && plan.enforcement == EG_ENFORCE_NAMESPACES &&
+        (status = eg_mounts_apply(&go, &err)) == EG_OK)
         status = eg_confine_capabilities(&err);
     if (status == EG_OK)
         status = start(&plan, &go, &command, &err);

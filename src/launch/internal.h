@@ -19,7 +19,9 @@ struct eg_who {
 
 struct eg_plan { /* copied into init by clone; pointers stay the launcher's */
     char *const *argv;
-    bool enforce;
+    enum eg_enforcement enforcement;
+    bool capture;
+    char *const *sockets; /* as in the spec */
     struct eg_who who;
     int sock;        /* init's end */
     int tty;         /* the controlling terminal, -1: none */
@@ -27,7 +29,8 @@ struct eg_plan { /* copied into init by clone; pointers stay the launcher's */
 };
 
 enum eg_report_kind {
-    EG_REPORT_READY = 1,
+    EG_REPORT_ENTRY = 1, /* a listening socket, beside it; any number of them, then READY */
+    EG_REPORT_READY,
     EG_REPORT_RUNNING,
     EG_REPORT_FAILED,
     EG_REPORT_EXEC,
@@ -35,9 +38,9 @@ enum eg_report_kind {
 };
 struct eg_report { /* init to launcher; fixed size, so that a stream needs no framing */
     int32_t kind;
-    int32_t status; /* enum eg_status of FAILED */
+    int32_t status; /* enum eg_status of FAILED, enum eg_entry of ENTRY */
     int32_t sys;
-    uint32_t port; /* READY, beside the listener itself */
+    uint32_t port; /* of ENTRY, on 127.0.0.1 */
     char text[200];
 };
 enum eg_order { EG_ORDER_MAPPED = 'M', EG_ORDER_FOREGROUND = 'F', EG_ORDER_BACKGROUND = 'B' };
@@ -63,7 +66,7 @@ enum eg_status eg_wire_read_go(int fd, struct eg_go *ret, struct eg_err *err) EG
 enum eg_status eg_who_find(const struct eg_launch_spec *spec, struct eg_who *ret,
                            struct eg_err *err) EG_MUST_USE;
 /* clone(2) like fork(2): 0 in the new init. */
-pid_t eg_namespace_clone(bool enforce);
+pid_t eg_namespace_clone(enum eg_enforcement enforcement);
 /* Ids map to themselves, and only these. Needs us dumpable. */
 enum eg_status eg_namespace_map(pid_t pid, const struct eg_who *who,
                                 struct eg_err *err) EG_MUST_USE;

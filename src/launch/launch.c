@@ -17,11 +17,13 @@
 struct eg_launch {
     pid_t pid; /* init's, as we see it */
     int sock;
-    int listener;
     int tty;
     bool foreground; /* the command's group has the terminal */
     bool gone;       /* waited for here, since it failed before it ran */
-    struct eg_sockaddr at;
+    enum eg_enforcement enforcement;
+    char weaker_because[256];
+    struct eg_launch_entry entries[EG_ENTRY_MAX];
+    unsigned entry_count;
 };
 
 static enum eg_status pair(int ends[2], struct eg_err *err)
@@ -58,23 +60,27 @@ static enum eg_status refused_report(const struct eg_report *r, enum eg_status s
     return eg_err_set(err, EG_IO, "launch", 0, "the child's first process gave no answer");
 }
 
-static enum eg_status receive_listener(struct eg_launch *l, const struct eg_who *who, bool enforce,
-                                       struct eg_err *err)
+/* The listening sockets, until init says that it is ready. */
+static enum eg_status receive_entries(struct eg_launch *l, struct eg_err *err)
 {
-    struct eg_report r = { 0 };
-    const char mapped = EG_ORDER_MAPPED;
-    enum eg_status status = enforce ? eg_namespace_map(l->pid, who, err) : EG_OK;
-    if (status != EG_OK)
-        return status;
-    status = eg_wire_write(l->sock, &mapped, 1);
-    if (status == EG_OK)
-        status = eg_wire_read_report(l->sock, &r, &l->listener);
-    if (status != EG_OK || r.kind != EG_REPORT_READY || l->listener < 0 || r.port == 0 ||
-        r.port > 65535)
-        return refused_report(&r, status, err);
-    l->at = (struct eg_sockaddr){ .addr = { .family = 4, .b = { 127, 0, 0, 1 } },
-                                  .port = (uint16_t)r.port };
-    return EG_OK;
+    for (;;) {
+        struct eg_report r = { 0 };
+        int fd = -1;
+        enum eg_status status = eg_wire_read_report(l->sock, &r, &fd);
+        if (status == EG_OK && r.kind == EG_REPORT_READY && fd < 0 && l->entry_count > 0)
+            return EG_OK;
+        if (status != EG_OK || r.kind != EG_REPORT_ENTRY || fd < 0 || r.port == 0 ||
+            r.port > 65535 || l->entry_count == EG_ENTRY_MAX) {
+            if (fd >= 0)
+                close(fd);
+            return refused_report(&r, status, err);
+        }
+        l->entries[l->entry_count++] = (struct eg_launch_entry){
+            .kind = (enum eg_entry)r.status,
+            .fd = fd,
+            .at = { .addr = { .family = 4, .b = { 127, 0, 0, 1 } }, .port = (uint16_t)r.port },
+        };
+    }
 }
 
 static bool piped(void)
@@ -97,7 +103,11 @@ static void find_terminal(struct eg_launch *l)
 enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_launch **ret,
                                  struct eg_err *err)
 {
-    struct eg_plan plan = { .argv = spec->argv, .enforce = spec->enforce };
+    struct eg_plan plan = { .argv = spec->argv,
+                            .enforcement = spec->strongest,
+                            .capture = spec->capture,
+                            .sockets = spec->sockets };
+    const char mapped = EG_ORDER_MAPPED;
     int ends[2];
     enum eg_status status = eg_who_find(spec, &plan.who, err);
     if (status != EG_OK)
@@ -105,7 +115,8 @@ enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_la
     struct eg_launch *l = calloc(1, sizeof *l);
     if (!l)
         return EG_NOMEM;
-    l->sock = l->listener = l->tty = -1;
+    l->sock = l->tty = -1;
+    l->enforcement = plan.enforcement;
     status = pair(ends, err);
     if (status != EG_OK)
         goto fail;
@@ -114,7 +125,7 @@ enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_la
     plan.sock = ends[1];
     plan.tty = l->tty;
     plan.foreground = l->foreground;
-    l->pid = eg_namespace_clone(spec->enforce);
+    l->pid = eg_namespace_clone(plan.enforcement);
     if (l->pid == 0)
         eg_init_main(&plan);
     int sys = errno;
@@ -123,7 +134,12 @@ enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_la
         status = eg_namespace_refused(sys, "a namespace for the child", err);
         goto fail;
     }
-    status = receive_listener(l, &plan.who, spec->enforce, err);
+    if (plan.enforcement == EG_ENFORCE_NAMESPACES)
+        status = eg_namespace_map(l->pid, &plan.who, err);
+    if (status == EG_OK)
+        status = eg_wire_write(l->sock, &mapped, 1);
+    if (status == EG_OK)
+        status = receive_entries(l, err);
     if (status != EG_OK)
         goto fail;
     *ret = l;
@@ -133,14 +149,34 @@ fail:
     return status;
 }
 
-int eg_launch_listener(const struct eg_launch *l)
+const char *eg_enforcement_name(enum eg_enforcement e)
 {
-    return l->listener;
+    static const char *const names[] = { "none", "seccomp", "namespaces" };
+    return names[e];
 }
 
-const struct eg_sockaddr *eg_launch_address(const struct eg_launch *l)
+enum eg_enforcement eg_launch_enforcement(const struct eg_launch *l)
 {
-    return &l->at;
+    return l->enforcement;
+}
+
+const char *eg_launch_weaker_because(const struct eg_launch *l)
+{
+    return l->weaker_because;
+}
+
+const struct eg_launch_entry *eg_launch_entries(const struct eg_launch *l, unsigned *count)
+{
+    *count = l->entry_count;
+    return l->entries;
+}
+
+const struct eg_sockaddr *eg_launch_address(const struct eg_launch *l, enum eg_entry kind)
+{
+    for (unsigned i = 0; i < l->entry_count; i++)
+        if (l->entries[i].kind == kind)
+            return &l->entries[i].at;
+    return NULL;
 }
 
 pid_t eg_launch_pid(const struct eg_launch *l)

@@ -1,5 +1,5 @@
-/* launch.h - the child of `egressctl run`: its own user, network, pid and mount namespaces, no capability, no new privileges, a seccomp filter; the one
- * listener inside it is made there and passed out. */
+/* launch.h - the child of `egressctl run`: its own user, network, pid and mount namespaces, no capability, no new privileges, a seccomp filter; the
+ * listeners inside it are made there and passed out. */
 #ifndef EG_LAUNCH_LAUNCH_H
 #define EG_LAUNCH_LAUNCH_H
 
@@ -12,18 +12,47 @@
 
 struct eg_launch;
 
+/* What keeps the child to its proxy; a higher one holds more. */
+enum eg_enforcement {
+    EG_ENFORCE_NONE,      /* --no-enforce: the listener is on the host's loopback */
+    EG_ENFORCE_SECCOMP,   /* no namespaces: system calls are filtered, connections made for it; the listener is on the host's loopback */
+    EG_ENFORCE_NAMESPACES
+};
+/* "none", "seccomp", "namespaces": what status and audit say, and the command line takes. */
+const char *eg_enforcement_name(enum eg_enforcement e);
+
+/* What a listening socket inside the child's network is for. */
+enum eg_entry {
+    EG_ENTRY_PROXY /* the proxy's own, with tokens; always the first, and there is one */
+};
+enum { EG_ENTRY_MAX = 4 };
+struct eg_launch_entry {
+    enum eg_entry kind;
+    int fd;
+    struct eg_sockaddr at; /* as the child sees it */
+};
+
 struct eg_launch_spec {
     char *const *argv;
-    bool enforce;       /* false: --no-enforce: no namespaces; the listener is on the host's loopback */
+    /* tried from the first to the last; NONE is never fallen back to: it is both or neither */
+    enum eg_enforcement strongest, weakest;
+    bool capture;           /* entries for programs that know no proxies */
+    char *const *sockets;   /* Unix sockets of the host that the child may connect to, by absolute path; NULL-terminated, NULL: none */
     const char *user;   /* --user NAME, for root; NULL: SUDO_UID, else refused */
     const char *sudo_uid, *sudo_gid; /* of the environment, may be NULL */
 };
 
-/* Clones the child (before any secret is read), writes its id maps, receives the listener. EG_PERMISSION with what to change on this system when namespaces are refused.
+/* Clones the child (before any secret is read), writes its id maps, receives the entries. EG_PERMISSION with what to change on this system when nothing from strongest to
+ * weakest is to be had.
  * The child waits: it execs only after eg_launch_go, and ends when we die. */
 enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_launch **ret, struct eg_err *err) EG_MUST_USE;
-int eg_launch_listener(const struct eg_launch *l);                  /* the caller takes it */
-const struct eg_sockaddr *eg_launch_address(const struct eg_launch *l); /* as the child sees it */
+enum eg_enforcement eg_launch_enforcement(const struct eg_launch *l);
+/* Why the strongest was not to be had, in one line; "" where it was. Lives with l. */
+const char *eg_launch_weaker_because(const struct eg_launch *l);
+/* The listening sockets inside, the proxy's first. The caller takes their descriptors. */
+const struct eg_launch_entry *eg_launch_entries(const struct eg_launch *l, unsigned *count);
+/* Of the entry of that kind; NULL: there is none. */
+const struct eg_sockaddr *eg_launch_address(const struct eg_launch *l, enum eg_entry kind);
 pid_t eg_launch_pid(const struct eg_launch *l);                     /* to wait for */
 
 struct eg_launch_paths {
@@ -63,16 +92,24 @@ struct eg_child_env_spec {
     char *const *parent;           /* the launcher's environment */
     const struct eg_policy *policy;
     const struct eg_sockaddr *listener;
+    const struct eg_sockaddr *open; /* a listener that asks for no token, for Java; NULL: none */
     const char *session, *token, *policy_path;
+    bool strict;       /* leaves out *_TOKEN, *_API_KEY and *_SECRET* of the parent */
+    const char *files; /* folder of the generated files, a plain absolute path; NULL: none are wanted */
     unsigned phantom_count;
     const char *const *phantom_services, *const *phantom_texts; /* parallel; only services whose credential loaded */
 };
 /* A new NULL-terminated environment: proxy variables, NO_PROXY, base URL for every declared route, phantoms only for credentials that loaded, real ones (every env: source, and what opens the stores
- * of programs that are sources) and variables of phantoms that are not there unset. Freed with eg_child_env_free. */
+ * of programs that are sources) and variables of phantoms that are not there unset; variables that name generated files. Freed with eg_child_env_free. */
 enum eg_status eg_child_env_make(const struct eg_child_env_spec *spec, char ***ret, struct eg_err *err) EG_MUST_USE;
 void eg_child_env_free(char **environment);
 /* The i-th variable that is a key itself to what that program gives, wherever it is; empty: no more. */
 struct eg_slice eg_child_env_program_key(struct eg_slice program, unsigned i);
+
+/* ---- generated files (clients.md): configuration of programs whose proxy no variable sets ---- */
+/* Writes them below spec->files, an empty folder of ours: for each program whose variable the parent has not set, and that has no file of the user's own. Readable for owner alone, and by nobody
+ * to be written. EG_IO with the file's name; what was written before stays for the caller to remove. */
+enum eg_status eg_child_files_write(const struct eg_child_env_spec *spec, uid_t owner, struct eg_err *err) EG_MUST_USE;
 
 /* ---- summary ---- */
 /* Deduplicated refusals of the ring as lines for people ("refused 3x  api.evil.example:443  host_not_allowed  (no rule)"), at most 20 and a count of the rest; empty when there was none. */

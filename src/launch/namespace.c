@@ -43,7 +43,7 @@ static enum eg_status who_of_root(const struct eg_launch_spec *spec, struct eg_w
                                   "SUDO_GID is missing; give --user NAME");
             gid = p->pw_gid;
         }
-    } else if (!spec->enforce) {
+    } else if (spec->strongest == EG_ENFORCE_NONE) {
         return EG_OK; /* nothing is confined: root stays root */
     } else {
         return eg_err_set(
@@ -74,10 +74,10 @@ enum eg_status eg_who_find(const struct eg_launch_spec *spec, struct eg_who *ret
     return EG_OK;
 }
 
-pid_t eg_namespace_clone(bool enforce)
+pid_t eg_namespace_clone(enum eg_enforcement enforcement)
 {
     unsigned long flags = SIGCHLD;
-    if (enforce)
+    if (enforcement == EG_ENFORCE_NAMESPACES)
         flags |= CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC;
     return (pid_t)syscall(SYS_clone, flags, 0, 0, 0, 0);
 }

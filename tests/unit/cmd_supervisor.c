@@ -118,7 +118,6 @@ static _Noreturn void serve(unsigned workers, int ready)
                                        .workers = workers,
                                        .control_path = control,
                                        .token_file = token_file,
-                                       .listen_fd = -1,
                                        .splice = true,
                                        .default_session = true,
                                        .events_file = events };

@@ -31,8 +31,10 @@ static char *const plain_env[] = { (char[]){ "PATH=/usr/local/bin:/usr/bin:/bin"
 
 static struct eg_launch *prepared(char *const *argv, bool enforce)
 {
+    const enum eg_enforcement mode = enforce ? EG_ENFORCE_NAMESPACES : EG_ENFORCE_NONE;
     struct eg_launch_spec spec = { .argv = argv,
-                                   .enforce = enforce,
+                                   .strongest = mode,
+                                   .weakest = mode,
                                    .user = geteuid() == 0 ? "nobody" : NULL };
     struct eg_launch *l = NULL;
     struct eg_err err = { 0 };
@@ -42,6 +44,14 @@ static struct eg_launch *prepared(char *const *argv, bool enforce)
         cr_skip_test("no namespaces here: %s", eg_err_format(&err, text, sizeof text));
     cr_assert_eq(status, EG_OK, "%s", eg_err_format(&err, text, sizeof text));
     return l;
+}
+
+static int listener(const struct eg_launch *l)
+{
+    unsigned count;
+    const struct eg_launch_entry *entries = eg_launch_entries(l, &count);
+    cr_assert(count == 1 && entries[0].kind == EG_ENTRY_PROXY);
+    return entries[0].fd;
 }
 
 /* Its stdout is a pipe of ours, from before the clone. */
@@ -69,7 +79,7 @@ static void run_with(char *const *argv, const struct eg_launch_paths *paths, boo
         eg_launch_ended(l);
         ret->code = eg_launch_exit_code(wait_status);
     }
-    close(eg_launch_listener(l));
+    close(listener(l));
     eg_launch_free(l);
 }
 
@@ -202,8 +212,8 @@ Test(launch, listener_inside_is_accepted_outside)
     struct eg_launch *l = prepared(argv, true);
     dup2(saved, 0);
     cr_assert_eq(eg_launch_go(l, plain_env, NULL, &err), EG_OK);
-    dprintf(in[1], "%u\n", eg_launch_address(l)->port);
-    struct pollfd p = { .fd = eg_launch_listener(l), .events = POLLIN };
+    dprintf(in[1], "%u\n", eg_launch_address(l, EG_ENTRY_PROXY)->port);
+    struct pollfd p = { .fd = listener(l), .events = POLLIN };
     cr_assert_eq(poll(&p, 1, 10000), 1);
     int c = accept4(p.fd, NULL, NULL, SOCK_CLOEXEC);
     cr_assert_geq(c, 0);
@@ -215,7 +225,7 @@ Test(launch, listener_inside_is_accepted_outside)
     eg_launch_ended(l);
     cr_assert_eq(eg_launch_exit_code(wait_status), 0);
     close(c);
-    close(eg_launch_listener(l));
+    close(listener(l));
     eg_launch_free(l);
 }
 
@@ -434,7 +444,8 @@ static void launcher_dies(bool go)
         char *argv[] = { (char[]){ "/bin/sh" }, (char[]){ "-c" },
                          (char[]){ "echo up; exec sleep 600" }, NULL };
         struct eg_launch_spec spec = { .argv = argv,
-                                       .enforce = true,
+                                       .strongest = EG_ENFORCE_NAMESPACES,
+                                       .weakest = EG_ENFORCE_NAMESPACES,
                                        .user = geteuid() == 0 ? "nobody" : NULL };
         struct eg_launch *l;
         struct eg_err err = { 0 };
@@ -479,7 +490,7 @@ Test(launch, free_ends_a_child_that_never_went)
     char *argv[] = { (char[]){ "/bin/true" }, NULL };
     struct eg_launch *l = prepared(argv, true);
     pid_t pid = eg_launch_pid(l);
-    close(eg_launch_listener(l));
+    close(listener(l));
     eg_launch_free(l);
     cr_assert_eq(kill(pid, 0), -1);
     cr_assert_eq(errno, ESRCH);
@@ -504,7 +515,7 @@ Test(launch, init_holds_no_environment_of_the_launcher)
     for (size_t i = 0; i < n; i++)
         cr_assert_eq(text[i], '\0', "byte %zu", i);
     close(fd);
-    close(eg_launch_listener(l));
+    close(listener(l));
     eg_launch_free(l);
 }
 
@@ -521,7 +532,9 @@ Test(launch, without_enforcement_the_command_still_runs)
 Test(launch, root_needs_a_user_that_is_not_root)
 {
     char *argv[] = { (char[]){ "/bin/true" }, NULL };
-    struct eg_launch_spec spec = { .argv = argv, .enforce = true };
+    struct eg_launch_spec spec = { .argv = argv,
+                                   .strongest = EG_ENFORCE_NAMESPACES,
+                                   .weakest = EG_ENFORCE_NAMESPACES };
     struct eg_launch *l = NULL;
     struct eg_err err = { 0 };
     if (geteuid() != 0)
@@ -550,7 +563,8 @@ Test(launch, refused_namespaces_say_what_to_change)
     if (pid == 0) {
         char *argv[] = { (char[]){ "/bin/true" }, NULL };
         struct eg_launch_spec spec = { .argv = argv,
-                                       .enforce = true,
+                                       .strongest = EG_ENFORCE_NAMESPACES,
+                                       .weakest = EG_ENFORCE_NAMESPACES,
                                        .user = geteuid() == 0 ? "nobody" : NULL };
         struct eg_launch *l = NULL;
         struct eg_err err = { 0 };

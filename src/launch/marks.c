@@ -1,0 +1,182 @@
+/* marks.c - finds where the paths of a child's lists really lead. It resolves them itself, name by
+ * name: realpath(3) tells the end of a path, and the folders on the way matter as much, since a link
+ * that can be replaced leads elsewhere tomorrow. It only looks; mounts.c and landlock.c act. */
+#include "launch/marks.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { EG_MARKS_MAX = 4096, EG_MARKS_LINKS = 40 };
+
+static enum eg_status put(struct eg_marks *m, const char *path, enum eg_mark_kind kind,
+                          struct eg_err *err)
+{
+    const struct eg_mark *there = eg_marks_on(m, path);
+    if (there && there->kind >= kind)
+        return EG_OK;
+    if (m->count == m->cap) {
+        unsigned cap = m->cap ? m->cap * 2 : 64;
+        struct eg_mark *grown =
+            cap <= EG_MARKS_MAX ? realloc(m->list, cap * sizeof *grown) : NULL;
+        if (!grown)
+            return eg_err_set(err, cap > EG_MARKS_MAX ? EG_TOO_BIG : EG_NOMEM, "launch", 0,
+                              "there are too many protected paths");
+        m->list = grown;
+        m->cap = cap;
+    }
+    char *copy = strdup(path);
+    if (!copy)
+        return eg_err_set(err, EG_NOMEM, "launch", 0, "out of memory");
+    m->list[m->count++] = (struct eg_mark){ kind, copy };
+    return EG_OK;
+}
+
+const struct eg_mark *eg_marks_on(const struct eg_marks *m, const char *path)
+{
+    const struct eg_mark *found = NULL;
+    for (unsigned i = 0; i < m->count; i++)
+        if ((!found || m->list[i].kind > found->kind) && strcmp(m->list[i].path, path) == 0)
+            found = &m->list[i];
+    return found;
+}
+
+bool eg_marks_beneath(const struct eg_marks *m, const char *folder)
+{
+    size_t n = strcmp(folder, "/") == 0 ? 0 : strlen(folder);
+    for (unsigned i = 0; i < m->count; i++)
+        if (strncmp(m->list[i].path, folder, n) == 0 && m->list[i].path[n] == '/' &&
+            m->list[i].path[n + 1])
+            return true;
+    return false;
+}
+
+void eg_marks_done(struct eg_marks *m)
+{
+    for (unsigned i = 0; i < m->count; i++)
+        free(m->list[i].path);
+    free(m->list);
+    *m = (struct eg_marks){ 0 };
+}
+
+/* The owner may give itself the right to write. */
+static bool changeable(const char *path)
+{
+    struct stat st;
+    return access(path, W_OK) == 0 || (stat(path, &st) == 0 && st.st_uid == geteuid());
+}
+
+/* It, or a folder above it that could be renamed with all that is in it. */
+static bool in_reach(const char *path)
+{
+    char part[PATH_MAX];
+    if (changeable(path) || changeable("/"))
+        return true;
+    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        if (changeable(part))
+            return true;
+    }
+    return false;
+}
+
+/* A path on its way: `at` is done and without links, `left` is to be followed from there. */
+struct eg_trail {
+    char at[PATH_MAX], left[PATH_MAX];
+    unsigned links;
+};
+
+static const char *folder_of(const struct eg_trail *t)
+{
+    return t->at[0] ? t->at : "/";
+}
+
+/* Takes the next name from what is left; false: that was all. */
+static bool next_name(struct eg_trail *t, char name[NAME_MAX + 1])
+{
+    size_t start = strspn(t->left, "/"), n = strcspn(t->left + start, "/");
+    if (n == 0 || n > NAME_MAX)
+        return false;
+    memcpy(name, t->left + start, n);
+    name[n] = '\0';
+    memmove(t->left, t->left + start + n, strlen(t->left + start + n) + 1);
+    return true;
+}
+
+static bool follow(struct eg_trail *t, const char *link)
+{
+    char target[PATH_MAX], rest[PATH_MAX];
+    ssize_t n = readlink(link, target, sizeof target - 1);
+    if (n <= 0 || ++t->links > EG_MARKS_LINKS)
+        return false;
+    target[n] = '\0';
+    memcpy(rest, t->left, sizeof rest);
+    int k = snprintf(t->left, sizeof t->left, "%s/%s", target, rest);
+    if (target[0] == '/')
+        t->at[0] = '\0';
+    return k > 0 && (size_t)k < sizeof t->left;
+}
+
+static enum eg_status freeze(struct eg_marks *m, const struct eg_trail *t, struct eg_err *err)
+{
+    return changeable(folder_of(t)) ? put(m, folder_of(t), EG_MARK_FROZEN, err) : EG_OK;
+}
+
+/* *ended: there is no more of the path, or no more to be reached. */
+static enum eg_status step(struct eg_marks *m, struct eg_trail *t, const char *name, bool *ended,
+                           struct eg_err *err)
+{
+    char next[PATH_MAX];
+    struct stat st;
+    enum eg_status status = EG_OK;
+    if (strcmp(name, ".") == 0)
+        return EG_OK;
+    if (strcmp(name, "..") == 0) {
+        char *last = strrchr(t->at, '/');
+        if (last)
+            *last = '\0';
+        return EG_OK;
+    }
+    int n = snprintf(next, sizeof next, "%s/%s", t->at, name);
+    if (n < 0 || (size_t)n >= sizeof next)
+        *ended = true;
+    else if (lstat(next, &st) < 0) {
+        *ended = true;
+        if (errno == ENOENT)
+            status = freeze(m, t, err);
+    } else if (S_ISLNK(st.st_mode)) {
+        status = freeze(m, t, err);
+        *ended = !follow(t, next);
+    } else {
+        memcpy(t->at, next, (size_t)n + 1);
+    }
+    return status;
+}
+
+static bool begin(struct eg_trail *t, const char *path)
+{
+    char cwd[PATH_MAX] = "";
+    t->at[0] = '\0';
+    t->links = 0;
+    if (path[0] != '/' && !getcwd(cwd, sizeof cwd))
+        return false;
+    int n = snprintf(t->left, sizeof t->left, "%s/%s", cwd, path);
+    return n > 0 && (size_t)n < sizeof t->left;
+}
+
+enum eg_status eg_marks_add(struct eg_marks *m, const char *path, enum eg_mark_kind kind,
+                            struct eg_err *err)
+{
+    struct eg_trail t;
+    char name[NAME_MAX + 1];
+    bool ended = !begin(&t, path);
+    enum eg_status status = EG_OK;
+    while (!ended && status == EG_OK && next_name(&t, name))
+        status = step(m, &t, name, &ended, err);
+    if (ended || status != EG_OK || (kind == EG_MARK_READ && !in_reach(folder_of(&t))))
+        return status;
+    return put(m, folder_of(&t), kind, err);
+}

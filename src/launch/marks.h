@@ -1,0 +1,39 @@
+/* marks.h - the places of the file system that a child may not change, or not see, by their true
+ * paths. */
+#ifndef EG_LAUNCH_MARKS_H
+#define EG_LAUNCH_MARKS_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+enum eg_mark_kind {
+    EG_MARK_FROZEN, /* a folder in which nothing may be made, removed or renamed */
+    EG_MARK_READ,   /* to be read and executed, it and all beneath */
+    EG_MARK_COVERED /* not to be opened */
+};
+
+struct eg_mark {
+    enum eg_mark_kind kind;
+    char *path; /* absolute, without links; "/" is the only one that ends in a slash */
+};
+
+struct eg_marks { /* all zero: empty */
+    struct eg_mark *list;
+    unsigned count, cap;
+};
+
+/* Follows path as the kernel would and marks where it ends; a folder that holds a link on the way,
+ * or where the path ends for lack of a name, is frozen if the calling process may write there, since
+ * who can put another one there leads the path elsewhere. What the process can't reach is passed
+ * over, and what it could not change in any way is not marked EG_MARK_READ. EG_NOMEM, EG_TOO_BIG. */
+enum eg_status eg_marks_add(struct eg_marks *m, const char *path, enum eg_mark_kind kind,
+                            struct eg_err *err) EG_MUST_USE;
+/* The strongest mark on that very path; NULL: none. */
+const struct eg_mark *eg_marks_on(const struct eg_marks *m, const char *path);
+/* Is there one beneath that folder? */
+bool eg_marks_beneath(const struct eg_marks *m, const char *folder);
+void eg_marks_done(struct eg_marks *m);
+
+#endif

@@ -46,7 +46,7 @@ struct egress_event { /* fixed size; texts are NUL-terminated and truncated with
     uint16_t http_status; /* status that the child got; 0 = none */
     uint8_t kind, via, stage;
     uint8_t allowed;    /* decision: 1 allow, 0 deny */
-    uint8_t observe;    /* mode: 0 enforce, 1 observe */
+    uint8_t observe;    /* mode: 0 enforce, 1 observe: a decision that allows with a reason would have been a deny */
     uint8_t truncated;  /* a text was cut */
     uint16_t reason;    /* enum eg_status */
     char session[48];
@@ -59,6 +59,12 @@ struct egress_event { /* fixed size; texts are NUL-terminated and truncated with
     char service[64];
     char detail[96];
 };
+
+/* A decision that let through what is refused in mode: enforce; reason is that refusal. */
+static inline bool egress_event_would_deny(const struct egress_event *e)
+{
+    return e->kind == EGRESS_EVENT_DECISION && e->observe && e->allowed && e->reason != EG_OK;
+}
 
 struct egress_ring;
 
@@ -97,7 +103,7 @@ void egress_ring_stats(const struct egress_ring *r, uint64_t *newest, uint32_t *
  * and numbers marked ? that are 0 are left out:
  *
  *   v (1), seq, id?, time (RFC 3339), event (decision|end|canary|system), session,
- *   mode (enforce|observe), decision (allow|deny; not in system), reason, rule,
+ *   mode (enforce|observe), decision (allow|deny|would_deny; not in system), reason, rule,
  *   via (tunnel|forward|route|socks), stage (request|address|hello|connect|response; not in
  *   system), host, port?, address, method, path, service, credential, status?,
  *   bytes_up, bytes_down, duration_ms (these three in end only, the last with 3 decimals),

@@ -119,7 +119,10 @@ static void head(struct writer *w, const struct egress_event *e)
     text(w, "session", e->session, sizeof e->session);
     word(w, "mode", e->observe ? "observe" : "enforce");
     if (e->kind != EGRESS_EVENT_SYSTEM)
-        word(w, "decision", e->allowed ? "allow" : "deny");
+        word(w, "decision",
+             egress_event_would_deny(e) ? "would_deny"
+             : e->allowed           ? "allow"
+                                    : "deny");
     word(w, "reason", egress_status_name(e->reason));
     text(w, "rule", e->rule, sizeof e->rule);
     word(w, "via", e->via < EG_AUDIT_VIAS ? eg_audit_vias[e->via] : "");

@@ -170,15 +170,17 @@ static bool get_numbers(const json_t *o, struct egress_event *e)
 static bool get_words(const json_t *o, struct egress_event *e)
 {
     static const char *const modes[] = { "enforce", "observe" };
-    static const char *const decisions[] = { "deny", "allow" };
+    static const char *const decisions[] = { "deny", "allow", "would_deny" };
     const json_t *cut = json_object_get(o, "truncated");
     if (cut && !json_is_boolean(cut))
         return false;
     if (json_is_true(cut))
         e->truncated = 1;
+    if (!get_word(o, "decision", decisions, 3, 0, &e->allowed))
+        return false;
+    e->allowed = e->allowed > 0; /* would_deny is said again by mode and reason */
     return get_word(o, "event", eg_audit_kinds, EG_AUDIT_KINDS, 0, &e->kind) && e->kind != 0 &&
            get_word(o, "mode", modes, 2, 0, &e->observe) &&
-           get_word(o, "decision", decisions, 2, 0, &e->allowed) &&
            get_word(o, "via", eg_audit_vias, EG_AUDIT_VIAS, EGRESS_VIA_NONE, &e->via) &&
            get_word(o, "stage", eg_audit_stages, EG_AUDIT_STAGES, EGRESS_STAGE_REQUEST,
                     &e->stage) &&

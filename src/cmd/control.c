@@ -347,10 +347,11 @@ static json_t *status_json(const struct eg_supervisor *s)
         live += !s->sessions[i]->revoked;
     egress_ring_stats(s->ring, &newest, &capacity, &overwritten);
     json_t *o = json_pack(
-        "{s:s,s:i,s:I,s:i,s:{s:s,s:s%,s:s,s:i},s:{s:I,s:i,s:I}}", "version", EG_VERSION, "pid",
+        "{s:s,s:i,s:I,s:i,s:{s:s,s:s%,s:s,s:s,s:i},s:{s:I,s:i,s:I}}", "version", EG_VERSION, "pid",
         (int)getpid(), "uptime", (json_int_t)((eg_clock_ms() - s->started_ms) / 1000), "sessions",
         (int)live, "policy", "file", s->options.policies[0].path, "name", name.n ? name.p : "",
-        name.n, "id", hex, "generation", (int)s->policy->generation, "audit", "newest",
+        name.n, "mode", eg_policy_settings(s->policy->policy)->observe ? "observe" : "enforce",
+        "id", hex, "generation", (int)s->policy->generation, "audit", "newest",
         (json_int_t)newest, "capacity", (int)capacity, "overwritten", (json_int_t)overwritten);
     return o ? lists_json(s, o) : NULL;
 }

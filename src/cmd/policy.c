@@ -118,6 +118,7 @@ static enum eg_status compile(const struct eg_supervisor *s, struct eg_buf *bloc
                                        .own_addresses = own,
                                        .own_count = own_addresses(own),
                                        .upstream = eg_sup_upstream_choice(s->options.upstream),
+                                       .observe = s->options.observe,
                                        .allow_remote = s->options.allow_remote };
     enum eg_status status = eg_diags_new(&diags);
     if (status == EG_OK)

@@ -34,6 +34,7 @@ static const struct eg_cmd_option run_list[] = {
     { 0, "trust", NULL, "trust that file for this run: it may name credentials and the like" },
     { 'u', "user", "NAME", "as root: who the command runs as (default: sudo's caller)" },
     { 0, "no-enforce", NULL, "run without a sandbox: the command can go round the proxy" },
+    { 0, "observe", NULL, "refuse only what deny rules and addresses refuse; record the rest" },
     { 'w', "workers", "N", "worker processes, 1 to 64 (default: 1)" },
     { 0, "upstream-proxy", "URL", "go out through this proxy; repeated: a chain in that order" },
     { 0, NULL, NULL, NULL },
@@ -53,7 +54,7 @@ struct eg_run {
     struct eg_sup_upstream *upstream;
     struct eg_supervisor *supervisor;
     struct eg_watch watch; /* the child's init, about its terminal */
-    bool ended;
+    bool observe, ended;
     enum eg_enforcement strongest, weakest;
     const char *user;
     unsigned workers;
@@ -157,6 +158,7 @@ static int parse(struct eg_run *r, int argc, char **argv, const char **file, boo
     r->strongest = r->weakest = eg_cmd_value(&eg_run_options, given, count, "no-enforce")
                                     ? EG_ENFORCE_NONE
                                     : EG_ENFORCE_NAMESPACES;
+    r->observe = eg_cmd_value(&eg_run_options, given, count, "observe") != NULL;
     *file = eg_cmd_value(&eg_run_options, given, count, "policy");
     *trust = eg_cmd_value(&eg_run_options, given, count, "trust") != NULL;
     *command = argv + operand;
@@ -189,6 +191,7 @@ static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *sess
         .environment = r->environment,
         .upstream = r->upstream,
         .workers = r->workers,
+        .observe = r->observe,
         .control_path = r->places.control,
         .enforcement = eg_enforcement_name(eg_launch_enforcement(r->child)),
         .weaker = eg_launch_weaker_because(r->child),
@@ -298,6 +301,9 @@ static int supervise(struct eg_run *r)
         return failed("the policy is not valid", &err, status);
     if (status != EG_OK)
         return failed("the proxy can't be started", &err, status);
+    if (r->observe)
+        fprintf(stderr, "egressctl run: warning: --observe: only deny rules, forbidden addresses and "
+                        "metadata are refused\n");
     if (!enforced(r)) {
         fprintf(stderr, "egressctl run: warning: --no-enforce: the command is not confined and can "
                         "go round the proxy\n");

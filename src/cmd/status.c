@@ -106,8 +106,8 @@ static void print_table(const json_t *s)
     size_t i;
     printf("egressd %s  pid %lld  up %lld s\n", text(s, "version"), number(s, "pid"),
            number(s, "uptime"));
-    printf("policy   %s  %s  id %s  generation %lld\n", text(p, "file"), text(p, "name"),
-           text(p, "id"), number(p, "generation"));
+    printf("policy   %s  %s  mode %s  id %s  generation %lld\n", text(p, "file"), text(p, "name"),
+           text(p, "mode"), text(p, "id"), number(p, "generation"));
     print_enforcement(json_object_get(s, "enforcement"));
     json_array_foreach(json_object_get(s, "listeners"), i, e) print_listener(e);
     print_upstream(json_object_get(s, "upstream"));

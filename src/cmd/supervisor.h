@@ -54,6 +54,7 @@ struct eg_supervisor_options {
      * order. Taken, whatever happens. */
     int passed[EG_SUPERVISOR_LISTENERS];
     unsigned passed_count;
+    bool observe;      /* --observe: mode observe, whatever the files say */
     bool allow_remote; /* listeners on other than loopback addresses need no client certificates */
     const struct eg_sup_upstream *upstream; /* borrowed; NULL: only the policy chooses proxies */
     bool splice;

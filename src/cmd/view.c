@@ -24,7 +24,8 @@ bool eg_view_wanted(const struct eg_view_filter *f, const struct egress_event *e
         return false;
     if (!f->denied)
         return true;
-    return (e->kind == EGRESS_EVENT_DECISION && !e->allowed) || e->kind == EGRESS_EVENT_CANARY;
+    return (e->kind == EGRESS_EVENT_DECISION && !e->allowed) || egress_event_would_deny(e) ||
+           e->kind == EGRESS_EVENT_CANARY;
 }
 
 enum eg_status eg_view_new(bool color, struct eg_view **ret)
@@ -156,7 +157,7 @@ static const char *verdict(const struct egress_event *e)
         return "canary";
     if (e->kind == EGRESS_EVENT_END)
         return "end";
-    return e->allowed ? "allow" : e->observe ? "would" : "deny";
+    return egress_event_would_deny(e) ? "would" : e->allowed ? "allow" : "deny";
 }
 
 /* rule, credential or service, reason of the end and its figures */

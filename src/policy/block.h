@@ -8,7 +8,7 @@
 
 #include "policy/model.h"
 
-enum { EG_BLOCK_VERSION = 3, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
+enum { EG_BLOCK_VERSION = 4, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
 #define EG_BLOCK_MAGIC "EGPOLICY"
 
 struct eg_block_text {
@@ -108,7 +108,7 @@ struct eg_block_settings {
     struct eg_block_addr dns[4];
     uint32_t dns_count, audit_capacity;
     uint8_t ca_system, via, audit_strict, audit_destinations, upstream_from, proxy_resolve_local,
-        allow_metadata, padding;
+        allow_metadata, observe;
     struct eg_block_text name, file, ca_pem, audit_file;
     struct eg_block_range chains[2]; /* of hops, by enum eg_chain */
 };

@@ -19,6 +19,7 @@ struct eg_policy_reader {
     const struct eg_addr *own_addresses; /* of this machine's interfaces: denied unless networks.allow names them */
     unsigned own_count;
     const struct eg_upstream_choice *upstream; /* NULL: only the policy's */
+    bool observe;      /* --observe: the command line's mode, over that of every file */
     bool allow_remote; /* --allow-remote: a listener on other than loopback addresses needs no client certificates */
 };
 

@@ -201,6 +201,48 @@ static bool refuse_first(const struct eg_question *q, const struct eg_authority 
     return deny != NULL;
 }
 
+/* A service's deny rules see what goes by its route alone: a tunnel to its upstream would go round them. */
+static bool goes_round_service(const struct eg_question *q, const struct eg_authority *to,
+                               struct eg_verdict *v)
+{
+    for (uint32_t i = 0; i < q->p->count[EG_BLOCK_SERVICES]; i++) {
+        const struct eg_block_service *s = &q->p->services[i];
+        struct eg_authority upstream;
+        eg_block_authority(q->p, &s->upstream, &upstream);
+        if (s->denies.count > 0 && eg_authority_eq(&upstream, to)) {
+            eg_decide_refuse(v, EG_RULE_DENIED, eg_block_slice(q->p, s->rule),
+                             EG_SLICE("a service denies some requests to it; use its route"));
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum eg_scheme observed_scheme(const struct eg_question *q)
+{
+    if (q->request || q->port == 80)
+        return EG_SCHEME_HTTP;
+    return q->port == 443 ? EG_SCHEME_HTTPS : EG_SCHEME_TCP;
+}
+
+/* policy.md point 8: v refuses for want of an allow rule, and under mode: observe that passes. What flows is what the port is for, so that
+ * as much as can be is seen; deny rules on some requests, which want to see all, still hold. */
+static void observe(const struct eg_question *q, const struct eg_authority *to,
+                    const struct eg_decide_hits *h, struct eg_verdict *v)
+{
+    enum eg_scheme scheme = observed_scheme(q);
+    if (!q->p->settings.observe || goes_round_service(q, to, v))
+        return;
+    if (q->request ? eg_decide_each_ruled(q, h, EG_ACTION_DENY, eg_decide_take_deny, v)
+                   : scheme != EG_SCHEME_HTTP &&
+                         eg_decide_each_ruled(q, h, EG_ACTION_DENY, eg_decide_take_opaque, v))
+        return;
+    v->would_deny = v->status;
+    v->status = EG_OK;
+    v->scheme = scheme;
+    v->sni_optional = scheme == EG_SCHEME_HTTPS;
+}
+
 static void judge(struct eg_question *q, const struct eg_authority *to, struct eg_verdict *v)
 {
     struct eg_decide_hits h;
@@ -214,16 +256,21 @@ static void judge(struct eg_question *q, const struct eg_authority *to, struct e
     const struct eg_block_rule *allow = eg_decide_rule_of(q, &h, EG_ACTION_ALLOW, false);
     if (!allow && !refuse_port(q, &h, v))
         refuse_name(q, to, &h, v);
-    if (!allow)
+    if (!allow) {
+        observe(q, to, &h, v);
         return;
+    }
     if (q->request ? eg_decide_each_ruled(q, &h, EG_ACTION_DENY, eg_decide_take_deny, v)
                    : allow->scheme != EG_SCHEME_HTTP &&
                          eg_decide_each_ruled(q, &h, EG_ACTION_DENY, eg_decide_take_opaque, v))
         return;
-    if (q->request)
-        eg_decide_judge_paths(q, &h, allow, to->literal, v);
-    else
+    if (!q->request)
         eg_decide_allow_by(q, allow, to->literal, v);
+    else
+        eg_decide_judge_paths(q, &h, allow, to->literal, v);
+    if (v->status != EG_OK)
+        observe(q, to, &h, v);
+    v->opened = to->literal;
 }
 
 void eg_policy_judge_tunnel(const struct eg_policy *p, const struct eg_authority *to,
@@ -244,19 +291,31 @@ void eg_policy_judge_http(const struct eg_policy *p, const struct eg_authority *
     judge(&q, to, ret);
 }
 
-/* What the service's own rules say. The base path is one: an origin could climb out of it. */
-static bool refuse_request(const struct eg_question *q, const struct eg_block_service *s,
-                           struct eg_verdict *v)
+/* What the service denies. The base path does too: an origin could climb out of it. */
+static bool refuse_denied(const struct eg_question *q, const struct eg_block_service *s,
+                          struct eg_verdict *v)
 {
-    bool ruled = s->base_path.length > 0 || s->rules.count > 0 || s->denies.count > 0;
-    if (ruled && eg_decide_refuse_unsafe(q, eg_block_slice(q->p, s->rule), v))
+    if ((s->base_path.length > 0 || s->denies.count > 0) &&
+        eg_decide_refuse_unsafe(q, eg_block_slice(q->p, s->rule), v))
         return true;
     const struct eg_block_path *path = eg_block_path_find(q->p, s->denies, q->request, true);
-    if (!path && s->rules.count > 0 && !eg_block_path_find(q->p, s->rules, q->request, false))
-        path = eg_block_path_closest(q->p, s->rules, q->request);
     if (path)
         eg_decide_refuse_path(q, path, v);
     return path != NULL;
+}
+
+/* What its rules leave out. */
+static bool refuse_unnamed(const struct eg_question *q, const struct eg_block_service *s,
+                           struct eg_verdict *v)
+{
+    if (s->rules.count == 0)
+        return false;
+    if (eg_decide_refuse_unsafe(q, eg_block_slice(q->p, s->rule), v))
+        return true;
+    if (eg_block_path_find(q->p, s->rules, q->request, false))
+        return false;
+    eg_decide_refuse_path(q, eg_block_path_closest(q->p, s->rules, q->request), v);
+    return true;
 }
 
 void eg_policy_judge_route(const struct eg_policy *p, unsigned service, struct eg_slice method,
@@ -276,10 +335,18 @@ void eg_policy_judge_route(const struct eg_policy *p, unsigned service, struct e
     if (refuse_first(&q, &s.upstream, &h, ret))
         return;
     if (eg_decide_each_ruled(&q, &h, EG_ACTION_DENY, eg_decide_take_deny, ret) ||
-        refuse_request(&q, &p->services[service], ret))
+        refuse_denied(&q, &p->services[service], ret))
         return;
-    *ret = (struct eg_verdict){ .status = EG_OK,
-                                .scheme = s.tls ? EG_SCHEME_HTTPS : EG_SCHEME_HTTP,
-                                .opened = s.upstream.literal,
-                                .rule = s.rule };
+    struct eg_verdict v = { .status = EG_OK, .rule = s.rule };
+    if (refuse_unnamed(&q, &p->services[service], &v)) {
+        if (!p->settings.observe) {
+            *ret = v;
+            return;
+        }
+        v.would_deny = v.status;
+        v.status = EG_OK;
+    }
+    v.scheme = s.tls ? EG_SCHEME_HTTPS : EG_SCHEME_HTTP;
+    v.opened = s.upstream.literal;
+    *ret = v;
 }

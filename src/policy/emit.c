@@ -279,6 +279,7 @@ static void set_settings(struct eg_emit *e)
     b->upstream_from = (uint8_t)e->m->upstream.from;
     b->proxy_resolve_local = e->m->upstream.resolve_local;
     b->allow_metadata = e->m->allow_metadata;
+    b->observe = s->observe;
     b->name = eg_emit_text(e, e->m->name);
     b->file = eg_emit_text(e, eg_model_printf(e->m, "no rule names it; add it to allow in %.*s",
                                               (int)e->m->file.n, e->m->file.p));

@@ -20,7 +20,7 @@ static void warn_tunnel(struct eg_model *m, const struct eg_policy *p,
     struct eg_verdict verdict;
     bool ruled = s->rules.count + s->denies.count > 0;
     eg_policy_judge_tunnel(p, &s->s.upstream, &verdict);
-    if (verdict.status != EG_OK || (s->s.credential.n == 0 && !ruled) || s->s.internal)
+    if (verdict.status != EG_OK || verdict.would_deny != EG_OK || (s->s.credential.n == 0 && !ruled) || s->s.internal)
         return;
     eg_diag_warning(
         m->diags, "service-host-tunnel", s->at, "remove the rule, if the route is enough",
@@ -41,7 +41,8 @@ static void warn_widened(struct eg_model *m, const struct eg_policy *p,
     to.host_len = (uint8_t)rule->to.host.n;
     eg_policy_judge_http(p, &to, EG_SLICE("-"), EG_SLICE("/-"), (struct eg_path_flags){ 0 },
                          &verdict);
-    if (verdict.status == EG_OK && !eg_slice_eq(verdict.rule, rule->rule))
+    if (verdict.status == EG_OK && verdict.would_deny == EG_OK &&
+        !eg_slice_eq(verdict.rule, rule->rule))
         eg_diag_warning(m->diags, "unreachable-rule", rule->at, "remove one of the two",
                         "these rules narrow nothing: %.*s allows every request to the host",
                         (int)verdict.rule.n, verdict.rule.p);

@@ -174,7 +174,7 @@ static void add_settings(struct facts *f, const struct eg_model *m)
     const uint64_t numbers[] = { s->ca_system,          s->via,
                                  s->audit_capacity,     s->audit_strict,
                                  s->audit_destinations, m->upstream.resolve_local,
-                                 m->allow_metadata };
+                                 m->allow_metadata,     s->observe };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         number(f, numbers[i]);
     const struct eg_limits *l = &m->limits;

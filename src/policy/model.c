@@ -232,12 +232,29 @@ void eg_model_done(struct eg_model *m)
     m->credential_names = NULL;
 }
 
-static void check_mode(struct eg_model *m, const struct eg_yaml *root)
+/* An untrusted file may only say what is the default. Where a trusted one observes, it does not stop that either: who started this wants to see all. */
+static void read_mode(struct eg_model *m, const struct eg_source *source,
+                      const struct eg_yaml *root)
 {
     const struct eg_yaml *mode = eg_model_child(root, "mode");
-    if (mode && mode->number == 1)
-        eg_diag_error(m->diags, "not-available", mode->at, NULL,
-                      "mode: observe is not available in this version");
+    if (mode && mode->number == 1 && !source->trusted)
+        eg_diag_error(m->diags, "untrusted-key", mode->at, eg_trust_fix,
+                      "an untrusted file may not contain mode: observe");
+    if (!mode || !source->trusted)
+        return;
+    m->settings.observe = mode->number == 1;
+    m->mode_at = mode->at;
+}
+
+/* Once all files are in: a mode that refuses next to nothing is shown to whoever reviews the file. */
+static void finish_mode(struct eg_model *m)
+{
+    if (m->settings.observe)
+        eg_diag_warning(m->diags, "observe-mode", m->mode_at,
+                        "use mode: enforce once the rules are written",
+                        "only deny rules, addresses and metadata are refused; all else passes and is recorded");
+    if (m->reader && m->reader->observe)
+        m->settings.observe = true;
 }
 
 static void read_name(struct eg_model *m, const struct eg_yaml *root)
@@ -257,7 +274,7 @@ enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source,
     if (root->kind != EG_YAML_MAP) /* reported */
         return m->status;
     m->file = eg_slice_str(source->path);
-    check_mode(m, root);
+    read_mode(m, source, root);
     read_name(m, root);
     eg_model_add_rules(m, source, root);
     eg_model_add_services(m, source, eg_model_child(root, "services"));
@@ -337,6 +354,7 @@ enum eg_status eg_model_finish(struct eg_model *m)
     eg_table_free(names, NULL);
     eg_model_choose_upstream(m);
     eg_model_check_upstream(m);
+    finish_mode(m);
     add_own(m);
     return m->status;
 }

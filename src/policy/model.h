@@ -155,6 +155,7 @@ struct eg_model {
     struct eg_settings settings;
     struct eg_model_upstream upstream;
     bool allow_metadata;
+    struct eg_place mode_at; /* of the mode that counts */
     struct eg_model_listen listen[EG_MODEL_LISTEN_MAX];
     unsigned listen_count;
     struct eg_slice file; /* the file to which a rule should be added */

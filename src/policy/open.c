@@ -181,6 +181,7 @@ static void fill_settings(struct eg_policy *p)
     s->audit_destinations = b->audit_destinations;
     s->upstream_from = (enum eg_upstream_from)b->upstream_from;
     s->proxy_resolve_local = b->proxy_resolve_local != 0;
+    s->observe = b->observe != 0;
 }
 
 static enum eg_status invalid(struct eg_err *err, const char *why)

@@ -20,6 +20,8 @@ struct eg_verdict {
     struct eg_slice rule;   /* "file:line" of the deciding rule, lives with the block; empty when no rule spoke */
     struct eg_slice detail; /* why, and what would help: static or in the block; e.g. "closest rule: ...", may be empty */
     uint64_t max_request_body; /* 0: none given */
+    /* mode: observe. Allowed, though it is this refusal of rule and detail in mode: enforce; EG_OK: allowed in both */
+    enum eg_status would_deny;
 };
 
 /* Checks the block (magic, version, every offset and count) and makes a view of it. EG_INVALID. The view is small and malloc'd. */
@@ -30,7 +32,8 @@ const unsigned char *eg_policy_id(const struct eg_policy *p);
 struct eg_slice eg_policy_name(const struct eg_policy *p);
 
 /* May a tunnel (CONNECT, SOCKS) go to this authority, and what may flow in it? Deny beats allow; metadata names and addresses are EG_METADATA_DENIED; names
- * without a rule EG_HOST_NOT_ALLOWED, known hosts with another port EG_PORT_NOT_ALLOWED, deny rules EG_HOST_DENIED. Literals match address and cidr rules only. */
+ * without a rule EG_HOST_NOT_ALLOWED, known hosts with another port EG_PORT_NOT_ALLOWED, deny rules EG_HOST_DENIED. Literals match address and cidr rules only.
+ * Under mode: observe all of these questions let through what no deny rule names, and say in would_deny what it would have been; metadata stays refused. */
 void eg_policy_judge_tunnel(const struct eg_policy *p, const struct eg_authority *to, struct eg_verdict *ret);
 /* May this plain-HTTP request go there (absolute-form, or HTTP inside a tunnel)? path is canonical. */
 void eg_policy_judge_http(const struct eg_policy *p, const struct eg_authority *to, struct eg_slice method, struct eg_slice path,
@@ -225,6 +228,7 @@ struct eg_settings {
     uint8_t audit_destinations;       /* 0 full, 1 host, 2 none */
     enum eg_upstream_from upstream_from; /* who chose the chains; POLICY without a hop: `upstream: none` */
     bool proxy_resolve_local;         /* resolve: local */
+    bool observe;                     /* mode: observe */
 };
 const struct eg_settings *eg_policy_settings(const struct eg_policy *p);
 

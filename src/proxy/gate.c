@@ -8,7 +8,9 @@
  * that the credential is bound to. 4. Our own listeners are never a destination, whatever the
  * policy says: a proxy that reaches itself can be used to get round its own session check. 5.
  * Under scheme https the tunnel carries a TLS ClientHello for the very name that was judged, or
- * nothing. The functions here decide and record; they read no socket and know no flow. */
+ * nothing. 6. Under mode: observe what no rule allows passes as an allow that is recorded with
+ * its reason; 2, 3 and 4 hold, and no server name in a tunnel is one that a deny rule names. The
+ * functions here decide and record; they read no socket and know no flow. */
 #include "proxy/gate.h"
 
 #include <stdio.h>
@@ -29,6 +31,7 @@ void eg_gate_begin(struct eg_gate *g, struct eg_ticket *t, const struct eg_snaps
     memset(t, 0, sizeof *t);
     t->snapshot = snapshot;
     t->started_ns = eg_clock_ns();
+    t->event.observe = snapshot && eg_policy_settings(snapshot->policy)->observe;
     t->event.id = egress_ring_next_id(g->trail.ring);
     t->event.via = (uint8_t)via;
     eg_gate_session(t, session);
@@ -41,18 +44,23 @@ void eg_gate_session(struct eg_ticket *t, const struct eg_session *session)
 }
 
 /* Writes the decision event; the sequence number of the last one names the refusal to the
- * client. */
+ * client. An allow that only observing gives carries what it would have been. */
 static enum eg_status record(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
                              enum egress_event_stage stage)
 {
+    bool would = reason == EG_OK && t->verdict.would_deny != EG_OK;
     t->event.kind = EGRESS_EVENT_DECISION;
     t->event.stage = (uint8_t)stage;
-    t->event.reason = (uint16_t)reason;
+    t->event.reason = (uint16_t)(would ? t->verdict.would_deny : reason);
     t->event.allowed = reason == EG_OK;
     t->event.wall_us = 0;
     SET(t, rule, t->verdict.rule);
+    if (would)
+        SET(t, detail, t->verdict.detail);
     enum eg_status status = eg_trail_write(&g->trail, &t->event);
     t->decision_seq = t->event.seq;
+    if (would)
+        SET(t, detail, EG_SLICE_NONE);
     if (reason != EG_OK)
         return reason;
     if (status == EG_OK)
@@ -245,6 +253,21 @@ enum eg_status eg_gate_inner(struct eg_gate *g, struct eg_ticket *t)
                                                : EG_INTERNAL;
 }
 
+/* Point 6: another server name, or no TLS at all, where it is not a name that is denied. */
+static bool is_observed(const struct eg_ticket *t, const struct eg_hello *hello)
+{
+    const struct eg_policy *policy = t->snapshot->policy;
+    struct eg_verdict inside;
+    if (!eg_policy_settings(policy)->observe || (hello->has_sni && !hello->sni_valid))
+        return false;
+    if (!hello->has_sni)
+        return true;
+    struct eg_authority to = hello->sni;
+    to.port = t->to.port;
+    eg_policy_judge_tunnel(policy, &to, &inside);
+    return inside.status == EG_OK;
+}
+
 enum eg_status eg_gate_hello(struct eg_gate *g, struct eg_ticket *t, const struct eg_hello *hello)
 {
     enum eg_status status = EG_OK;
@@ -259,8 +282,14 @@ enum eg_status eg_gate_hello(struct eg_gate *g, struct eg_ticket *t, const struc
         status = EG_SNI_MISMATCH;
     if (status == EG_OK)
         return EG_OK;
-    if (hello->sni_valid)
-        SET(t, detail, eg_authority_host(&hello->sni));
+    struct eg_slice name = hello->sni_valid ? eg_authority_host(&hello->sni) : EG_SLICE_NONE;
+    if (is_observed(t, hello)) {
+        t->verdict.would_deny = status;
+        t->verdict.detail = name;
+        return record(g, t, EG_OK, EGRESS_STAGE_HELLO);
+    }
+    if (name.n > 0)
+        SET(t, detail, name);
     return record(g, t, status, EGRESS_STAGE_HELLO);
 }
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "support/proc.h"
+#include "support/daemon.h"
 
 static const char POLICY[] = "egress: 1\n"
                              "allow:\n"
@@ -209,39 +209,6 @@ Test(tunnel, to_the_proxy_itself_is_refused, .timeout = 60)
     eg_world_done(&w);
 }
 
-/* A TLS 1.2 ClientHello for that name (RFC 5246 7.4.1.2), in one record. */
-static size_t client_hello(unsigned char *out, const char *name)
-{
-    size_t n = strlen(name), ext = n + 9, body = 34 + 1 + 4 + 2 + 2 + ext, i = 0;
-    unsigned char head[] = { 22, 3, 1, 0, (unsigned char)(body + 4), 1, 0, 0, (unsigned char)body,
-                             3,  3 };
-    memcpy(out, head, sizeof head);
-    i = sizeof head;
-    memset(out + i, 7, 32);
-    i += 32;
-    unsigned char rest[] = { 0,
-                             0,
-                             2,
-                             0x13,
-                             1,
-                             1,
-                             0,
-                             0,
-                             (unsigned char)ext,
-                             0,
-                             0,
-                             0,
-                             (unsigned char)(n + 5),
-                             0,
-                             (unsigned char)(n + 3),
-                             0,
-                             0,
-                             (unsigned char)n };
-    memcpy(out + i, rest, sizeof rest);
-    memcpy(out + i + sizeof rest, name, n);
-    return i + sizeof rest + n;
-}
-
 static void first_flight(const struct eg_world *w, const void *p, size_t n, const char *answer,
                          size_t answer_n, const char *reason)
 {
@@ -263,7 +230,7 @@ Test(tunnel, is_held_to_its_name, .timeout = 60)
     unsigned char hello[600];
     struct eg_world w;
     setup(&w);
-    size_t n = client_hello(hello, "evil.test");
+    size_t n = eg_daemon_client_hello(hello, "evil.test");
     first_flight(&w, hello, n, ALERT, 7, "sni_mismatch");
     first_flight(&w, "SSH-2.0-OpenSSH_9.2\r\n", 21, ALERT, 7, "not_tls");
     first_flight(&w, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 27, "HTTP/1.1 403 ", 13, "not_tls");

@@ -210,3 +210,35 @@ bool eg_daemon_echo(struct eg_client *c)
     eg_client_text(c, "GET /headers HTTP/1.1\r\nHost: origin\r\n\r\n");
     return eg_client_response(c, head, sizeof head, NULL, NULL) == 200;
 }
+
+size_t eg_daemon_client_hello(unsigned char *out, const char *name)
+{
+    size_t n = strlen(name), ext = n + 9, body = 34 + 1 + 4 + 2 + 2 + ext, i = 0;
+    unsigned char head[] = { 22, 3, 1, 0, (unsigned char)(body + 4), 1, 0, 0, (unsigned char)body,
+                             3,  3 };
+    memcpy(out, head, sizeof head);
+    i = sizeof head;
+    memset(out + i, 7, 32);
+    i += 32;
+    unsigned char rest[] = { 0,
+                             0,
+                             2,
+                             0x13,
+                             1,
+                             1,
+                             0,
+                             0,
+                             (unsigned char)ext,
+                             0,
+                             0,
+                             0,
+                             (unsigned char)(n + 5),
+                             0,
+                             (unsigned char)(n + 3),
+                             0,
+                             0,
+                             (unsigned char)n };
+    memcpy(out + i, rest, sizeof rest);
+    memcpy(out + i + sizeof rest, name, n);
+    return i + sizeof rest + n;
+}

@@ -41,6 +41,8 @@ bool eg_proc_gone(pid_t pid);
 /* CONNECT to 127.0.0.1:port with that token; the status. The head is kept in head (cap bytes) when it is not NULL. */
 int eg_daemon_tunnel(struct eg_client *c, const struct eg_world *w, const char *token,
                      unsigned port, char *head, size_t cap);
+/* A TLS 1.2 ClientHello for that name (RFC 5246 7.4.1.2), in one record; out has room for its length and 64 bytes. Returns its size. */
+size_t eg_daemon_client_hello(unsigned char *out, const char *name);
 /* GET /headers through an open tunnel to the plain origin: 200? */
 bool eg_daemon_echo(struct eg_client *c);
 

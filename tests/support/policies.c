@@ -20,7 +20,9 @@ static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, 
 }
 
 static const struct eg_addr own[] = { { 4, { 198, 200, 1, 1 } } };
-const struct eg_policy_reader eg_policies_reader = { read_pem, NULL, own, 1, NULL, false };
+const struct eg_policy_reader eg_policies_reader = { .read = read_pem,
+                                                     .own_addresses = own,
+                                                     .own_count = 1 };
 
 static void list(const struct eg_diags *d, char *out, size_t cap)
 {

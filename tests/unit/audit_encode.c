@@ -62,6 +62,21 @@ Test(audit, json_of_a_full_decision)
                      "\"status\":403,\"detail\":\"name differs\",\"worker\":2}");
 }
 
+Test(audit, json_of_what_only_observing_let_through_says_would_deny)
+{
+    char out[EGRESS_EVENT_JSON_MAX];
+    struct egress_event got, e = full(EGRESS_EVENT_DECISION);
+    e.allowed = 1;
+    size_t n = egress_event_json(&e, out, sizeof out);
+    cr_expect(strstr(out, "\"mode\":\"observe\",\"decision\":\"would_deny\",\"reason\":\"sni_mismatch\""),
+              "%s", out);
+    cr_assert_eq(egress_event_parse(out, n, &got), EG_OK);
+    cr_expect(got.allowed == 1 && egress_event_would_deny(&got));
+    e.observe = 0; /* an allow of enforce with a reason is none */
+    cr_assert_gt(egress_event_json(&e, out, sizeof out), 0);
+    cr_expect(strstr(out, "\"decision\":\"allow\""), "%s", out);
+}
+
 Test(audit, json_of_an_end_has_bytes_and_duration)
 {
     char out[EGRESS_EVENT_JSON_MAX];

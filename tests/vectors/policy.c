@@ -187,7 +187,10 @@ static void describe(const struct eg_verdict *v, char *out, size_t cap)
     }
     int n = snprintf(out, cap, "ok %s%s", schemes[v->scheme], v->sni_optional ? " nosni" : "");
     if (v->max_request_body)
-        snprintf(out + n, cap - (size_t)n, " body=%llu", (unsigned long long)v->max_request_body);
+        n += snprintf(out + n, cap - (size_t)n, " body=%llu",
+                      (unsigned long long)v->max_request_body);
+    if (v->would_deny != EG_OK)
+        snprintf(out + n, cap - (size_t)n, " would %s", egress_status_name(v->would_deny));
 }
 
 static void check_row(const struct eg_vector_row *row, void *ctx)
@@ -197,7 +200,7 @@ static void check_row(const struct eg_vector_row *row, void *ctx)
     struct eg_buf block;
     struct eg_verdict v;
     struct eg_err err = { 0 };
-    char got[64] = "none", line[32] = "";
+    char got[96] = "none", line[32] = "";
     eg_buf_init(&block, 16 << 20);
     compile(b, row->cell[0], &block);
     cr_assert_eq(eg_policy_open(block.data, block.len, &p, &err), EG_OK, "%s", err.text);
@@ -207,7 +210,7 @@ static void check_row(const struct eg_vector_row *row, void *ctx)
         if (colon)
             snprintf(line, sizeof line, "%.*s", (int)(v.rule.n - (size_t)(colon + 1 - v.rule.p)),
                      colon + 1);
-        if (v.status != EG_OK && v.detail.n == 0)
+        if ((v.status != EG_OK || v.would_deny != EG_OK) && v.detail.n == 0)
             snprintf(got, sizeof got, "a refusal without a detail");
     }
     if (!eg_vector_is(row->cell[2], got) || !eg_vector_is(row->cell[3], line)) {
@@ -237,5 +240,5 @@ Test(policy, decisions)
 
 Test(policy, decisions_on_requests)
 {
-    run(TABLE("policy_rules"), 195);
+    run(TABLE("policy_rules"), 250);
 }

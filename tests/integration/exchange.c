@@ -12,35 +12,13 @@
 #include "proxy/flow.h"
 #include "support/swap.h"
 
-#define SERVICE(more)                                                                              \
-    "egress: 1\n"                                                                                  \
-    "services:\n"                                                                                  \
-    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: "           \
-    "[bearer],\n"                                                                                  \
-    "        write: [\"header:Authorization: Bearer {}\"]" more "}\n"                              \
-    "credentials:\n"                                                                               \
-    "  key: {from: env:KEY, hosts: [api.example.test]}\n"                                          \
-    "networks: {allow: [127.0.0.1/32]}\n"                                                          \
-    "tls: {ca: \"@DIR@/ca.pem\", system: false}\n"
-static const char POLICY[] = SERVICE(", redact: false");
-static const char TRAILERS[] = SERVICE(", trailers: [X-Checksum, X-Up]");
-static const char UNREAD[] = SERVICE("");
+static const char POLICY[] = EG_SWAP_SERVICE(", redact: false");
+static const char TRAILERS[] = EG_SWAP_SERVICE(", trailers: [X-Checksum, X-Up]");
+static const char UNREAD[] = EG_SWAP_SERVICE("");
 
 static void say(int fd, const char *text)
 {
     cr_assert(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
-}
-
-static size_t await(struct eg_swap *s, int fd, char *out, size_t cap, const char *until)
-{
-    size_t n = 0;
-    bool eof = false;
-    do {
-        n += eg_bed_read(&s->bed, fd, out + n, 1, &eof);
-        out[n] = '\0';
-    } while (!eof && n + 1 < cap && !memmem(out, n, until, strlen(until)));
-    cr_assert(memmem(out, n, until, strlen(until)), "%s did not come: %s", until, out);
-    return n;
 }
 
 static bool has(const char *text, const char *part)
@@ -56,7 +34,7 @@ Test(exchange, a_client_that_expects_100_gets_it_from_the_origin, .timeout = 60)
     int fd =
         eg_swap_send(&s, "POST", "/api/x",
                      "Expect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n", "", 0);
-    await(&s, fd, got, sizeof got, "\r\n\r\n");
+    eg_swap_await(&s, fd, got, sizeof got, "\r\n\r\n");
     cr_expect_str_eq(got, "HTTP/1.1 100 Continue\r\n\r\n");
     say(fd, "hello");
     char *answer = eg_swap_rest(&s, fd, NULL), *record = eg_swap_record(&s);
@@ -134,7 +112,7 @@ Test(exchange, what_has_no_body_ends_with_its_head, .timeout = 60)
     eg_swap_new(&s, POLICY);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         int fd = eg_swap_send(&s, rows[i].method, rows[i].path, "", "", 0);
-        await(&s, fd, got, sizeof got, "\r\n\r\n");
+        eg_swap_await(&s, fd, got, sizeof got, "\r\n\r\n");
         cr_expect(strncmp(got + 9, rows[i].status, 3) == 0 && !has(got, rows[i].not ), "%s", got);
         int size = snprintf(
             got, sizeof got,
@@ -392,7 +370,7 @@ Test(exchange, an_origin_keeps_32_idle_connections_at_most, .timeout = 120)
         fds[i] = eg_swap_send(&s, "GET", "/api/sse", "Connection: close\r\n", "", 0);
     for (unsigned i = 0; i < MANY; i++) {
         char got[4096];
-        await(&s, fds[i], got, sizeof got, "data: one\n\n");
+        eg_swap_await(&s, fds[i], got, sizeof got, "data: one\n\n");
     }
     free(eg_swap_ask(&s, "GET", "/api/sse-go", ""));
     for (unsigned i = 0; i < MANY; i++)

@@ -12,18 +12,8 @@
 
 #include "support/swap.h"
 
-#define SERVICE(more)                                                                              \
-    "egress: 1\n"                                                                                  \
-    "services:\n"                                                                                  \
-    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: "           \
-    "[bearer],\n"                                                                                  \
-    "        write: [\"header:Authorization: Bearer {}\"]" more "}\n"                              \
-    "credentials:\n"                                                                               \
-    "  key: {from: env:KEY, hosts: [api.example.test]}\n"                                          \
-    "networks: {allow: [127.0.0.1/32]}\n"                                                          \
-    "tls: {ca: \"@DIR@/ca.pem\", system: false}\n"
-static const char POLICY[] = SERVICE(", trailers: [X-Checksum]");
-static const char OFF[] = SERVICE(", trailers: [X-Checksum], redact: false");
+static const char POLICY[] = EG_SWAP_SERVICE(", trailers: [X-Checksum]");
+static const char OFF[] = EG_SWAP_SERVICE(", trailers: [X-Checksum], redact: false");
 
 enum { PIECE = 12 }; /* so much of it in a row is a leak */
 

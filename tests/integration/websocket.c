@@ -9,38 +9,15 @@
 
 #include "support/swap.h"
 
-#define SERVICE(more)                                                                              \
-    "egress: 1\n"                                                                                  \
-    "services:\n"                                                                                  \
-    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: "           \
-    "[bearer],\n"                                                                                  \
-    "        write: [\"header:Authorization: Bearer {}\"]" more "}\n"                              \
-    "credentials:\n"                                                                               \
-    "  key: {from: env:KEY, hosts: [api.example.test]}\n"                                          \
-    "networks: {allow: [127.0.0.1/32]}\n"                                                          \
-    "tls: {ca: \"@DIR@/ca.pem\", system: false}\n"
-static const char POLICY[] = SERVICE(", websocket: true");
-static const char WITHOUT[] = SERVICE("");
-static const char IDLE[] = SERVICE(", websocket: true") "limits: {idle_timeout: 3s}\n";
+static const char POLICY[] = EG_SWAP_SERVICE(", websocket: true");
+static const char WITHOUT[] = EG_SWAP_SERVICE("");
+static const char IDLE[] = EG_SWAP_SERVICE(", websocket: true") "limits: {idle_timeout: 3s}\n";
 
 #define KEY    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 #define ACCEPT "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" /* RFC 6455 section 1.3 */
 #define HANDSHAKE                                                                                  \
     "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"       \
     "Sec-WebSocket-Protocol: chat\r\n" KEY
-
-/* Reads until `until` is there; what came, with a NUL. */
-static size_t await(struct eg_swap *s, int fd, char *out, size_t cap, const char *until)
-{
-    size_t n = 0;
-    bool eof = false;
-    do {
-        n += eg_bed_read(&s->bed, fd, out + n, 1, &eof);
-        out[n] = '\0';
-    } while (!eof && n + 1 < cap && !memmem(out, n, until, strlen(until)));
-    cr_assert(memmem(out, n, until, strlen(until)), "%s did not come: %s", until, out);
-    return n;
-}
 
 static void refused(const char *policy, const char *method, const char *path, const char *fields,
                     const char *status, const char *reason, const char *also)
@@ -64,7 +41,7 @@ Test(websocket, carries_bytes_both_ways, .timeout = 60)
     bool ended = false;
     eg_swap_new(&s, POLICY);
     int fd = eg_swap_send(&s, "GET", "/api/ws?hello-first", HANDSHAKE, "early-frame", 11);
-    await(&s, fd, got, sizeof got, "early-frame");
+    eg_swap_await(&s, fd, got, sizeof got, "early-frame");
     cr_expect(strncmp(got, "HTTP/1.1 101 ", 13) == 0 && strstr(got, "Connection: Upgrade\r\n") &&
                   strstr(got, "Upgrade: websocket\r\n") && strstr(got, ACCEPT) &&
                   strstr(got, "\r\n\r\nhello-firstearly-frame"),
@@ -73,7 +50,7 @@ Test(websocket, carries_bytes_both_ways, .timeout = 60)
         char frame[32];
         int n = snprintf(frame, sizeof frame, "frame number %02u;", i);
         cr_assert(send(fd, frame, (size_t)n, MSG_NOSIGNAL) == n);
-        await(&s, fd, got, sizeof got, frame);
+        eg_swap_await(&s, fd, got, sizeof got, frame);
     }
     struct eg_engine_stats stats;
     eg_engine_stats(s.bed.engine, &stats);
@@ -111,7 +88,7 @@ Test(websocket, carries_much_both_ways, .timeout = 120)
     for (size_t i = 0; i < MUCH; i++)
         sent[i] = (char)(i * 2654435761u >> 13);
     int fd = eg_swap_send(&s, "GET", "/api/ws", HANDSHAKE, "", 0);
-    await(&s, fd, got, sizeof got, "\r\n\r\n");
+    eg_swap_await(&s, fd, got, sizeof got, "\r\n\r\n");
     for (unsigned quiet = 0; down < MUCH && quiet < 20000; quiet++) {
         ssize_t n = up < MUCH ? send(fd, sent + up, MUCH - up, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
         up += n > 0 ? (size_t)n : 0;
@@ -224,7 +201,7 @@ Test(websocket, an_idle_one_is_ended, .timeout = 60)
     char got[4096];
     eg_swap_new(&s, IDLE);
     int fd = eg_swap_send(&s, "GET", "/api/ws", HANDSHAKE, "", 0);
-    await(&s, fd, got, sizeof got, "\r\n\r\n");
+    eg_swap_await(&s, fd, got, sizeof got, "\r\n\r\n");
     free(eg_swap_rest(&s, fd, NULL));
     cr_expect_str_eq(eg_bed_reason(&s.bed), "idle_timeout");
     eg_swap_free(&s);
@@ -236,7 +213,7 @@ Test(websocket, a_revoked_session_loses_it, .timeout = 60)
     char got[4096];
     eg_swap_new(&s, POLICY);
     int fd = eg_swap_send(&s, "GET", "/api/ws", HANDSHAKE, "", 0);
-    await(&s, fd, got, sizeof got, "\r\n\r\n");
+    eg_swap_await(&s, fd, got, sizeof got, "\r\n\r\n");
     eg_engine_session_revoke(s.bed.engine, "main");
     free(eg_swap_rest(&s, fd, NULL));
     cr_expect_str_eq(eg_bed_reason(&s.bed), "token_revoked");

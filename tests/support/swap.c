@@ -166,6 +166,18 @@ int eg_swap_send(struct eg_swap *s, const char *method, const char *path, const 
     return fd;
 }
 
+size_t eg_swap_await(struct eg_swap *s, int fd, char *out, size_t cap, const char *until)
+{
+    size_t n = 0;
+    bool eof = false;
+    do {
+        n += eg_bed_read(&s->bed, fd, out + n, 1, &eof);
+        out[n] = '\0';
+    } while (!eof && n + 1 < cap && !memmem(out, n, until, strlen(until)));
+    cr_assert(memmem(out, n, until, strlen(until)), "%s did not come: %s", until, out);
+    return n;
+}
+
 char *eg_swap_rest(struct eg_swap *s, int fd, size_t *size)
 {
     char *all = malloc(ANSWER_MAX + 1);

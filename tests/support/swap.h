@@ -12,6 +12,18 @@
 #define EG_SWAP_NEXT    "next/0123456789+abcdef=ghijkl\"mnop\\qrst/uvwx"
 #define EG_SWAP_PHANTOM "fake-PHANTOMphantomPHANTOMphantomPHANTOMphan"
 
+/* A policy with the service "api" and its credential "key"; more: members of the service, each after a comma. */
+#define EG_SWAP_SERVICE(more)                                                                      \
+    "egress: 1\n"                                                                                  \
+    "services:\n"                                                                                  \
+    "  api: {upstream: \"https://api.example.test:@ORIGIN@\", credential: key, accept: "           \
+    "[bearer],\n"                                                                                  \
+    "        write: [\"header:Authorization: Bearer {}\"]" more "}\n"                              \
+    "credentials:\n"                                                                               \
+    "  key: {from: env:KEY, hosts: [api.example.test]}\n"                                          \
+    "networks: {allow: [127.0.0.1/32]}\n"                                                          \
+    "tls: {ca: \"@DIR@/ca.pem\", system: false}\n"
+
 struct eg_swap {
     struct eg_bed bed;
     struct origin *origin;
@@ -37,6 +49,8 @@ void eg_swap_want(struct eg_swap *s, const char *value);
 /* A client that has sent "METHOD PATH" with the phantom, these fields (each with its CRLF), and the body as it is. */
 int eg_swap_send(struct eg_swap *s, const char *method, const char *path, const char *fields,
                  const void *body, size_t n);
+/* Reads until `until` is there; what came, with a NUL. */
+size_t eg_swap_await(struct eg_swap *s, int fd, char *out, size_t cap, const char *until);
 /* All that comes until the end, with a NUL (malloc'd); *size may be NULL. Closes fd. */
 char *eg_swap_rest(struct eg_swap *s, int fd, size_t *size);
 /* Both, with Connection: close and no body. */

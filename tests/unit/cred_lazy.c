@@ -1,39 +1,8 @@
 /* cred_lazy.c - the store's lazy credentials, fields and versions. */
 #include <criterion/criterion.h>
-#include <sodium.h>
 #include <string.h>
 
-#include "cred/cred.h"
-
-static struct eg_vault *vault;
-static struct eg_creds *creds;
-
-static void enter(void)
-{
-    cr_assert_geq(sodium_init(), 0);
-    cr_assert_eq(eg_vault_new(&vault, 65536, false, NULL, NULL), EG_OK);
-    cr_assert_eq(eg_creds_new(vault, &creds), EG_OK);
-}
-
-static void leave(void)
-{
-    eg_creds_free(creds);
-    eg_vault_free(vault);
-}
-
-#define CRED(name) Test(cred, name, .init = enter, .fini = leave)
-
-static enum eg_status put(const char *name, const char *value)
-{
-    struct eg_err err = { 0 };
-    return eg_creds_put(creds, eg_slice_str(name), value, strlen(value), &err);
-}
-
-static bool holds(const char *name, const char *value)
-{
-    const struct eg_secret *s = eg_creds_get(creds, eg_slice_str(name), NULL);
-    return s && eg_secret_equal(s, value, strlen(value));
-}
+#include "support/store.h"
 
 CRED(store_tells_a_lazy_one_from_a_failed_one)
 {

@@ -24,7 +24,7 @@ const struct eg_cmd_options eg_env_options = {
 };
 
 /* Variables that are appended to and not replaced. */
-static const char *const appended[] = { "JAVA_TOOL_OPTIONS", "NODE_OPTIONS" };
+static const char *const appended[] = { "JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "GIT_CONFIG_COUNT" };
 
 static json_t *make_request(const char *session)
 {

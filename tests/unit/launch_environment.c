@@ -45,6 +45,10 @@ static enum eg_status no_file(void *ctx, const char *path, struct eg_buf *out, s
     return eg_err_set(err, EG_NOT_FOUND, "test", 0, "no files here");
 }
 
+/* Of this test's process alone. */
+static bool strict;
+static const struct eg_sockaddr *open_at;
+
 static void make(struct made *m, char *const *parent, unsigned phantoms)
 {
     static const char *const services[] = { "openai", "my-api.two" }, *const texts[] = {
@@ -70,6 +74,8 @@ static void make(struct made *m, char *const *parent, unsigned phantoms)
     const struct eg_child_env_spec spec = { .parent = parent,
                                             .policy = m->policy,
                                             .listener = &at,
+                                            .open = open_at,
+                                            .strict = strict,
                                             .session = "run-1",
                                             .token = "0123",
                                             .policy_path = "egress.yaml",
@@ -155,6 +161,114 @@ Test(launch_environment, java_is_appended_to_and_gets_no_token)
            "-Xmx1g -Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=4711 -Dhttps.proxyHost=127.0.0.1 "
            "-Dhttps.proxyPort=4711 -Dhttp.nonProxyHosts=localhost|127.0.0.1|[::1]");
     drop(&m);
+}
+
+Test(launch_environment, java_goes_to_the_listener_that_asks_for_no_token)
+{
+    struct made m;
+    const struct eg_sockaddr at = { .addr = { .family = 4, .b = { 127, 0, 0, 1 } }, .port = 4712 };
+    open_at = &at;
+    make(&m, parent, 2);
+    expect(&m, "JAVA_TOOL_OPTIONS",
+           "-Xmx1g -Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=4712 -Dhttps.proxyHost=127.0.0.1 "
+           "-Dhttps.proxyPort=4712 -Dhttp.nonProxyHosts=localhost|127.0.0.1|[::1]");
+    expect(&m, "http_proxy", "http://run-1:0123@127.0.0.1:4711");
+    drop(&m);
+}
+
+/* They win over JAVA_TOOL_OPTIONS, and one of them is a password. */
+Test(launch_environment, java_options_of_the_parent_lose_their_proxy_and_nothing_else)
+{
+    static const char *const mine[] = {
+        "JAVA_TOOL_OPTIONS=-Dhttps.proxyHost=proxy.corp -Dhttps.proxyPassword=corp:secret",
+        "_JAVA_OPTIONS=-Xms1g\t-Dhttp.proxyHost=proxy.corp  -Da=\"b c\" -Dhttp.proxyPort=3128",
+        "MAVEN_OPTS=-DsocksProxyHost=proxy.corp", "GRADLE_OPTS=", "SOME_OPTS=-Dhttp.proxyHost=x",
+        NULL
+    };
+    struct made m;
+    make(&m, (char *const *)(uintptr_t)mine, 2);
+    const char *java = get(&m, "JAVA_TOOL_OPTIONS");
+    cr_expect(java && strstr(java, "-Dhttp.proxyHost=127.0.0.1 ") && !strstr(java, "corp"), "%s",
+              java);
+    expect(&m, "_JAVA_OPTIONS", "-Xms1g  -Da=\"b c\"");
+    expect(&m, "MAVEN_OPTS", "");
+    expect(&m, "GRADLE_OPTS", "");
+    expect(&m, "SOME_OPTS", "-Dhttp.proxyHost=x");
+    drop(&m);
+}
+
+Test(launch_environment, programs_with_a_proxy_setting_of_their_own_get_ours)
+{
+    static const char *const names[] = { "npm_config_proxy",  "npm_config_https_proxy",
+                                         "YARN_HTTP_PROXY",   "YARN_HTTPS_PROXY",
+                                         "PIP_PROXY",         "CARGO_HTTP_PROXY",
+                                         "GIT_CONFIG_VALUE_0" };
+    static const char *const mine[] = { "PIP_PROXY=http://corp:secret@proxy.corp:3128",
+                                        "yarn_proxy=http://corp:secret@proxy.corp:3128", NULL };
+    struct made m;
+    make(&m, (char *const *)(uintptr_t)mine, 2);
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        expect(&m, names[i], "http://run-1:0123@127.0.0.1:4711");
+    expect(&m, "GIT_CONFIG_COUNT", "1");
+    expect(&m, "GIT_CONFIG_KEY_0", "http.proxy");
+    cr_expect_null(get(&m, "yarn_proxy"));
+    drop(&m);
+}
+
+Test(launch_environment, git_settings_of_the_parent_stay_but_for_proxies)
+{
+    static const char *const mine[] = {
+        "GIT_CONFIG_COUNT=3",           "GIT_CONFIG_KEY_0=user.name",
+        "GIT_CONFIG_VALUE_0=A B",       "GIT_CONFIG_KEY_1=http.https://x/.Proxy",
+        "GIT_CONFIG_VALUE_1=http://corp:secret@proxy.corp:3128",
+        "GIT_CONFIG_KEY_2=core.pager",  "GIT_CONFIG_VALUE_2=cat",
+        NULL
+    };
+    struct made m;
+    make(&m, (char *const *)(uintptr_t)mine, 2);
+    expect(&m, "GIT_CONFIG_COUNT", "4");
+    expect(&m, "GIT_CONFIG_VALUE_0", "A B");
+    expect(&m, "GIT_CONFIG_VALUE_1", "http://run-1:0123@127.0.0.1:4711");
+    expect(&m, "GIT_CONFIG_VALUE_2", "cat");
+    expect(&m, "GIT_CONFIG_KEY_3", "http.proxy");
+    expect(&m, "GIT_CONFIG_VALUE_3", "http://run-1:0123@127.0.0.1:4711");
+    drop(&m);
+}
+
+Test(launch_environment, count_of_git_settings_that_is_none_is_left_to_git)
+{
+    static const char *const mine[] = { "GIT_CONFIG_COUNT=many", NULL };
+    struct made m;
+    make(&m, (char *const *)(uintptr_t)mine, 2);
+    expect(&m, "GIT_CONFIG_COUNT", "many");
+    cr_expect_null(get(&m, "GIT_CONFIG_KEY_0"));
+    drop(&m);
+}
+
+Test(launch_environment, strict_leaves_out_what_is_named_like_a_secret_and_keeps_phantoms)
+{
+    static const char *const mine[] = { "GITHUB_TOKEN=a",        "CI_JOB_TOKEN=b",
+                                        "MISTRAL_API_KEY=c",     "AWS_SECRET_ACCESS_KEY=d",
+                                        "client_secret=e",       "npm_token=f",
+                                        "TOKEN_COUNT=1",         "API_KEYBOARD=2",
+                                        "OPENAI_API_KEY=sk-own", "HOME=/home/me",
+                                        "TOKENIZERS_PARALLELISM=false", NULL };
+    static const char *const gone[] = { "GITHUB_TOKEN",          "CI_JOB_TOKEN",  "MISTRAL_API_KEY",
+                                        "AWS_SECRET_ACCESS_KEY", "client_secret", "npm_token" };
+    for (int i = 0; i < 2; i++) {
+        struct made m;
+        strict = i;
+        make(&m, (char *const *)(uintptr_t)mine, 2);
+        for (unsigned k = 0; k < sizeof gone / sizeof *gone; k++)
+            cr_expect_eq(get(&m, gone[k]) == NULL, strict, "%s", gone[k]);
+        expect(&m, "OPENAI_API_KEY", "sk-phantom");
+        expect(&m, "EGRESS_TOKEN", "0123");
+        expect(&m, "TOKEN_COUNT", "1");
+        expect(&m, "API_KEYBOARD", "2");
+        expect(&m, "TOKENIZERS_PARALLELISM", "false");
+        expect(&m, "HOME", "/home/me");
+        drop(&m);
+    }
 }
 
 Test(launch_environment, the_rest_of_the_parents_stays)

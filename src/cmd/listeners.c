@@ -211,14 +211,21 @@ static enum eg_status take_passed(struct eg_supervisor *s, struct eg_err *err)
     return status;
 }
 
+static enum eg_ingress_kind ingress_kind(enum eg_entry kind)
+{
+    return kind == EG_ENTRY_OPEN ? EG_INGRESS_OPEN : EG_INGRESS_PROXY;
+}
+
 /* Those of `run`'s child, which are all that it reaches. */
 static enum eg_status take_entries(struct eg_supervisor *s, struct eg_err *err)
 {
     enum eg_status status = EG_OK;
     for (unsigned i = 0; i < s->options.entry_count && status == EG_OK; i++) {
-        int fd = s->options.entries[i].fd;
+        const struct eg_launch_entry entry = s->options.entries[i];
         s->options.entries[i].fd = -1;
-        status = add(s, &standard, -1, fd, err);
+        status = add(s, &standard, -1, entry.fd, err);
+        if (status == EG_OK)
+            s->listeners[s->listener_count - 1].kind = ingress_kind(entry.kind);
     }
     return status;
 }
@@ -344,7 +351,8 @@ const struct eg_sup_listener *eg_sup_listener_plain(const struct eg_supervisor *
 {
     for (unsigned i = 0; i < s->listener_count; i++) {
         const struct eg_sup_listener *l = &s->listeners[i];
-        if (!l->unix_path && !l->cert && (l->protocols & EG_PROTOCOL_HTTP))
+        if (!l->unix_path && !l->cert && l->kind == EG_INGRESS_PROXY &&
+            (l->protocols & EG_PROTOCOL_HTTP))
             return l;
     }
     return NULL;

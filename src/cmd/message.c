@@ -14,7 +14,7 @@ struct fixed {
     uint32_t magic, kind, generation, status;
     uint64_t when_us, id;
     uint32_t a, b, c, pairs; /* lengths without the NUL; count */
-    uint8_t flag, family, address[16], protocols, auth;
+    uint8_t flag, family, address[16], ingress, protocols, auth;
     uint16_t port;
 };
 
@@ -57,6 +57,7 @@ enum eg_status eg_link_encode(const struct eg_link_message *m, struct eg_buf *ou
     f.family = m->at.addr.family;
     memcpy(f.address, m->at.addr.b, sizeof f.address);
     f.port = m->at.port;
+    f.ingress = (uint8_t)m->ingress;
     f.protocols = (uint8_t)m->protocols;
     f.auth = (uint8_t)m->auth;
     const struct eg_slice texts[] = { m->a, m->b, m->c };
@@ -102,7 +103,8 @@ enum eg_status eg_link_decode(struct eg_slice packet, struct eg_link_message *m)
     memcpy(&f, packet.p, sizeof f);
     if (f.magic != MAGIC || !known(f.kind) || f.status >= EG_STATUS_COUNT || f.flag > 1 ||
         f.pairs > EG_LINK_PAIRS || (f.family != 0 && f.family != 4 && f.family != 6) ||
-        (f.protocols & ~(EG_PROTOCOL_HTTP | EG_PROTOCOL_SOCKS)) || f.auth > EG_AUTH_CLIENT_CERT)
+        f.ingress >= EG_INGRESS_KINDS || (f.protocols & ~(EG_PROTOCOL_HTTP | EG_PROTOCOL_SOCKS)) ||
+        f.auth > EG_AUTH_CLIENT_CERT)
         return EG_INVALID;
     memset(m, 0, offsetof(struct eg_link_message, pairs));
     m->kind = (enum eg_link_kind)f.kind;
@@ -110,6 +112,7 @@ enum eg_status eg_link_decode(struct eg_slice packet, struct eg_link_message *m)
     m->status = (enum eg_status)f.status;
     m->when_us = f.when_us;
     m->id = f.id;
+    m->ingress = (enum eg_ingress_kind)f.ingress;
     m->protocols = f.protocols;
     m->auth = (enum eg_auth)f.auth;
     m->flag = f.flag;

@@ -11,8 +11,8 @@ enum eg_link_kind {
     /* the prepared policy becomes current, with the credentials since */
     EG_LINK_SWITCH,
     EG_LINK_ABANDON,
-    /* at (family 0: a Unix socket), protocols, auth, flag: a client certificate is required, a:
-     * certificate, b: key, c: CA of client certificates, pairs: SAN and session; descriptor */
+    /* at (family 0: a Unix socket), ingress, protocols, auth, flag: a client certificate is required,
+     * a: certificate, b: key, c: CA of client certificates, pairs: SAN and session; descriptor */
     EG_LINK_LISTENER,
     EG_LINK_SESSION_PUT,       /* a: id, b: label, c: token, when_us: expiry, pairs */
     EG_LINK_SESSION_REVOKE,    /* a: id */
@@ -57,6 +57,7 @@ struct eg_link_message {
     bool flag;
     struct eg_sockaddr at;
     uint64_t when_us, id;
+    enum eg_ingress_kind ingress;
     unsigned protocols; /* EG_PROTOCOL_* */
     enum eg_auth auth;
     struct eg_slice a, b, c;

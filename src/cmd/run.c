@@ -203,6 +203,7 @@ static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *sess
     };
     const struct eg_launch_entry *entries = eg_launch_entries(r->child, &options.entry_count);
     memcpy(options.entries, entries, options.entry_count * sizeof *entries);
+    options.entry_session = r->places.name;
     enum eg_status status = eg_supervisor_new(&options, &r->supervisor, err);
     if (status == EG_OK)
         status = eg_supervisor_start(r->supervisor, err);
@@ -227,6 +228,7 @@ static enum eg_status child_environment(struct eg_run *r, const struct eg_sessio
         .parent = parent,
         .policy = eg_supervisor_policy(r->supervisor),
         .listener = eg_launch_address(r->child, EG_ENTRY_PROXY),
+        .open = eg_launch_address(r->child, EG_ENTRY_OPEN),
         .session = session->label,
         .token = session->token,
         .policy_path = r->places.policies[r->places.policy_count - 1].path,

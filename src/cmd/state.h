@@ -213,6 +213,7 @@ struct eg_sup_listener {
     struct eg_sockaddr at;   /* family 0: a Unix socket */
     char *unix_path;         /* absolute, as clients see it; NULL: TCP */
     struct stat unix_stat;   /* of the socket file that we made; st_ino 0: none */
+    enum eg_ingress_kind kind;
     unsigned protocols;      /* EG_PROTOCOL_* */
     enum eg_auth auth;
     char *cert, *key;        /* PEM; NULL: no TLS */

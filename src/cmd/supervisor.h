@@ -48,6 +48,9 @@ struct eg_supervisor_options {
      * taken, whatever happens. */
     struct eg_launch_entry entries[EG_ENTRY_MAX];
     unsigned entry_count;
+    /* label of the session that those which ask for no token stand for; borrowed, for as long as the
+     * supervisor */
+    const char *entry_session;
     const char *enforcement; /* what holds that child, for status and audit; NULL: there is none */
     const char *weaker;      /* why nothing stronger does, in a line; NULL or "": it is the strongest */
     /* listening sockets that were passed at start; they take the place of the policy's, in their

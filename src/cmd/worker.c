@@ -172,6 +172,7 @@ static void listen_on(struct worker *w, const struct eg_link_message *m, int *fd
     enum eg_status status = EG_INVALID;
     struct eg_listen_session sessions[EG_LINK_PAIRS];
     struct eg_listen_config config = { .self = m->at,
+                                       .kind = m->ingress,
                                        .protocols = m->protocols,
                                        .auth = m->auth,
                                        .cert_pem = m->a,

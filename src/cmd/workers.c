@@ -72,8 +72,10 @@ void eg_sup_worker_session(struct eg_sup_worker *w, const struct eg_sup_session 
 
 static void send_listener(struct eg_sup_worker *w, const struct eg_sup_listener *l)
 {
+    const char *label = w->supervisor->options.entry_session;
     struct eg_link_message m = { .kind = EG_LINK_LISTENER,
                                  .at = l->at,
+                                 .ingress = l->kind,
                                  .protocols = l->protocols,
                                  .auth = l->auth,
                                  .flag = l->require_client,
@@ -83,6 +85,8 @@ static void send_listener(struct eg_sup_worker *w, const struct eg_sup_listener 
     for (; m.pair_count < l->session_count && m.pair_count < EG_LINK_PAIRS; m.pair_count++)
         m.pairs[m.pair_count] = (struct eg_session_phantom){ l->sessions[m.pair_count].san,
                                                              l->sessions[m.pair_count].label };
+    if (l->kind != EG_INGRESS_PROXY && label)
+        m.pairs[m.pair_count++] = (struct eg_session_phantom){ "", label };
     eg_sup_worker_send(w, &m, &l->fd, 1);
 }
 

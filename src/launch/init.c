@@ -94,7 +94,12 @@ static enum eg_status give_entries(const struct eg_plan *plan, struct eg_err *er
     int fd;
     uint16_t port;
     enum eg_status status = eg_namespace_listen(&fd, &port, err);
-    return status == EG_OK ? give_entry(plan, EG_ENTRY_PROXY, fd, port, err) : status;
+    if (status == EG_OK)
+        status = give_entry(plan, EG_ENTRY_PROXY, fd, port, err);
+    if (status != EG_OK || plan->enforcement != EG_ENFORCE_NAMESPACES)
+        return status;
+    status = eg_namespace_listen(&fd, &port, err);
+    return status == EG_OK ? give_entry(plan, EG_ENTRY_OPEN, fd, port, err) : status;
 }
 
 static enum eg_status set_up(struct eg_plan *plan, struct eg_err *err)

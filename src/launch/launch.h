@@ -23,9 +23,10 @@ const char *eg_enforcement_name(enum eg_enforcement e);
 
 /* What a listening socket inside the child's network is for. */
 enum eg_entry {
-    EG_ENTRY_PROXY /* the proxy's own, with tokens; always the first, and there is one */
+    EG_ENTRY_PROXY, /* the proxy's own, with tokens; always the first, and there is one */
+    EG_ENTRY_OPEN   /* the same without: whoever reaches it is in the child's network. For programs that can't show one (Java); not where the loopback is the host's */
 };
-enum { EG_ENTRY_MAX = 4 };
+enum { EG_ENTRY_MAX = 6 };
 struct eg_launch_entry {
     enum eg_entry kind;
     int fd;

@@ -3,7 +3,8 @@
  *
  * A TLS listener takes TLS only: what does not shake hands is dropped and recorded, never read as
  * anything else. A handshake runs in its own flow, counts as a connection and ends at its deadline.
- * A client certificate stands for a session only through the listener's list. */
+ * A client certificate stands for a session only through the listener's list; where a client needs no
+ * token (EG_INGRESS_OPEN) the listener stands for one itself, and a token that is shown counts first. */
 #include <stdio.h>
 #include <unistd.h>
 

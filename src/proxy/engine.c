@@ -217,6 +217,11 @@ static enum eg_status ingress_fill(struct eg_ingress *i, struct eg_engine *e, in
     if (i->self.addr.family == 0 && !eg_sock_peer_user(fd, &i->owner))
         return eg_err_set(err, EG_INVALID, "engine", 0, "a listener without an address");
     enum eg_status status = copy_sessions(i, config);
+    if (status == EG_OK && config->kind != EG_INGRESS_PROXY) {
+        if (i->session_count != 1)
+            return eg_err_set(err, EG_INVALID, "engine", 0, "a listener for nobody's session");
+        i->everyone = &i->sessions[0];
+    }
     return status == EG_OK ? listen_tls(i, config, err) : status;
 }
 

@@ -60,10 +60,17 @@ void eg_engine_abandon(struct eg_engine *e);
 struct eg_listen_session { /* a client certificate with this SAN is the session with that label */
     struct eg_slice san, label;
 };
+enum eg_ingress_kind {
+    EG_INGRESS_PROXY,
+    EG_INGRESS_OPEN, /* the same, and who shows no token is the session that the listener names: for
+                        one that nobody but that session's own processes can reach */
+    EG_INGRESS_KINDS
+};
 /* How clients are met at one listener; copied. */
 struct eg_listen_config {
     struct eg_sockaddr
         self; /* its address as clients see it (routes answer to it only); family 0: a Unix socket */
+    enum eg_ingress_kind kind; /* not PROXY: sessions[0].label is whose clients they are */
     unsigned protocols; /* EG_PROTOCOL_* */
     enum eg_auth auth;
     struct eg_slice cert_pem, key_pem, client_ca_pem; /* TLS when cert is not empty */

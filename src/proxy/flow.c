@@ -222,6 +222,7 @@ void eg_flow_serve(const struct eg_ingress *ingress, struct eg_stream *client)
     f->ticket = ticket;
     f->engine = e;
     f->ingress = ingress;
+    f->certified = ingress->everyone;
     f->task.run = run;
     f->task.ctx = f;
     f->timer.fire = fired;

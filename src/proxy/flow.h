@@ -99,6 +99,7 @@ struct eg_ingress { /* a listener and how clients are met there */
     struct eg_tls_ctx *tls;             /* NULL: plain */
     struct eg_listen_session *sessions; /* owned, with their texts */
     unsigned session_count;
+    const struct eg_listen_session *everyone; /* whom a client is without a word; NULL: nobody */
     bool internal; /* of our own clients: client.c */
 };
 

@@ -117,6 +117,7 @@ Test(cmd_link, listener_and_channel_keep_every_member)
 {
     struct eg_buf b;
     struct eg_link_message in, out = { .kind = EG_LINK_LISTENER,
+                                       .ingress = EG_INGRESS_OPEN,
                                        .protocols = EG_PROTOCOL_SOCKS,
                                        .auth = EG_AUTH_CLIENT_CERT,
                                        .flag = true,
@@ -128,7 +129,8 @@ Test(cmd_link, listener_and_channel_keep_every_member)
     encode(&out, &b);
     cr_assert_eq(eg_link_decode(eg_buf_slice(&b), &in), EG_OK);
     cr_assert(in.at.addr.family == 0 && in.flag && in.protocols == EG_PROTOCOL_SOCKS &&
-              in.auth == EG_AUTH_CLIENT_CERT && eg_slice_eq(in.c, out.c));
+              in.auth == EG_AUTH_CLIENT_CERT && eg_slice_eq(in.c, out.c) &&
+              in.ingress == EG_INGRESS_OPEN);
     cr_assert_str_eq(in.pairs[0].service, "spiffe://a/b");
     eg_buf_done(&b);
     out = (struct eg_link_message){ .kind = EG_LINK_CHANNEL_ASK,

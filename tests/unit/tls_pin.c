@@ -4,40 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <sodium.h>
-
-#include "stream/stream.h"
-#include "support/duo.h"
-#include "support/pki.h"
-#include "tls/context.h"
-#include "tls/session.h"
-
-struct world {
-    struct pki_ca *ca, *other;
-    struct eg_tls_ctx *client, *server;
-    struct eg_stream *a, *b;
-    struct pki_leaf leaf;
-};
-
-static void begin(struct world *w)
-{
-    memset(w, 0, sizeof *w);
-    cr_assert(sodium_init() >= 0 && eg_tls_start(NULL) == EG_OK);
-    w->ca = pki_ca_new("trusted CA");
-    w->other = pki_ca_new("other CA");
-    cr_assert(w->ca && w->other);
-}
-
-static void end(struct world *w)
-{
-    eg_stream_free(w->a);
-    eg_stream_free(w->b);
-    eg_tls_ctx_unref(w->client);
-    eg_tls_ctx_unref(w->server);
-    pki_ca_free(w->ca);
-    pki_ca_free(w->other);
-    eg_tls_stop();
-}
+#include "support/verify.h"
 
 /* What `openssl x509 -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64` prints: a P-256 key's
  * SubjectPublicKeyInfo is 91 bytes of a known beginning (RFC 5480). */
@@ -63,25 +30,11 @@ static void pin_of(const struct pki_leaf *leaf, char out[80])
     snprintf(out, 80, "sha256/%s", text);
 }
 
-static void serve(struct world *w, struct pki_ca *by, int from, int to)
+static void serve_days(struct world *w, struct pki_ca *by, int from, int to)
 {
     const char *names[] = { "api.example.test", NULL };
-    struct pki_request request = { .names = names, .from_days = from, .to_days = to };
-    cr_assert(pki_issue(by, &request, &w->leaf));
-    struct eg_tls_server_config config = { .cert_pem = eg_slice_str(w->leaf.cert_pem),
-                                           .key_pem = eg_slice_str(w->leaf.key_pem) };
-    cr_assert_eq(eg_tls_server_ctx(&config, &w->server, NULL), EG_OK);
-}
-
-static struct duo_result meet(struct world *w, const char *host)
-{
-    struct eg_authority name;
-    struct eg_stream *a = NULL, *b = NULL;
-    cr_assert_eq(eg_host_parse(eg_slice_str(host), &name, NULL), EG_OK, "%s", host);
-    cr_assert_eq(eg_stream_mem(20000, &a, &b), EG_OK);
-    cr_assert_eq(eg_stream_tls(a, w->client, &name, EG_SLICE_NONE, &w->a, NULL), EG_OK);
-    cr_assert_eq(eg_stream_tls_server(b, w->server, &w->b, NULL), EG_OK);
-    return duo_connect(w->a, w->b);
+    const struct pki_request request = { .names = names, .from_days = from, .to_days = to };
+    serve(w, by, &request);
 }
 
 struct row {
@@ -133,7 +86,7 @@ Test(tls, a_pinned_key_alone_or_beside_a_chain)
         const struct row *row = &rows[i];
         struct world w;
         begin(&w);
-        serve(&w, row->by_other ? w.other : w.ca, row->from, row->to);
+        serve_days(&w, row->by_other ? w.other : w.ca, row->from, row->to);
         trust(&w, row);
         struct duo_result r = meet(&w, row->asked ? row->asked : "api.example.test");
         cr_expect_eq(r.a, row->expected, "row %zu: %s, not %s (%s)", i, egress_status_name(r.a),

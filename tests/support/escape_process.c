@@ -1,0 +1,531 @@
+/* escape_process.c - attempts on other processes: their memory, environment, descriptors and files, signals to them, their limits and priority; and the processes that they are aimed at. A row's
+ * argument names the process: the victim is one of the same user; launcher, worker and init are this sandbox's own, for which the control run has others like the victim. */
+#include "support/escape.h"
+
+#include <asm/sockios.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/ipc.h>
+#include <sys/mman.h>
+#include <sys/msg.h>
+#include <mqueue.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PID(arg, pid)                                                                              \
+    const pid_t pid = (pid_t)escape_number(arg);                                                   \
+    if (pid <= 0)                                                                                  \
+    return ESCAPE_NO_TARGET
+
+/* ---- /proc ---- */
+
+/* "PROCESS FILE" */
+static bool proc_path(const char *arg, char *path, size_t n)
+{
+    char name[32], file[64];
+    if (sscanf(arg, "%31s %63s", name, file) != 2 || escape_number(name) <= 0)
+        return false;
+    snprintf(path, n, "/proc/%ld/%s", escape_number(name), file);
+    return true;
+}
+
+static int proc_environ(const char *process)
+{
+    char path[64];
+    PID(process, pid);
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    int result = escape_read_proof(path);
+    return result == ESCAPE_NO_PROOF ? EACCES : result; /* wiped or empty: as good as closed */
+}
+
+/* Any of its memory. */
+static int proc_mem(const char *process)
+{
+    char path[64], line[256];
+    unsigned long long from;
+    char byte;
+    PID(process, pid);
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *maps = fopen(path, "re");
+    if (!maps)
+        return errno;
+    if (!fgets(line, sizeof line, maps) || sscanf(line, "%llx-", &from) != 1)
+        return EACCES;
+    snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? errno : pread(fd, &byte, 1, (off_t)from) == 1 ? ESCAPE_OUT : errno;
+}
+
+static int proc_open(const char *arg)
+{
+    char path[128];
+    if (!proc_path(arg, path, sizeof path))
+        return ESCAPE_NO_TARGET;
+    return escape_opened(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+}
+
+static int proc_maps(const char *arg)
+{
+    char path[128], byte;
+    if (!proc_path(arg, path, sizeof path))
+        return ESCAPE_NO_TARGET;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    ssize_t n = read(fd, &byte, 1);
+    return n == 1 ? ESCAPE_OUT : n == 0 ? EACCES : errno;
+}
+
+static int proc_write(const char *arg)
+{
+    char path[128];
+    if (!proc_path(arg, path, sizeof path))
+        return ESCAPE_NO_TARGET;
+    return escape_opened(open(path, O_WRONLY | O_CLOEXEC));
+}
+
+/* The secret file that it holds open, which this user may not open. */
+static int proc_descriptor(const char *process)
+{
+    char path[64];
+    PID(process, pid);
+    snprintf(path, sizeof path, "/proc/%d/fd/%ld", (int)pid, escape_number("victim_fd"));
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    return escape_opened(fd);
+}
+
+static int proc_pid_names(const char *process)
+{
+    char path[64];
+    PID(process, pid);
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    return escape_read_proof(path);
+}
+
+/* ---- calls on a process ---- */
+
+static int attach(const char *process)
+{
+    PID(process, pid);
+    if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) < 0)
+        return errno;
+    ptrace(PTRACE_DETACH, pid, NULL, NULL);
+    return ESCAPE_OUT;
+}
+
+static int memory_read(const char *process)
+{
+    char text[64] = "";
+    PID(process, pid);
+    struct iovec ours = { text, sizeof ESCAPE_PROOF },
+                 theirs = { (void *)escape_number("victim_memory"), sizeof ESCAPE_PROOF };
+    if (process_vm_readv(pid, &ours, 1, &theirs, 1, 0) < 0)
+        return errno;
+    return escape_is_proof(text, sizeof text);
+}
+
+static int memory_write(const char *process)
+{
+    char text[] = "x";
+    PID(process, pid);
+    struct iovec ours = { text, 1 }, theirs = { (char *)escape_number("victim_memory") + 40, 1 };
+    return escape_result(process_vm_writev(pid, &ours, 1, &theirs, 1, 0));
+}
+
+static int pidfd_of(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+static int take_descriptor(const char *process)
+{
+    PID(process, pid);
+    int fd = pidfd_of(pid);
+    return fd < 0 ? errno
+                  : escape_opened(
+                        (int)syscall(SYS_pidfd_getfd, fd, (int)escape_number("victim_fd"), 0));
+}
+
+static int compare(const char *process)
+{
+    PID(process, pid);
+    return escape_result(syscall(SYS_kcmp, getpid(), pid, KCMP_VM, 0, 0));
+}
+
+static int advise(const char *process)
+{
+    PID(process, pid);
+    int fd = pidfd_of(pid);
+    struct iovec at = { (void *)(escape_number("victim_memory") & ~4095L), 4096 };
+    return fd < 0 ? errno : escape_result(syscall(SYS_process_madvise, fd, &at, 1, MADV_COLD, 0));
+}
+
+static int limits(const char *process)
+{
+    struct rlimit old;
+    PID(process, pid);
+    return escape_result(prlimit(pid, RLIMIT_CORE, NULL, &old));
+}
+
+static int priority(const char *process)
+{
+    PID(process, pid);
+    return escape_result(setpriority(PRIO_PROCESS, (id_t)pid, 1));
+}
+
+static int scheduler(const char *process)
+{
+    const struct sched_param none = { 0 };
+    PID(process, pid);
+    return escape_result(sched_setscheduler(pid, SCHED_BATCH, &none));
+}
+
+static int affinity(const char *process)
+{
+    cpu_set_t set;
+    PID(process, pid);
+    if (sched_getaffinity(0, sizeof set, &set) < 0)
+        return errno;
+    return escape_result(sched_setaffinity(pid, sizeof set, &set));
+}
+
+static int io_priority(const char *process)
+{
+    PID(process, pid);
+    return escape_result(syscall(SYS_ioprio_set, 1, pid, 2 << 13 | 7));
+}
+
+/* ---- signals: SIGWINCH does nothing to who does not ask for it ---- */
+
+static int by_kill(const char *process)
+{
+    PID(process, pid);
+    return escape_result(kill(pid, SIGWINCH));
+}
+
+static int by_group(const char *process)
+{
+    PID(process, pid);
+    return escape_result(kill(-pid, SIGWINCH));
+}
+
+static int by_tkill(const char *process)
+{
+    PID(process, pid);
+    return escape_result(syscall(SYS_tkill, pid, SIGWINCH));
+}
+
+static int by_tgkill(const char *process)
+{
+    PID(process, pid);
+    return escape_result(syscall(SYS_tgkill, pid, pid, SIGWINCH));
+}
+
+static int by_queue(const char *process)
+{
+    PID(process, pid);
+    return escape_result(sigqueue(pid, SIGWINCH, (union sigval){ .sival_int = 1 }));
+}
+
+static int by_thread_queue(const char *process)
+{
+    siginfo_t info = { .si_signo = SIGWINCH, .si_code = SI_QUEUE };
+    PID(process, pid);
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    return escape_result(syscall(SYS_rt_tgsigqueueinfo, pid, pid, SIGWINCH, &info));
+}
+
+static int by_pidfd(const char *process)
+{
+    PID(process, pid);
+    int fd = pidfd_of(pid);
+    return fd < 0 ? errno : escape_result(syscall(SYS_pidfd_send_signal, fd, SIGWINCH, NULL, 0));
+}
+
+/* The kernel sends it for us: the pipe's owner hears that there is something to read. */
+static int by_owner(const char *process)
+{
+    int ends[2];
+    PID(process, pid);
+    if (pipe(ends) < 0 || fcntl(ends[0], F_SETOWN, pid) < 0 ||
+        fcntl(ends[0], F_SETSIG, SIGWINCH) < 0 || fcntl(ends[0], F_SETFL, O_ASYNC | O_NONBLOCK) < 0)
+        return errno;
+    return escape_result(write(ends[1], "x", 1));
+}
+
+static int by_owner_ex(const char *process)
+{
+    int ends[2];
+    PID(process, pid);
+    struct f_owner_ex owner = { .type = F_OWNER_PID, .pid = pid };
+    if (pipe(ends) < 0 || fcntl(ends[0], F_SETOWN_EX, &owner) < 0)
+        return errno;
+    return ESCAPE_OUT;
+}
+
+static int by_ioctl(const char *process)
+{
+    int ends[2];
+    PID(process, pid);
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
+        return errno;
+    int owner = pid;
+    return escape_result(ioctl(ends[0], FIOSETOWN, &owner));
+}
+
+/* Really: is it gone afterwards? Process 1 of a namespace is spared by the kernel, and nobody says so. */
+static int end_it(const char *process)
+{
+    PID(process, pid);
+    if (kill(pid, SIGKILL) < 0)
+        return errno;
+    int fd = pidfd_of(pid);
+    if (fd < 0)
+        return errno == ESRCH ? ESCAPE_OUT : errno;
+    char path[64], state[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    for (unsigned i = 0; i < 200; i++) {
+        const struct timespec pause = { .tv_nsec = 5000000 };
+        int file = open(path, O_RDONLY | O_CLOEXEC);
+        if (file < 0 || read(file, state, sizeof state - 1) <= 0 || strstr(state, ") Z ") ||
+            strstr(state, ") X "))
+            return ESCAPE_OUT;
+        close(file);
+        nanosleep(&pause, NULL);
+    }
+    return EPERM;
+}
+
+/* ---- System V and POSIX things that have numbers or names for all ---- */
+
+static int shared_memory(const char *target)
+{
+    if (escape_number(target) < 0)
+        return ESCAPE_NO_TARGET;
+    const char *at = shmat((int)escape_number(target), NULL, SHM_RDONLY);
+    return at == (void *)-1 ? errno : escape_is_proof(at, 64);
+}
+
+static int semaphores(const char *target)
+{
+    if (escape_number(target) < 0)
+        return ESCAPE_NO_TARGET;
+    return escape_result(semctl((int)escape_number(target), 0, GETVAL));
+}
+
+static int messages(const char *target)
+{
+    const struct {
+        long type;
+        char text[4];
+    } m = { 1, "ask" };
+    if (escape_number(target) < 0)
+        return ESCAPE_NO_TARGET;
+    return escape_result(msgsnd((int)escape_number(target), &m, sizeof m.text, IPC_NOWAIT));
+}
+
+static int message_queue(const char *target)
+{
+    const char *name = escape_target(target);
+    if (!name)
+        return ESCAPE_NO_TARGET;
+    return escape_opened(mq_open(name, O_WRONLY | O_NONBLOCK));
+}
+
+static int named_memory(const char *target)
+{
+    const char *name = escape_target(target);
+    char text[64] = "";
+    if (!name)
+        return ESCAPE_NO_TARGET;
+    int fd = shm_open(name, O_RDONLY, 0);
+    if (fd < 0)
+        return errno;
+    return read(fd, text, sizeof text) < 0 ? errno : escape_is_proof(text, sizeof text);
+}
+
+/* ---- terminals ---- */
+
+static int type_into(const char *arg)
+{
+    char line[] = "#\n";
+    (void)arg;
+    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENXIO ? ESCAPE_NO_TARGET : errno;
+    for (unsigned i = 0; line[i]; i++)
+        if (ioctl(fd, TIOCSTI, line + i) < 0)
+            return errno;
+    return ESCAPE_OUT;
+}
+
+static int paste_console(const char *arg)
+{
+    char code = 12; /* which console is it? the family is refused as a whole */
+    (void)arg;
+    int fd = open("/dev/console", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
+    return fd < 0 ? errno : escape_result(ioctl(fd, TIOCLINUX, &code));
+}
+
+/* Somebody else's terminal: what is written there, he reads as his program's; what he types can be taken. */
+static int other_terminal(const char *target)
+{
+    const char *path = escape_target(target);
+    if (!path)
+        return ESCAPE_NO_TARGET;
+    int fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    return fd < 0 ? errno : escape_result(write(fd, "#\n", 2));
+}
+
+/* ---- the targets ---- */
+
+static volatile char secret_memory[64] = ESCAPE_PROOF;
+static volatile sig_atomic_t over;
+
+static void on_end(int number)
+{
+    (void)number;
+    over = 1;
+}
+
+/* What has a number or a name for all, made and shown; removed at the end. */
+static void victim_things(bool make)
+{
+    static int shm, sem, msg;
+    static char name[64];
+    if (!make) {
+        shmctl(shm, IPC_RMID, NULL);
+        semctl(sem, 0, IPC_RMID);
+        msgctl(msg, IPC_RMID, NULL);
+        mq_unlink(name);
+        shm_unlink(name);
+        return;
+    }
+    snprintf(name, sizeof name, "/escape-%d", (int)getpid());
+    shm = shmget(IPC_PRIVATE, 4096, 0600);
+    char *at = shm >= 0 ? shmat(shm, NULL, 0) : (char *)-1;
+    if (at != (char *)-1)
+        memcpy(at, ESCAPE_PROOF, sizeof ESCAPE_PROOF);
+    sem = semget(IPC_PRIVATE, 1, 0600);
+    msg = msgget(IPC_PRIVATE, 0600);
+    mqd_t queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
+    int file = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    bool written = file >= 0 && write(file, ESCAPE_PROOF, sizeof ESCAPE_PROOF) > 0;
+    printf("shm=%d\nsem=%d\nmsg=%d\n", shm, sem, msg);
+    if (queue >= 0)
+        printf("mqueue=%s\n", name);
+    if (written)
+        printf("posix_shm=%s\n", name);
+}
+
+_Noreturn void escape_victim(int secret_fd)
+{
+    const struct sigaction end = { .sa_handler = on_end };
+    sigset_t term, before;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, &before);
+    sigaction(SIGTERM, &end, NULL);
+    setpgid(0, 0);
+    victim_things(true);
+    printf("victim_fd=%d\nvictim_memory=%#lx\nvictim=%d\n", secret_fd,
+           (unsigned long)(uintptr_t)secret_memory, (int)getpid());
+    fflush(stdout);
+    while (!over)
+        sigsuspend(&before);
+    victim_things(false);
+    _exit(0);
+}
+
+_Noreturn void escape_guest(void)
+{
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+        _exit(1);
+    printf("guest=%d\n", (int)getpid());
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+
+#define OURS(what, name, function)                                                                 \
+    { "proc.launcher-" what, name " of the launcher", function, "launcher" },                      \
+        { "proc.worker-" what, name " of the proxy's worker", function, "worker" },                \
+    {                                                                                              \
+        "proc.init-" what, name " of the sandbox's first process", function, "init"                \
+    }
+#define OURS_IN_PROC(what, name, function)                                                         \
+    { "proc.launcher-" what, name " of the launcher", function, "launcher " what },                \
+        { "proc.worker-" what, name " of the proxy's worker", function, "worker " what },          \
+    {                                                                                              \
+        "proc.init-" what, name " of the sandbox's first process", function, "init " what          \
+    }
+const struct escape_attempt escape_processes[] = {
+    { "proc.environ", "the environment of another process", proc_environ, "victim" },
+    { "proc.mem", "the memory of another process by /proc", proc_mem, "victim" },
+    { "proc.maps", "where the memory of another process lies", proc_maps, "victim maps" },
+    { "proc.cmdline", "the command line of another process", proc_pid_names, "victim" },
+    { "proc.descriptor", "a file that another process holds open", proc_descriptor, "victim" },
+    { "proc.cwd", "another process' working folder", proc_open, "victim cwd" },
+    { "proc.root", "another process' root folder", proc_open, "victim root" },
+    { "proc.oom", "another process' place in the order of who is ended first", proc_write,
+      "victim oom_score_adj" },
+    { "proc.vm-read", "process_vm_readv of another process", memory_read, "victim" },
+    { "proc.vm-write", "process_vm_writev to another process", memory_write, "victim" },
+    { "proc.ptrace", "ptrace of another process", attach, "victim" },
+    { "proc.getfd", "pidfd_getfd of another process", take_descriptor, "victim" },
+    { "proc.kcmp", "kcmp with another process", compare, "victim" },
+    { "proc.madvise", "process_madvise of another process", advise, "victim" },
+    { "proc.prlimit", "the limits of another process", limits, "victim" },
+    { "proc.priority", "the priority of another process", priority, "victim" },
+    { "proc.scheduler", "the scheduling of another process", scheduler, "victim" },
+    { "proc.affinity", "the processors of another process", affinity, "victim" },
+    { "proc.ioprio", "the disk priority of another process", io_priority, "victim" },
+    OURS("environ", "environment", proc_environ),
+    OURS("mem", "memory", proc_mem),
+    OURS_IN_PROC("fd", "open files", proc_open),
+    OURS_IN_PROC("cwd", "working folder", proc_open),
+    OURS("ptrace", "ptrace", attach),
+    OURS("prlimit", "limits", limits),
+    OURS("signal", "a signal", by_kill),
+    { "proc.launcher-priority", "priority of the launcher", priority, "launcher" },
+    { "proc.worker-affinity", "processors of the proxy's worker", affinity, "worker" },
+    { "signal.kill", "kill", by_kill, "victim" },
+    { "signal.group", "kill of a group", by_group, "victim" },
+    { "signal.tkill", "tkill", by_tkill, "victim" },
+    { "signal.tgkill", "tgkill", by_tgkill, "victim" },
+    { "signal.sigqueue", "rt_sigqueueinfo", by_queue, "victim" },
+    { "signal.tgsigqueue", "rt_tgsigqueueinfo", by_thread_queue, "victim" },
+    { "signal.pidfd", "pidfd_send_signal", by_pidfd, "victim" },
+    { "signal.owner", "a signal by way of F_SETOWN", by_owner, "victim" },
+    { "signal.owner-ex", "a signal by way of F_SETOWN_EX", by_owner_ex, "victim" },
+    { "signal.owner-ioctl", "a signal by way of FIOSETOWN", by_ioctl, "victim" },
+    { "signal.end-init", "the end of the sandbox's first process", end_it, "init" },
+    { "signal.end-worker", "the end of the proxy's worker", end_it, "worker" },
+    { "signal.end-launcher", "the end of the launcher", end_it, "launcher" },
+    { "ipc.shm", "System V shared memory of others", shared_memory, "shm" },
+    { "ipc.sem", "System V semaphores of others", semaphores, "sem" },
+    { "ipc.msg", "a System V message queue of others", messages, "msg" },
+    { "ipc.mqueue", "a POSIX message queue of others", message_queue, "mqueue" },
+    { "ipc.posix-shm", "POSIX shared memory of others", named_memory, "posix_shm" },
+    { "tty.sti", "TIOCSTI: a command typed into the shell's terminal", type_into, NULL },
+    { "tty.linux", "TIOCLINUX: the same by the console's clipboard", paste_console, NULL },
+    { "tty.other", "somebody else's terminal", other_terminal, "other_pty" },
+    { NULL, NULL, NULL, NULL },
+};

@@ -4,6 +4,9 @@
  *
  *   start tunnel  --target PORT (--token-file FILE | --port PORT [--head FILE]) [--socks [--login FILE] | --straight] -- COMMAND...
  *   start request --path PATH (--control SOCKET | --port PORT) [--head FILE] -- COMMAND...
+ *   start run     [--times N] -- COMMAND...
+ *
+ * run: how long the command itself takes from exec to its end, {"run_ms"}: the median of N times.
  *
  * With --control, the phantom of BENCH_KEY is asked for on egressd's control socket, as a launcher would; the time that takes counts. --straight: the port is joined to the target and is asked for
  * nothing. */
@@ -18,13 +21,14 @@
 #include "bench/way.h"
 #include "ctl/client.h"
 
-enum { STOP_MS = 5000, CONTROL_MS = 5000, RETRY_NS = 50000, RETRIES = 400000 };
+enum { STOP_MS = 5000, CONTROL_MS = 5000, RETRY_NS = 50000, RETRIES = 400000, TIMES_MAX = 1000 };
 
 static struct {
     uint16_t target, port;
     const char *token_file, *control, *path, *head;
+    unsigned times;
     struct bench_way way;
-} option = { .path = "/", .way.kind = BENCH_CONNECT };
+} option = { .path = "/", .times = 1, .way.kind = BENCH_CONNECT };
 
 extern char **environ;
 
@@ -176,6 +180,31 @@ static void stop(void)
     child = 0;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The command is all that there is to measure. */
+static void run(char **command)
+{
+    static double ms[TIMES_MAX];
+    int status;
+    for (unsigned i = 0; i < option.times; i++) {
+        uint64_t begun = bench_now();
+        int why = posix_spawn(&child, command[0], NULL, NULL, command, environ);
+        if (why != 0)
+            bench_die("%s: %s", command[0], strerror(why));
+        if (waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            bench_die("%s: status %d", command[0], status);
+        ms[i] = (double)(bench_now() - begun) / 1e6;
+        child = 0;
+    }
+    qsort(ms, option.times, sizeof *ms, by_size);
+    printf("{\"run_ms\":%.3f}\n", ms[option.times / 2]);
+}
+
 /* CPU time of the command and of all that it waited for. */
 static double children_ms(void)
 {
@@ -188,23 +217,45 @@ static double children_ms(void)
 static void parse(int argc, char **argv)
 {
     static const struct option list[] = {
-        { "target", 1, NULL, 't' }, { "port", 1, NULL, 'p' }, { "token-file", 1, NULL, 'k' },
-        { "control", 1, NULL, 'c' }, { "path", 1, NULL, 'u' }, { "head", 1, NULL, 'h' },
-        { "socks", 0, NULL, 's' }, { "straight", 0, NULL, 'd' }, { "login", 1, NULL, 'l' },
-        { NULL, 0, NULL, 0 }
+        { "target", 1, NULL, 't' },  { "port", 1, NULL, 'p' },  { "token-file", 1, NULL, 'k' },
+        { "control", 1, NULL, 'c' }, { "path", 1, NULL, 'u' },  { "head", 1, NULL, 'h' },
+        { "times", 1, NULL, 'n' },   { "socks", 0, NULL, 's' }, { "straight", 0, NULL, 'd' },
+        { "login", 1, NULL, 'l' },   { NULL, 0, NULL, 0 }
     };
     for (int o; (o = getopt_long(argc, argv, "+", list, NULL)) != -1;) {
         switch (o) {
-        case 't': option.target = (uint16_t)bench_number(optarg, 65535); break;
-        case 'p': option.port = (uint16_t)bench_number(optarg, 65535); break;
-        case 'k': option.token_file = optarg; break;
-        case 'c': option.control = optarg; break;
-        case 'u': option.path = optarg; break;
-        case 'h': option.head = optarg; break;
-        case 's': option.way.kind = BENCH_SOCKS; break;
-        case 'd': option.way.kind = BENCH_STRAIGHT; break;
-        case 'l': bench_way_read_login(&option.way, optarg); break;
-        default: exit(2);
+        case 't':
+            option.target = (uint16_t)bench_number(optarg, 65535);
+            break;
+        case 'p':
+            option.port = (uint16_t)bench_number(optarg, 65535);
+            break;
+        case 'k':
+            option.token_file = optarg;
+            break;
+        case 'c':
+            option.control = optarg;
+            break;
+        case 'u':
+            option.path = optarg;
+            break;
+        case 'h':
+            option.head = optarg;
+            break;
+        case 'n':
+            option.times = (unsigned)bench_number(optarg, TIMES_MAX);
+            break;
+        case 's':
+            option.way.kind = BENCH_SOCKS;
+            break;
+        case 'd':
+            option.way.kind = BENCH_STRAIGHT;
+            break;
+        case 'l':
+            bench_way_read_login(&option.way, optarg);
+            break;
+        default:
+            exit(2);
         }
     }
 }
@@ -212,16 +263,20 @@ static void parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     const char *kind = argc > 1 ? argv[1] : "";
-    bool tunnel = strcmp(kind, "tunnel") == 0;
-    if (!tunnel && strcmp(kind, "request") != 0)
-        bench_die("tunnel or request, not %s", kind);
+    bool tunnel = strcmp(kind, "tunnel") == 0, alone = strcmp(kind, "run") == 0;
+    if (!tunnel && !alone && strcmp(kind, "request") != 0)
+        bench_die("tunnel, request or run, not %s", kind);
     parse(argc - 1, argv + 1);
     argv += optind + 1;
     if (!argv[0])
         bench_die("no command");
     (void)atexit(end_child);
     (void)signal(SIGALRM, on_deadline);
-    bench_deadline(30);
+    bench_deadline(alone ? 80 : 30);
+    if (alone) {
+        run(argv);
+        return 0;
+    }
 
     uint64_t begun = bench_now();
     int out = start(argv);

@@ -1,4 +1,4 @@
-# measure.py - the rows: tunnels through every party, memory, start. Routes are in routes.py.
+# measure.py - the rows: tunnels through every party, memory, start. Routes are in routes.py, the sandbox in sandbox.py.
 import contextlib
 import os
 import shutil
@@ -11,12 +11,13 @@ from lib.lab import ENVIRONMENT, Missing
 from lib.peers import everyone
 from lib.routes import Routes
 from lib.rows import MIB
+from lib.sandbox import Sandbox
 
 NAMES = ('bulk', 'bulk4', 'tunnels', 'messages', 'byte', 'calls', 'requests', 'answers', 'uploads', 'events', 'connections',
-         'memory', 'crowd', 'startup')
+         'memory', 'crowd', 'startup', 'sandbox')
 
 
-class Bench(Routes):
+class Bench(Routes, Sandbox):
     def begin(self, wanted):
         lab = self.lab
         ports = lab.ports(lab.start('targets', [lab.tool('origin')]))

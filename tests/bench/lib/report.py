@@ -133,6 +133,31 @@ def of_issue_4(bench):
     return lines
 
 
+def of_issue_5(bench):
+    return [('start of a sandbox, beyond bubblewrap\'s', later(bench, 'egressctl'), '<=', 10, 'ms'),
+            ('start of a sandbox with a service, beyond bubblewrap\'s', later(bench, 'egressctl, a service'), '<=', 10, 'ms'),
+            ('supervisor and worker of a run, PSS', largest(bench, 'sandbox_pss'), '<=', 10, 'MiB')]
+
+
+def later(bench, party):
+    r = bench.rows.get('sandbox')
+    pairs = [a - b for a, b in zip(r.samples.get(party, []), r.samples.get('bwrap', []))] if r else []
+    return statistics.median(pairs) if pairs else None
+
+
+def largest(bench, key):
+    r = bench.rows.get(key)
+    return max((r.median(party) for party in r.samples), default=None) if r else None
+
+
+def sandboxes(bench):
+    rows = [bench.rows[k] for k in ('sandbox', 'sandbox_pss', 'sandbox_rss') if k in bench.rows]
+    if rows:
+        say(f'\nA sandbox for /bin/true, from exec to its end; what supervisor and worker hold  (median (min..max) of {bench.rounds} rounds)')
+        parties = [p for p in rows[0].samples]
+        table(['', *parties], [[f'{r.name}, {r.unit}', *(r.text(p) for p in parties)] for r in rows])
+
+
 def beyond(bench):
     r = bench.rows.get('requests1_p50')
     pairs = [a - b for a, b in zip(r.samples.get('egressd', []), r.samples.get('direct', []))] if r else []
@@ -144,7 +169,7 @@ def marks(bench):
     if bench.load > (os.cpu_count() or 1):
         say(f'  the machine was busy (load {bench.load:.1f}): trust CPU per unit more than rates and times')
     lines = []
-    for name, value, sign, mark, unit in (*of_issue_2(bench), *of_issue_3(bench), *of_issue_4(bench)):
+    for name, value, sign, mark, unit in (*of_issue_2(bench), *of_issue_3(bench), *of_issue_4(bench), *of_issue_5(bench)):
         if value is None:
             lines.append([name, '-', f'{sign} {mark:.2f} {unit}', 'not measured'])
             continue
@@ -184,6 +209,7 @@ def report(bench):
     routes(bench)
     show(bench, 'Memory', ('memory_rss', 'memory_pss', 'memory_held', 'memory_each'), ('egressd', 'squid'))
     show(bench, 'Start', ('ready', 'tunnel_alone', 'first_tunnel', 'first_route', 'start_cpu'), ('egressd', 'squid', 'nginx'))
+    sandboxes(bench)
     marks(bench)
     for failure in bench.failures:
         say(f'failed: {failure}')

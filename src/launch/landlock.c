@@ -131,7 +131,7 @@ static enum eg_status visit(struct eg_ll *l, uint64_t above, struct eg_err *err)
                           EG_LL_ENTRIES);
     if (mark && mark->kind == EG_MARK_COVERED)
         return EG_OK;
-    if (mark && mark->kind == EG_MARK_READ)
+    if (mark && (mark->kind == EG_MARK_READ || mark->kind == EG_MARK_HELD))
         rights &= EG_LL_READ;
     if (mark && mark->kind == EG_MARK_FROZEN)
         return walk(l, rights, err);
@@ -239,7 +239,7 @@ static enum eg_status mark_all(const struct eg_go *go, struct eg_marks *marks, s
     for (char **p = go->read_only; *p && status == EG_OK; p++)
         status = eg_marks_add(marks, *p, EG_MARK_READ, err);
     for (char **p = go->programs; *p && status == EG_OK; p++)
-        status = eg_marks_add(marks, *p, EG_MARK_READ, err);
+        status = eg_marks_add(marks, *p, EG_MARK_PROGRAM, err);
     return status;
 }
 

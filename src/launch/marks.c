@@ -83,6 +83,12 @@ static bool in_reach(const char *path)
     return false;
 }
 
+static bool regular(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /* A path on its way: `at` is done and without links, `left` is to be followed from there. */
 struct eg_trail {
     char at[PATH_MAX], left[PATH_MAX];
@@ -125,6 +131,16 @@ static enum eg_status freeze(struct eg_marks *m, const struct eg_trail *t, struc
     return changeable(folder_of(t)) ? put(m, folder_of(t), EG_MARK_FROZEN, err) : EG_OK;
 }
 
+/* Out of reach for the child as well, so there is nothing to protect. */
+static enum eg_status unreachable(struct eg_marks *m, const struct eg_trail *t, struct eg_err *err)
+{
+    if (errno == ENOENT)
+        return freeze(m, t, err);
+    if (errno == ENOTDIR || errno == EACCES || errno == ELOOP || errno == ENAMETOOLONG)
+        return EG_OK;
+    return eg_err_set(err, EG_IO, "launch", errno, "a protected path can't be followed");
+}
+
 /* *ended: there is no more of the path, or no more to be reached. */
 static enum eg_status step(struct eg_marks *m, struct eg_trail *t, const char *name, bool *ended,
                            struct eg_err *err)
@@ -145,10 +161,11 @@ static enum eg_status step(struct eg_marks *m, struct eg_trail *t, const char *n
         *ended = true;
     else if (lstat(next, &st) < 0) {
         *ended = true;
-        if (errno == ENOENT)
-            status = freeze(m, t, err);
+        status = unreachable(m, t, err);
     } else if (S_ISLNK(st.st_mode)) {
         status = freeze(m, t, err);
+        if (status == EG_OK && changeable(folder_of(t)))
+            status = put(m, next, EG_MARK_LINK, err);
         *ended = !follow(t, next);
     } else {
         memcpy(t->at, next, (size_t)n + 1);
@@ -176,7 +193,9 @@ enum eg_status eg_marks_add(struct eg_marks *m, const char *path, enum eg_mark_k
     enum eg_status status = EG_OK;
     while (!ended && status == EG_OK && next_name(&t, name))
         status = step(m, &t, name, &ended, err);
-    if (ended || status != EG_OK || (kind == EG_MARK_READ && !in_reach(folder_of(&t))))
+    if (ended || status != EG_OK || (kind != EG_MARK_COVERED && !in_reach(folder_of(&t))))
         return status;
-    return put(m, folder_of(&t), kind, err);
+    if (kind == EG_MARK_PROGRAM && !regular(folder_of(&t)))
+        return EG_OK;
+    return put(m, folder_of(&t), kind == EG_MARK_PROGRAM ? EG_MARK_HELD : kind, err);
 }

@@ -8,15 +8,18 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-enum eg_mark_kind {
-    EG_MARK_FROZEN, /* a folder in which nothing may be made, removed or renamed */
-    EG_MARK_READ,   /* to be read and executed, it and all beneath */
-    EG_MARK_COVERED /* not to be opened */
+enum eg_mark_kind { /* the stronger, the later */
+    EG_MARK_LINK,    /* a symbolic link on the way, which may not be replaced */
+    EG_MARK_FROZEN,  /* a folder in which nothing may be made, removed or renamed */
+    EG_MARK_READ,    /* to be read and executed, it and all beneath */
+    EG_MARK_HELD,    /* that, and its path is to lead there whatever the child does */
+    EG_MARK_COVERED, /* not to be opened */
+    EG_MARK_PROGRAM  /* for eg_marks_add: held if it is a regular file, else nothing */
 };
 
 struct eg_mark {
     enum eg_mark_kind kind;
-    char *path; /* absolute, without links; "/" is the only one that ends in a slash */
+    char *path; /* absolute, no link in the folders of it; "/" is the only one that ends in a slash */
 };
 
 struct eg_marks { /* all zero: empty */
@@ -25,9 +28,10 @@ struct eg_marks { /* all zero: empty */
 };
 
 /* Follows path as the kernel would and marks where it ends; a folder that holds a link on the way,
- * or where the path ends for lack of a name, is frozen if the calling process may write there, since
- * who can put another one there leads the path elsewhere. What the process can't reach is passed
- * over, and what it could not change in any way is not marked EG_MARK_READ. EG_NOMEM, EG_TOO_BIG. */
+ * or where the path ends for lack of a name, is frozen (and the link marked) if the calling process
+ * may write there, since who can put another one there leads the path elsewhere. What the process
+ * can't reach is passed over, and what it could not change in any way is only marked to be covered.
+ * EG_NOMEM, EG_TOO_BIG, EG_IO. */
 enum eg_status eg_marks_add(struct eg_marks *m, const char *path, enum eg_mark_kind kind,
                             struct eg_err *err) EG_MUST_USE;
 /* The strongest mark on that very path; NULL: none. */

@@ -14,6 +14,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "launch/devices.h"
+#include "launch/marks.h"
+
 static enum eg_status failed(const char *what, struct eg_err *err)
 {
     return eg_err_set(err, EG_IO, "launch", errno, "%s failed in the child's mount namespace",
@@ -27,13 +30,7 @@ enum eg_status eg_mounts_begin(struct eg_err *err)
         return eg_namespace_refused(errno, "a private mount namespace", err);
     if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return eg_namespace_refused(errno, "mounting the child's own /proc", err);
-    return EG_OK;
-}
-
-/* Out of reach for the child as well, so there is nothing to cover. */
-static bool unreachable(int sys)
-{
-    return sys == ENOENT || sys == ENOTDIR || sys == EACCES || sys == ELOOP || sys == ENAMETOOLONG;
+    return eg_devices_private(err);
 }
 
 static int read_only(const char *path)
@@ -67,21 +64,20 @@ static enum eg_status pin_parents(const char *path, struct eg_err *err)
     return EG_OK;
 }
 
-/* pin: the path leads to it whatever the child does. */
-static enum eg_status protect(const char *path, bool pin, struct eg_err *err)
+static bool is_folder(const char *path)
 {
-    char real[PATH_MAX];
     struct stat st;
-    if (!realpath(path, real) || stat(real, &st) < 0)
-        return unreachable(errno) ? EG_OK : failed("finding a protected path", err);
-    if (pin && !S_ISREG(st.st_mode))
-        return EG_OK;
-    if (pin || S_ISDIR(st.st_mode)) {
-        enum eg_status status = pin_parents(real, err);
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static enum eg_status protect(const struct eg_mark *m, struct eg_err *err)
+{
+    if (m->kind == EG_MARK_HELD || is_folder(m->path)) {
+        enum eg_status status = pin_parents(m->path, err);
         if (status != EG_OK)
             return status;
     }
-    if (mount(real, real, NULL, MS_BIND | MS_REC, NULL) < 0 || read_only(real) < 0)
+    if (mount(m->path, m->path, NULL, MS_BIND | MS_REC, NULL) < 0 || read_only(m->path) < 0)
         return failed("making a path read-only", err);
     return EG_OK;
 }
@@ -89,22 +85,34 @@ static enum eg_status protect(const char *path, bool pin, struct eg_err *err)
 /* empty: a file of mode 000 to bind over files. Folders get a new, empty one of their own. */
 static enum eg_status cover(const char *path, const char *empty, struct eg_err *err)
 {
-    char real[PATH_MAX];
-    struct stat st;
-    if (!realpath(path, real) || lstat(real, &st) < 0)
-        return unreachable(errno) ? EG_OK : failed("finding a covered path", err);
-    enum eg_status status = pin_parents(real, err);
+    enum eg_status status = pin_parents(path, err);
     if (status != EG_OK)
         return status;
-    if (S_ISDIR(st.st_mode)) {
-        if (mount("tmpfs", real, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=16m,nr_inodes=4k") <
+    if (is_folder(path)) {
+        if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=16m,nr_inodes=4k") <
             0)
             return failed("covering a folder", err);
         return EG_OK;
     }
-    if (mount(empty, real, NULL, MS_BIND, NULL) < 0 || read_only(real) < 0)
+    if (mount(empty, path, NULL, MS_BIND, NULL) < 0 || read_only(path) < 0)
         return failed("covering a file", err);
     return EG_OK;
+}
+
+/* A link that the child could replace is bound over itself: it leads where it led, and what is a
+ * mount point can be neither removed nor renamed. mount(2) would follow it. */
+static enum eg_status fix_link(const char *link, struct eg_err *err)
+{
+    enum eg_status status = pin_parents(link, err);
+    if (status != EG_OK)
+        return status;
+    int tree =
+        open_tree(AT_FDCWD, link, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+    if (tree < 0 || move_mount(tree, "", AT_FDCWD, link, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        status = failed("holding a link", err);
+    if (tree >= 0)
+        close(tree);
+    return status;
 }
 
 /* Other mounts of a proc (of chroots) would show the host's processes. The list's fields are
@@ -131,10 +139,55 @@ static enum eg_status other_procs(struct eg_buf *paths, struct eg_err *err)
     return status;
 }
 
+static enum eg_status mark_list(struct eg_marks *marks, char *const *paths, enum eg_mark_kind kind,
+                                struct eg_err *err)
+{
+    enum eg_status status = EG_OK;
+    for (; *paths && status == EG_OK; paths++)
+        status = eg_marks_add(marks, *paths, kind, err);
+    return status;
+}
+
+/* All of them before the first mount: from then on the paths are no longer the host's. */
+static enum eg_status mark_all(const struct eg_go *go, struct eg_marks *marks, struct eg_err *err)
+{
+    struct eg_buf found;
+    eg_buf_init(&found, 1 << 20);
+    enum eg_status status = mark_list(marks, go->read_only, EG_MARK_READ, err);
+    if (status == EG_OK)
+        status = mark_list(marks, go->programs, EG_MARK_PROGRAM, err);
+    if (status == EG_OK)
+        status = mark_list(marks, go->held, EG_MARK_HELD, err);
+    if (status == EG_OK)
+        status = mark_list(marks, go->covered, EG_MARK_COVERED, err);
+    if (status == EG_OK)
+        status = mark_list(marks, go->sockets, EG_MARK_COVERED, err);
+    if (status == EG_OK)
+        status = other_procs(&found, err);
+    if (status == EG_OK)
+        status = eg_devices_consoles(&found, err);
+    struct eg_slice list = eg_buf_slice(&found);
+    for (size_t i = 0; status == EG_OK && i < list.n; i += strlen(list.p + i) + 1)
+        status = eg_marks_add(marks, list.p + i, EG_MARK_COVERED, err);
+    eg_buf_done(&found);
+    return status;
+}
+
+/* What is beneath a cover is gone. */
+static bool hidden(const struct eg_marks *marks, const char *path)
+{
+    for (unsigned i = 0; i < marks->count; i++) {
+        const struct eg_mark *m = &marks->list[i];
+        size_t n = strlen(m->path);
+        if (m->kind == EG_MARK_COVERED && strncmp(path, m->path, n) == 0 && path[n] == '/')
+            return true;
+    }
+    return false;
+}
+
 /* Covers need a file system to take the empty file from, and one place that is sure to exist:
  * /proc, hidden for a moment. */
-static enum eg_status cover_all(const struct eg_go *go, const struct eg_buf *procs,
-                                struct eg_err *err)
+static enum eg_status cover_all(const struct eg_marks *marks, struct eg_err *err)
 {
     static const char empty[] = "/proc/covered";
     enum eg_status status = EG_OK;
@@ -145,35 +198,41 @@ static enum eg_status cover_all(const struct eg_go *go, const struct eg_buf *pro
     if (fd < 0)
         return failed("an empty file", err);
     close(fd);
-    for (char **p = go->covered; *p && status == EG_OK; p++)
-        status = cover(*p, empty, err);
-    for (char **p = go->sockets; *p && status == EG_OK; p++)
-        status = cover(*p, empty, err);
-    struct eg_slice list = eg_buf_slice(procs);
-    for (size_t i = 0; i < list.n && status == EG_OK; i += strlen(list.p + i) + 1)
-        status = cover(list.p + i, empty, err);
+    for (unsigned i = 0; i < marks->count && status == EG_OK; i++)
+        if (marks->list[i].kind == EG_MARK_COVERED && !hidden(marks, marks->list[i].path))
+            status = cover(marks->list[i].path, empty, err);
     if (umount2("/proc", MNT_DETACH) < 0 && status == EG_OK)
         status = failed("uncovering /proc", err);
+    return status;
+}
+
+static enum eg_status mount_all(const struct eg_marks *marks, struct eg_err *err)
+{
+    enum eg_status status = EG_OK;
+    for (unsigned i = 0; i < marks->count && status == EG_OK; i++) {
+        const struct eg_mark *m = &marks->list[i];
+        if ((m->kind == EG_MARK_READ || m->kind == EG_MARK_HELD) &&
+            eg_marks_on(marks, m->path)->kind == m->kind)
+            status = protect(m, err);
+    }
+    if (status == EG_OK)
+        status = cover_all(marks, err);
+    for (unsigned i = 0; i < marks->count && status == EG_OK; i++)
+        if (marks->list[i].kind == EG_MARK_LINK && !hidden(marks, marks->list[i].path))
+            status = fix_link(marks->list[i].path, err);
     return status;
 }
 
 enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err)
 {
     char cwd[PATH_MAX];
-    struct eg_buf procs;
-    eg_buf_init(&procs, 1 << 20);
+    struct eg_marks marks = { 0 };
     if (!getcwd(cwd, sizeof cwd))
         snprintf(cwd, sizeof cwd, "/");
-    enum eg_status status = other_procs(&procs, err);
-    for (char **p = go->read_only; *p && status == EG_OK; p++)
-        status = protect(*p, false, err);
-    for (char **p = go->programs; *p && status == EG_OK; p++)
-        status = protect(*p, true, err);
-    for (char **p = go->held; *p && status == EG_OK; p++)
-        status = protect(*p, true, err);
+    enum eg_status status = mark_all(go, &marks, err);
     if (status == EG_OK)
-        status = cover_all(go, &procs, err);
-    eg_buf_done(&procs);
+        status = mount_all(&marks, err);
+    eg_marks_done(&marks);
     /* The old working folder still shows what lies under the new mounts: enter it again by name. */
     if (status == EG_OK && (cwd[0] != '/' || chdir(cwd) < 0) && chdir("/") < 0)
         status = failed("entering the working folder", err);

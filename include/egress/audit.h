@@ -26,6 +26,7 @@ enum egress_event_via {
     EGRESS_VIA_FORWARD,
     EGRESS_VIA_ROUTE,
     EGRESS_VIA_SOCKS,
+    EGRESS_VIA_CAPTURED, /* a connection of a program that knows no proxy */
 };
 enum egress_event_stage {
     EGRESS_STAGE_REQUEST,
@@ -104,8 +105,8 @@ void egress_ring_stats(const struct egress_ring *r, uint64_t *newest, uint32_t *
  *
  *   v (1), seq, id?, time (RFC 3339), event (decision|end|canary|system), session,
  *   mode (enforce|observe), decision (allow|deny|would_deny; not in system), reason, rule,
- *   via (tunnel|forward|route|socks), stage (request|address|hello|connect|response; not in
- *   system), host, port?, address, method, path, service, credential, status?,
+ *   via (tunnel|forward|route|socks|captured), stage (request|address|hello|connect|response; not
+ *   in system), host, port?, address, method, path, service, credential, status?,
  *   bytes_up, bytes_down, duration_ms (these three in end only, the last with 3 decimals),
  *   detail, worker (0: the supervisor), truncated (only when true)
  *

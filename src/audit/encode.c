@@ -14,7 +14,8 @@
 #define JSON_INT_MAX ((UINT64_C(1) << 53) - 1) /* RFC 8259 section 6 */
 
 const char *const eg_audit_kinds[EG_AUDIT_KINDS] = { "", "decision", "end", "canary", "system" };
-const char *const eg_audit_vias[EG_AUDIT_VIAS] = { "", "tunnel", "forward", "route", "socks" };
+const char *const eg_audit_vias[EG_AUDIT_VIAS] = { "",      "tunnel", "forward",
+                                                   "route", "socks",  "captured" };
 const char *const eg_audit_stages[EG_AUDIT_STAGES] = { "request", "address", "hello", "connect",
                                                        "response" };
 

@@ -288,7 +288,7 @@ static bool tame(struct egress_event *e, uint64_t seq)
     e->allowed = e->allowed != 0;
     e->observe = e->observe != 0;
     e->truncated = e->truncated != 0;
-    if (e->via > EGRESS_VIA_SOCKS)
+    if (e->via > EGRESS_VIA_CAPTURED)
         e->via = EGRESS_VIA_NONE;
     if (e->stage > EGRESS_STAGE_RESPONSE)
         e->stage = EGRESS_STAGE_REQUEST;

@@ -108,7 +108,7 @@ static enum eg_status pad(struct eg_buf *out, size_t from, size_t width)
 
 static const char *via_name(uint8_t via)
 {
-    static const char *const names[] = { "-", "tunnel", "http", "route", "socks" };
+    static const char *const names[] = { "-", "tunnel", "http", "route", "socks", "captured" };
     return via < sizeof names / sizeof *names ? names[via] : "?";
 }
 

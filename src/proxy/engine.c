@@ -29,6 +29,7 @@ enum eg_status eg_engine_new(const struct eg_engine_config *config, struct eg_en
     e->channel_cancel = config->channel_cancel;
     e->credential_ask = config->credential_ask;
     e->dial = config->dial;
+    e->wanted = config->wanted;
     e->gate.trail = config->trail;
     e->drain_timer.fire = drain_over;
     e->drain_timer.ctx = e;
@@ -79,6 +80,7 @@ void eg_engine_free(struct eg_engine *e)
     while (e->flows)
         eg_flow_kill(e->flows, EG_SHUTTING_DOWN);
     eg_client_drop(e);
+    eg_capture_drop(e);
     eg_pool_free(e->pool);
     eg_timer_clear(e->loop, &e->drain_timer);
     eg_snapshot_unref(e->pending);
@@ -209,6 +211,7 @@ static enum eg_status ingress_fill(struct eg_ingress *i, struct eg_engine *e, in
     i->engine = e;
     i->fd = fd;
     i->self = config->self;
+    i->kind = config->kind;
     i->protocols = config->protocols ? config->protocols : EG_PROTOCOL_HTTP | EG_PROTOCOL_SOCKS;
     i->auth = config->auth;
     i->listener.accepted = accepted;
@@ -228,6 +231,8 @@ static enum eg_status ingress_fill(struct eg_ingress *i, struct eg_engine *e, in
 enum eg_status eg_engine_listen(struct eg_engine *e, int fd, const struct eg_listen_config *config,
                                 struct eg_err *err)
 {
+    if (config->kind == EG_INGRESS_NAMES_UDP || config->kind == EG_INGRESS_NAMES_TCP)
+        return eg_capture_names(e, fd, config->kind == EG_INGRESS_NAMES_TCP, err);
     struct eg_ingress *i = e->gate.own_count < sizeof e->gate.own / sizeof e->gate.own[0]
                                ? calloc(1, sizeof *i)
                                : NULL;

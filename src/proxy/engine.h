@@ -29,6 +29,8 @@ struct eg_engine_config {
     /* In the place of eg_stream_dial, to these judged addresses; NULL: that. For origins in memory. */
     enum eg_status (*dial)(void *ctx, const struct eg_sockaddr *addrs, unsigned count,
                            struct eg_stream **ret);
+    /* Where the client of that redirected connection wanted to go; NULL: the kernel is asked. For clients in memory. */
+    bool (*wanted)(void *ctx, struct eg_sockaddr *ret);
     void (*warn)(void *ctx, const char *text); /* for the operator; may be NULL */
     void *ctx;
 };
@@ -64,6 +66,9 @@ enum eg_ingress_kind {
     EG_INGRESS_PROXY,
     EG_INGRESS_OPEN, /* the same, and who shows no token is the session that the listener names: for
                         one that nobody but that session's own processes can reach */
+    EG_INGRESS_CAPTURE,   /* connections that the kernel redirected here, of that session (capture.c) */
+    EG_INGRESS_NAMES_UDP, /* questions of the same programs: descriptor of a bound UDP socket ... */
+    EG_INGRESS_NAMES_TCP, /* ... and of a listening one (names.h); nothing else of the config counts */
     EG_INGRESS_KINDS
 };
 /* How clients are met at one listener; copied. */

@@ -35,9 +35,13 @@ static const struct phase {
                         TO(CREDENTIAL) | TO(RESOLVE) | TO(CONNECT) | TO(EXCHANGE) | TO(REFUSE) },
     [EG_PHASE_CREDENTIAL] = { "credential", eg_credential_step,
                               TO(RESOLVE) | TO(CONNECT) | TO(EXCHANGE) | TO(REFUSE) },
-    [EG_PHASE_RESOLVE] = { "resolve", eg_resolve_step, TO(RESOLVE) | TO(CONNECT) | TO(REFUSE) },
+    [EG_PHASE_CAPTURED] = { "captured", eg_capture_step,
+                            TO(RESOLVE) | TO(CONNECT) | TO(ANSWER) | TO(UNTOLD) },
+    [EG_PHASE_UNTOLD] = { "untold", eg_untold_step, TO(REFUSE) },
+    [EG_PHASE_RESOLVE] = { "resolve", eg_resolve_step,
+                           TO(RESOLVE) | TO(CONNECT) | TO(REFUSE) | TO(UNTOLD) },
     [EG_PHASE_CONNECT] = { "connect", eg_connect_step,
-                           TO(SECURE) | TO(ANSWER) | TO(EXCHANGE) | TO(REFUSE) },
+                           TO(SECURE) | TO(ANSWER) | TO(EXCHANGE) | TO(REFUSE) | TO(UNTOLD) },
     [EG_PHASE_SECURE] = { "secure", eg_secure_step, TO(EXCHANGE) | TO(REFUSE) },
     [EG_PHASE_ANSWER] = { "answer", eg_answer_step, TO(HELLO) | TO(RELAY) | TO(HEAD) },
     [EG_PHASE_HELLO] = { "hello", eg_hello_step, TO(RELAY) | TO(REFUSE) },
@@ -248,7 +252,7 @@ void eg_flow_serve(const struct eg_ingress *ingress, struct eg_stream *client)
         f->timeout = EG_TLS_TIMEOUT;
         f->deadline = f->born_ms + limits->tls_timeout;
     } else {
-        f->phase = EG_PHASE_OPENING;
+        f->phase = ingress->kind == EG_INGRESS_CAPTURE ? EG_PHASE_CAPTURED : EG_PHASE_OPENING;
         f->timeout = EG_HEAD_TIMEOUT;
         f->deadline = f->born_ms + limits->head_timeout;
     }

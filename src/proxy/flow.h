@@ -29,6 +29,7 @@ enum {
     EG_INTERIM_MAX = 16,   /* 1xx responses passed on for one request */
     EG_LINGER_MAX = 8 << 20, /* bytes read and dropped before a connection is closed: a reset would take its last answer back */
     EG_LINGER_MS = 2000,
+    EG_UNTOLD_MS = 2000, /* for a refused client's first flight; who waits for the server's word gets none */
     EG_ROUNDS = 16, /* reads of one direction in a tick: nobody starves the others */
 };
 
@@ -66,6 +67,8 @@ struct eg_side { /* the client's or the origin's end */
     X(CONNECT, "connect")   /* tcp and proxy hops */                                               \
     X(SECURE, "secure")     /* TLS with the origin */                                              \
     X(ANSWER, "answer")     /* sending 200, or its like */                                         \
+    X(CAPTURED, "captured") /* a redirected connection: whose, and where it was to go */           \
+    X(UNTOLD, "untold")     /* it is refused, and its first flight tells in which protocol to say so */ \
     X(HELLO, "hello")       /* reading and judging the first flight */                             \
     X(RELAY, "relay")       /* bytes both ways */                                                  \
     X(EXCHANGE, "exchange") /* an HTTP request and its response */                                 \
@@ -94,6 +97,7 @@ struct eg_ingress { /* a listener and how clients are met there */
     int fd;                  /* owned */
     struct eg_sockaddr self; /* family 0: a Unix socket */
     uid_t owner;             /* of a Unix socket: who listens there */
+    enum eg_ingress_kind kind;
     unsigned protocols;      /* EG_PROTOCOL_* */
     enum eg_auth auth;
     struct eg_tls_ctx *tls;             /* NULL: plain */
@@ -129,6 +133,7 @@ struct eg_flow {
     bool socks;          /* the client speaks SOCKS (inside of a tunnel of scheme http: HTTP) */
     uint8_t socks_reply; /* of a refusal, where it is not its reason's; else 0 */
     const struct eg_listen_session *certified; /* whom its certificate stands for; NULL: nobody */
+    uint16_t untold; /* UNTOLD: the reason */
     bool inner; /* HTTP inside a CONNECT tunnel: every request's Host must be ... */
     struct eg_authority *inner_to; /* ... this; owned, NULL unless inner */
     bool close_after;              /* no further request on this connection */
@@ -166,6 +171,10 @@ struct eg_engine {
     struct eg_ingress *own_ingress; /* NULL: no client of our own yet (client.c) */
     struct eg_session *own_session;
     struct eg_timer drain_timer;
+    bool (*wanted)(void *ctx, struct eg_sockaddr *ret); /* may be NULL */
+    struct eg_names *names; /* NULL: no child is captured */
+    struct eg_names_server *names_servers[2];
+    unsigned names_server_count;
     void (*warn)(void *ctx, const char *text);
     void *ctx; /* of warn and of the channels' */
     struct eg_engine_stats stats;
@@ -268,6 +277,7 @@ enum eg_step eg_request_step(struct eg_flow *f); /* PHASE_HEAD */
  * no body or it was read). Returns EG_STEP_MORE. detail: our own sentence or NULL. */
 enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, const char *detail);
 enum eg_step eg_refuse_step(struct eg_flow *f);
+enum eg_step eg_untold_step(struct eg_flow *f);
 enum eg_step eg_linger_step(struct eg_flow *f);
 
 /* ---- upstream.c: from a judged name to a connected stack of hops in f->origin ---- */
@@ -290,6 +300,21 @@ enum eg_step eg_tunnel_start(struct eg_flow *f, const struct eg_authority *to);
 enum eg_step eg_tunnel_connected(struct eg_flow *f);
 enum eg_step eg_answer_step(struct eg_flow *f);
 enum eg_step eg_hello_step(struct eg_flow *f);
+
+/* Reads until the first flight tells what it is. EG_OK with *hello (also when the client ended inside of it), EG_AGAIN
+ * (with the intent to read), EG_EOF: not a byte came; else the failure. */
+enum eg_status eg_tunnel_flight(struct eg_flow *f, struct eg_hello *hello) EG_MUST_USE;
+
+/* ---- capture.c ---- */
+enum eg_step eg_capture_step(struct eg_flow *f);
+/* Does the client not know of us, so that nothing may be said but in its own protocol? */
+static inline bool eg_flow_captured(const struct eg_flow *f)
+{
+    return f->ingress->kind == EG_INGRESS_CAPTURE && !f->inner;
+}
+/* The child's resolver on that socket, which is taken, whatever happens. */
+enum eg_status eg_capture_names(struct eg_engine *e, int fd, bool stream, struct eg_err *err) EG_MUST_USE;
+void eg_capture_drop(struct eg_engine *e);
 
 /* ---- relay.c ---- */
 enum eg_step eg_relay_start(struct eg_flow *f);

@@ -52,7 +52,7 @@ static enum eg_status write_answer(struct eg_flow *f, enum eg_status reason, boo
 }
 
 /* Inside a tunnel that carried no request of ours: TLS is told with an alert, HTTP with an
- * answer. */
+ * answer; who asked for a tunnel and sends neither is told as TLS is. */
 static enum eg_status write_in_tunnel(struct eg_flow *f, enum eg_status reason,
                                       struct eg_slice detail)
 {
@@ -61,6 +61,8 @@ static enum eg_status write_in_tunnel(struct eg_flow *f, enum eg_status reason,
     eg_hello_parse(first.p, first.n, &hello);
     if (hello.kind == EG_HELLO_HTTP)
         return write_answer(f, reason, false, detail);
+    if (hello.kind != EG_HELLO_TLS && eg_flow_captured(f))
+        return EG_OK; /* whatever it speaks, an alert is not of it */
     return eg_buf_append(&f->client.out, EG_HELLO_ALERT, EG_HELLO_ALERT_SIZE);
 }
 
@@ -84,19 +86,55 @@ static struct eg_slice explain_canary(const struct eg_ticket *t, char *text, siz
     return eg_slice_str(text);
 }
 
+static struct eg_slice explain(const struct eg_flow *f, enum eg_status reason, const char *detail,
+                               char *text, size_t cap)
+{
+    if (detail)
+        return eg_slice_str(detail);
+    if (reason == EG_CANARY && f->ticket->canary_service[0])
+        return explain_canary(f->ticket, text, cap);
+    if (f->ticket->verdict.status == reason)
+        return eg_slice_str(eg_policy_advise(f->snapshot->policy, &f->ticket->verdict,
+                                             &f->ticket->to, text, cap));
+    return EG_SLICE_NONE;
+}
+
+/* A captured client has said nothing yet: how it is to be told, its first flight shows. */
+static enum eg_step tell_later(struct eg_flow *f, enum eg_status reason)
+{
+    eg_gate_end(&f->engine->gate, f->ticket, reason, 0, f->bytes_up, f->bytes_down);
+    f->untold = (uint16_t)reason;
+    f->close_after = true;
+    eg_upstream_drop(f);
+    eg_side_close(f->engine->loop, &f->origin, true);
+    eg_flow_move(f, EG_PHASE_UNTOLD, EG_UNTOLD_MS, EG_OK);
+    return EG_STEP_MORE;
+}
+
+enum eg_step eg_untold_step(struct eg_flow *f)
+{
+    struct eg_hello hello;
+    char advice[512];
+    enum eg_status reason = (enum eg_status)f->untold, status = eg_tunnel_flight(f, &hello);
+    if (status == EG_OK) {
+        bool judged = f->ticket->verdict.status == reason;
+        status = write_in_tunnel(f, reason,
+                                 explain(f, reason, judged ? NULL : f->ticket->event.detail, advice,
+                                         sizeof advice));
+    }
+    if (status == EG_OK)
+        eg_flow_move(f, EG_PHASE_REFUSE, f->snapshot->limits->head_timeout, EG_IDLE_TIMEOUT);
+    else if (status != EG_AGAIN)
+        eg_flow_kill(f, EG_OK);
+    return status == EG_OK ? EG_STEP_MORE : EG_STEP_WAIT;
+}
+
 enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, const char *detail)
 {
     if (f->phase == EG_PHASE_DEAD)
         return EG_STEP_WAIT;
     char own[sizeof f->ticket->event.detail], advice[512];
-    struct eg_slice text = EG_SLICE_NONE;
-    if (detail)
-        text = eg_slice_str(detail);
-    else if (reason == EG_CANARY && f->ticket->canary_service[0])
-        text = explain_canary(f->ticket, advice, sizeof advice);
-    else if (f->ticket->verdict.status == reason)
-        text = eg_slice_str(eg_policy_advise(f->snapshot->policy, &f->ticket->verdict, &f->ticket->to,
-                                             advice, sizeof advice));
+    struct eg_slice text = explain(f, reason, detail, advice, sizeof advice);
     if (f->ticket->event.reason != (uint16_t)reason) { /* not recorded by the gate itself */
         snprintf(own, sizeof own, "%.*s", (int)text.n, text.n ? text.p : "");
         eg_gate_refused(&f->engine->gate, f->ticket, reason, own);
@@ -107,6 +145,8 @@ enum eg_step eg_refuse(struct eg_flow *f, enum eg_status reason, bool keep, cons
         return EG_STEP_WAIT;
     }
     bool in_tunnel = f->phase == EG_PHASE_HELLO;
+    if (eg_flow_captured(f) && !in_tunnel)
+        return tell_later(f, reason);
     keep = keep && !in_tunnel && body_is_read(f) && !f->engine->draining &&
            eg_msg_head_get(f->request)->keep_alive;
     enum eg_status status = write_refusal(f, reason, keep, text);

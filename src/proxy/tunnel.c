@@ -1,5 +1,5 @@
-/* tunnel.c - CONNECT, HTTP's and SOCKS5's, step by step: judged, resolved, judged, recorded and connected elsewhere;
- * here the answer, the first flight, and what may flow.
+/* tunnel.c - CONNECT, HTTP's and SOCKS5's, and captured connections, step by step: judged, resolved, judged, recorded and
+ * connected elsewhere; here the answer (none, to a client that does not know of us), the first flight, and what may flow.
  *
  * Under scheme https not a byte reaches the origin before the ClientHello is whole and names the
  * host that was judged. Bytes are read, never peeked. Under scheme http nothing is connected for
@@ -14,11 +14,13 @@ static enum eg_step say_connected(struct eg_flow *f)
         return EG_STEP_WAIT;
     f->engine->stats.tunnels++;
     f->engine->stats.open_tunnels++;
-    f->ticket->event.http_status = f->socks ? 0 : 200;
+    bool captured = eg_flow_captured(f);
+    f->ticket->event.http_status = f->socks || captured ? 0 : 200;
     enum eg_status status =
-        f->socks ? eg_socks_connected(f)
-                 : eg_buf_put(&f->client.out,
-                              EG_SLICE("HTTP/1.1 200 Connection established\r\n\r\n"));
+        captured   ? EG_OK
+        : f->socks ? eg_socks_connected(f)
+                   : eg_buf_put(&f->client.out,
+                                EG_SLICE("HTTP/1.1 200 Connection established\r\n\r\n"));
     if (status != EG_OK) {
         eg_flow_kill(f, EG_NOMEM);
         return EG_STEP_WAIT;
@@ -94,26 +96,32 @@ static enum eg_status read_flight(struct eg_flow *f)
     return status == EG_OK ? eg_buf_append(&f->client.in, f->engine->scratch, n) : status;
 }
 
+enum eg_status eg_tunnel_flight(struct eg_flow *f, struct eg_hello *hello)
+{
+    for (;;) {
+        struct eg_slice first = eg_buf_slice(&f->client.in);
+        eg_hello_parse(first.p, first.n, hello);
+        if (hello->kind != EG_HELLO_MORE || first.n >= EG_HELLO_MAX)
+            return EG_OK;
+        enum eg_status status = read_flight(f);
+        if (status == EG_AGAIN)
+            f->client.intent = EG_IN;
+        if (status == EG_EOF && first.n > 0)
+            return EG_OK; /* what came is no ClientHello */
+        if (status != EG_OK)
+            return status;
+    }
+}
+
 enum eg_step eg_hello_step(struct eg_flow *f)
 {
     struct eg_hello hello;
-    for (;;) {
-        struct eg_slice first = eg_buf_slice(&f->client.in);
-        eg_hello_parse(first.p, first.n, &hello);
-        if (hello.kind != EG_HELLO_MORE || first.n >= EG_HELLO_MAX)
-            break;
-        enum eg_status status = read_flight(f);
-        if (status == EG_AGAIN) {
-            f->client.intent = EG_IN;
-            return EG_STEP_WAIT;
-        }
-        if (status == EG_EOF && first.n > 0)
-            break; /* what came is no ClientHello: refused below */
-        if (status != EG_OK) {
+    enum eg_status status = eg_tunnel_flight(f, &hello);
+    if (status != EG_OK) {
+        if (status != EG_AGAIN)
             eg_flow_kill(f, status == EG_EOF ? EG_OK : EG_CLIENT_GONE);
-            return EG_STEP_WAIT;
-        }
+        return EG_STEP_WAIT;
     }
-    enum eg_status status = eg_gate_hello(&f->engine->gate, f->ticket, &hello);
+    status = eg_gate_hello(&f->engine->gate, f->ticket, &hello);
     return status == EG_OK ? eg_relay_start(f) : eg_refuse(f, status, false, NULL);
 }

@@ -196,7 +196,7 @@ Test(audit, json_and_back_is_the_same_event)
 {
     char out[EGRESS_EVENT_JSON_MAX];
     for (uint8_t kind = EGRESS_EVENT_DECISION; kind <= EGRESS_EVENT_SYSTEM; kind++)
-        for (uint8_t via = 0; via <= EGRESS_VIA_SOCKS; via++)
+        for (uint8_t via = 0; via <= EGRESS_VIA_CAPTURED; via++)
             for (uint8_t stage = 0; stage <= EGRESS_STAGE_RESPONSE; stage++) {
                 struct egress_event e = full(kind), back;
                 e.via = via;

@@ -16,6 +16,7 @@ static const struct {
     int broken; /* the exit status of a start that fails before the subcommand */
 } commands[] = {
     { "run", eg_cmd_run, "run a command whose only network is the policy's", 125 },
+    { "shell", eg_cmd_shell, "start your shell in the same way", 125 },
     { "session", eg_cmd_session, "make, show and revoke sessions", 1 },
     { "audit", eg_cmd_audit, "show what was decided", 1 },
     { "env", eg_cmd_env, "print the variables of a session", 1 },

@@ -26,15 +26,35 @@ const struct eg_cmd_options eg_env_options = {
 /* Variables that are appended to and not replaced. */
 static const char *const appended[] = { "JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "GIT_CONFIG_COUNT" };
 
+static void send_variable(json_t *parent, const char *name)
+{
+    const char *v = getenv(name);
+    json_t *s = v && strlen(v) < 4096 ? json_string(v) : NULL;
+    if (s)
+        json_object_set_new(parent, name, s);
+}
+
+/* git's setting of an earlier `egressctl env`, so that it is not set again and again. */
+static void send_git_proxy(json_t *parent)
+{
+    const char *count = getenv("GIT_CONFIG_COUNT");
+    for (int i = 0; count && i < 256 && i < atoi(count); i++) {
+        char name[40];
+        snprintf(name, sizeof name, "GIT_CONFIG_KEY_%d", i);
+        const char *key = getenv(name);
+        if (key && strcasecmp(key, "http.proxy") == 0) {
+            send_variable(parent, name);
+            return;
+        }
+    }
+}
+
 static json_t *make_request(const char *session)
 {
     json_t *parent = json_object();
-    for (size_t i = 0; i < sizeof appended / sizeof *appended; i++) {
-        const char *v = getenv(appended[i]);
-        json_t *s = v && strlen(v) < 4096 ? json_string(v) : NULL;
-        if (s)
-            json_object_set_new(parent, appended[i], s);
-    }
+    for (size_t i = 0; i < sizeof appended / sizeof *appended; i++)
+        send_variable(parent, appended[i]);
+    send_git_proxy(parent);
     return json_pack("{s:s,s:s,s:o}", "op", "env", "id", session, "parent", parent);
 }
 

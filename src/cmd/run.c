@@ -20,44 +20,19 @@
 
 #include "base/log.h"
 #include "cmd/commands.h"
+#include "cmd/run_shell.h"
 #include "cmd/upstream.h"
 
-enum {
-    EG_RUN_FAILED = 125,
-    EG_RUN_NOT_EXECUTABLE = 126,
-    EG_RUN_NOT_FOUND = 127,
-    EG_RUN_WORKERS_MAX = 64
-};
-
-static const struct eg_cmd_option run_list[] = {
-    { 'p', "policy", "FILE", "the policy of this run (default: ./egress.yaml)" },
-    { 0, "trust", NULL, "trust that file for this run: it may name credentials and the like" },
-    { 'u', "user", "NAME", "as root: who the command runs as (default: sudo's caller)" },
-    { 0, "no-enforce", NULL, "run without a sandbox: the command can go round the proxy" },
-    { 0, "observe", NULL, "refuse only what deny rules and addresses refuse; record the rest" },
-    { 'w', "workers", "N", "worker processes, 1 to 64 (default: 1)" },
-    { 0, "upstream-proxy", "URL", "go out through this proxy; repeated: a chain in that order" },
-    { 0, NULL, NULL, NULL },
-};
-const struct eg_cmd_options eg_run_options = {
-    .command = "egressctl run",
-    .operands = "[--] CMD...",
-    .about = "Runs a command whose only way to the network is the policy's.",
-    .stop_at_operand = true,
-    .list = run_list,
-};
-
 struct eg_run {
+    struct eg_run_asked asked;
     struct eg_run_places places;
+    struct eg_run_files files;
+    struct eg_run_shell shell; /* of `egressctl shell` */
     struct eg_launch *child;
     struct eg_environ *environment;
-    struct eg_sup_upstream *upstream;
     struct eg_supervisor *supervisor;
     struct eg_watch watch; /* the child's init, about its terminal */
-    bool observe, ended;
-    enum eg_enforcement strongest, weakest;
-    const char *user;
-    unsigned workers;
+    bool ended;
     int wait_status;
 };
 
@@ -66,13 +41,13 @@ static bool enforced(const struct eg_run *r)
     return eg_launch_enforcement(r->child) != EG_ENFORCE_NONE;
 }
 
-static int failed(const char *what, const struct eg_err *err, enum eg_status status)
+static int failed(const struct eg_run *r, const char *what, const struct eg_err *err,
+                  enum eg_status status)
 {
     char text[400];
-    if (err->status != EG_OK)
-        fprintf(stderr, "egressctl run: %s: %s\n", what, eg_err_format(err, text, sizeof text));
-    else
-        fprintf(stderr, "egressctl run: %s: %s\n", what, egress_status_sentence(status));
+    fprintf(stderr, "%s: %s: %s\n", r->asked.options->command, what,
+            err->status != EG_OK ? eg_err_format(err, text, sizeof text)
+                                 : egress_status_sentence(status));
     return EG_RUN_FAILED;
 }
 
@@ -129,42 +104,6 @@ static enum eg_status watch_child(struct eg_run *r)
 
 /* ---- before ---- */
 
-static int parse(struct eg_run *r, int argc, char **argv, const char **file, bool *trust,
-                 char ***command)
-{
-    struct eg_cmd_given given[EG_CMD_OPTIONS_MAX];
-    unsigned count;
-    int operand;
-    unsigned long long workers = 1;
-    int code =
-        eg_cmd_parse(&eg_run_options, argc, argv, given, EG_CMD_OPTIONS_MAX, &count, &operand);
-    if (code >= 0)
-        return code == EG_EXIT_OK ? code : EG_RUN_FAILED;
-    /* before anything is cloned: the command line is overwritten, a copy of it would stay */
-    if (eg_sup_upstream_take(&eg_run_options, given, count, &r->upstream) >= 0)
-        return EG_RUN_FAILED;
-    const char *n = eg_cmd_value(&eg_run_options, given, count, "workers");
-    if (n &&
-        (!eg_slice_u64(eg_slice_str(n), &workers) || workers < 1 || workers > EG_RUN_WORKERS_MAX)) {
-        eg_cmd_usage(&eg_run_options, "--workers takes 1 to %d", EG_RUN_WORKERS_MAX);
-        return EG_RUN_FAILED;
-    }
-    if (operand >= argc) {
-        eg_cmd_usage(&eg_run_options, "which command?");
-        return EG_RUN_FAILED;
-    }
-    r->workers = (unsigned)workers;
-    r->user = eg_cmd_value(&eg_run_options, given, count, "user");
-    r->strongest = r->weakest = eg_cmd_value(&eg_run_options, given, count, "no-enforce")
-                                    ? EG_ENFORCE_NONE
-                                    : EG_ENFORCE_NAMESPACES;
-    r->observe = eg_cmd_value(&eg_run_options, given, count, "observe") != NULL;
-    *file = eg_cmd_value(&eg_run_options, given, count, "policy");
-    *trust = eg_cmd_value(&eg_run_options, given, count, "trust") != NULL;
-    *command = argv + operand;
-    return -1;
-}
-
 /* From here on nobody of our user reads this process' memory, and no key stands in its
  * environment. */
 static enum eg_status harden(struct eg_run *r)
@@ -174,8 +113,8 @@ static enum eg_status harden(struct eg_run *r)
     if (status != EG_OK)
         return status;
     eg_environ_wipe_own();
-    if (!r->upstream)
-        status = eg_sup_upstream_environment(r->environment, &r->upstream);
+    if (!r->asked.upstream)
+        status = eg_sup_upstream_environment(r->environment, &r->asked.upstream);
     if (status != EG_OK)
         return status;
     return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ? EG_INTERNAL
@@ -189,9 +128,9 @@ static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *sess
         .policies = r->places.policies,
         .policy_count = r->places.policy_count,
         .environment = r->environment,
-        .upstream = r->upstream,
-        .workers = r->workers,
-        .observe = r->observe,
+        .upstream = r->asked.upstream,
+        .workers = r->asked.workers,
+        .observe = r->asked.observe,
         .control_path = r->places.control,
         .enforcement = eg_enforcement_name(eg_launch_enforcement(r->child)),
         .weaker = eg_launch_weaker_because(r->child),
@@ -214,8 +153,10 @@ static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *sess
     return status;
 }
 
+/* And the files that it names. */
 static enum eg_status child_environment(struct eg_run *r, const struct eg_session_info *session,
-                                        char *const *parent, char ***ret, struct eg_err *err)
+                                        const struct eg_run_user *user, char ***ret,
+                                        struct eg_err *err)
 {
     const char **services = calloc(session->phantom_count + 1, sizeof *services);
     const char **texts = calloc(session->phantom_count + 1, sizeof *texts);
@@ -225,17 +166,24 @@ static enum eg_status child_environment(struct eg_run *r, const struct eg_sessio
         texts[i] = session->phantoms[i].phantom;
     }
     const struct eg_child_env_spec spec = {
-        .parent = parent,
+        .parent = user->environment,
         .policy = eg_supervisor_policy(r->supervisor),
         .listener = eg_launch_address(r->child, EG_ENTRY_PROXY),
         .open = eg_launch_address(r->child, EG_ENTRY_OPEN),
         .session = session->label,
         .token = session->token,
         .policy_path = r->places.policies[r->places.policy_count - 1].path,
+        .strict = r->asked.strict,
+        .files = r->files.path,
+        .more = r->shell.variables,
         .phantom_count = session->phantom_count,
         .phantom_services = services,
         .phantom_texts = texts,
     };
+    if (status == EG_OK)
+        status = eg_child_files_write(&spec, user->uid, err);
+    if (status == EG_OK && !r->asked.command)
+        status = eg_run_shell_write(&r->shell, r->files.path, user, err);
     if (status == EG_OK)
         status = eg_child_env_make(&spec, ret, err);
     free(services);
@@ -259,19 +207,19 @@ static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *ses
     struct eg_run_user user = { 0 };
     struct eg_run_paths paths = { 0 };
     char **environment = NULL;
-    enum eg_status status = eg_run_user_make(r->user, eg_environ_all(r->environment), &user, err);
+    enum eg_status status = eg_run_user_make(r->asked.user, eg_environ_all(r->environment), &user, err);
     if (status == EG_OK)
         drop_copies(r, user.environment);
     if (status == EG_OK)
-        status = child_environment(r, session, user.environment, &environment, err);
+        status = child_environment(r, session, &user, &environment, err);
     if (status == EG_OK)
         status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
                                    user.uid, &paths);
     for (unsigned i = 0; enforced(r) && status == EG_OK && i < paths.exposed_count; i++)
         fprintf(stderr,
-                "egressctl run: warning: file:%s: whoever replaces it meanwhile shows it to the "
-                "command: keep it in a folder (0700) of its own\n",
-                paths.exposed[i]);
+                "%s: warning: file:%s: whoever replaces it meanwhile shows it to the command: keep "
+                "it in a folder (0700) of its own\n",
+                r->asked.options->command, paths.exposed[i]);
     if (status == EG_OK)
         status = eg_launch_go(r->child, environment, &paths.lists, err);
     eg_child_env_free(environment);
@@ -289,9 +237,29 @@ static void summarise(struct eg_run *r)
     if (eg_summary_write(eg_supervisor_ring(r->supervisor), isatty(STDERR_FILENO), &text) ==
             EG_OK &&
         text.len > 0)
-        fprintf(stderr, "egressctl run: what did not get through:\n%.*s", (int)text.len,
-                eg_buf_slice(&text).p);
+        fprintf(stderr, "%s: what did not get through:\n%.*s", r->asked.options->command,
+                (int)text.len, eg_buf_slice(&text).p);
     eg_buf_done(&text);
+}
+
+/* Before the terminal is the command's. */
+static void say_what_holds(const struct eg_run *r)
+{
+    const char *name = r->asked.options->command;
+    if (r->asked.observe)
+        fprintf(stderr,
+                "%s: warning: --observe: only deny rules, forbidden addresses and metadata are "
+                "refused\n",
+                name);
+    if (!enforced(r))
+        fprintf(stderr,
+                "%s: warning: --no-enforce: the command is not confined and can go round the "
+                "proxy\n",
+                name);
+    else if (!r->asked.command)
+        fprintf(stderr, "%s: %s has no network but what %s allows (%s); `exit` ends it\n", name,
+                r->shell.path, r->places.policies[r->places.policy_count - 1].path,
+                eg_enforcement_name(eg_launch_enforcement(r->child)));
 }
 
 static int supervise(struct eg_run *r)
@@ -300,19 +268,13 @@ static int supervise(struct eg_run *r)
     struct eg_session_info session = { 0 };
     enum eg_status status = start_proxy(r, &session, &err);
     if (status == EG_INVALID && !r->supervisor)
-        return failed("the policy is not valid", &err, status);
+        return failed(r, "the policy is not valid", &err, status);
     if (status != EG_OK)
-        return failed("the proxy can't be started", &err, status);
-    if (r->observe)
-        fprintf(stderr, "egressctl run: warning: --observe: only deny rules, forbidden addresses and "
-                        "metadata are refused\n");
-    if (!enforced(r)) {
-        fprintf(stderr, "egressctl run: warning: --no-enforce: the command is not confined and can "
-                        "go round the proxy\n");
-    }
+        return failed(r, "the proxy can't be started", &err, status);
+    say_what_holds(r);
     status = let_go(r, &session, &err);
     if (status != EG_OK) {
-        failed("the command was not started", &err, status);
+        failed(r, "the command was not started", &err, status);
         return status == EG_NOT_FOUND    ? EG_RUN_NOT_FOUND
                : status == EG_PERMISSION ? EG_RUN_NOT_EXECUTABLE
                                          : EG_RUN_FAILED;
@@ -322,51 +284,86 @@ static int supervise(struct eg_run *r)
     eg_log_set_level(EG_LOG_INFO);
     eg_launch_take_terminal(r->child);
     if (!r->ended)
-        return failed("the proxy ended before the command", &err, status);
+        return failed(r, "the proxy ended before the command", &err, status);
     if (status != EG_OK)
-        failed("warning: the events were not kept", &err, status);
+        failed(r, "warning: the events were not kept", &err, status);
     summarise(r);
     return eg_launch_exit_code(r->wait_status);
 }
 
-int eg_cmd_run(int argc, char **argv)
+static enum eg_status launch(struct eg_run *r, struct eg_err *err)
+{
+    const struct eg_launch_spec spec = { .argv = r->asked.command ? r->asked.command
+                                                                  : r->shell.argv,
+                                         .strongest = r->asked.strongest,
+                                         .weakest = r->asked.weakest,
+                                         .user = r->asked.user,
+                                         .sudo_uid = getenv("SUDO_UID"),
+                                         .sudo_gid = getenv("SUDO_GID") };
+    return eg_launch_prepare(&spec, &r->child, err);
+}
+
+/* All that reads this process' environment. The folder of the files is made before the clone,
+ * since its path may stand in a shell's command line. -1, or the exit status. */
+static int prepare(struct eg_run *r)
+{
+    struct eg_err err = { 0 };
+    enum eg_status status =
+        eg_run_places_find(&r->places, r->asked.file, r->asked.trust, &err);
+    if (status != EG_OK)
+        return failed(r, "no policy", &err, status);
+    status = eg_run_files_make(&r->files, &err);
+    if (status != EG_OK)
+        return failed(r, "no place for files", &err, status);
+    snprintf(r->places.files, sizeof r->places.files, "%s", r->files.path);
+    if (!r->asked.command)
+        status = eg_run_shell_choose(&r->shell, r->asked.user, r->files.path, &err);
+    if (status != EG_OK)
+        return failed(r, "no shell", &err, status);
+    status = launch(r, &err);
+    return status == EG_OK ? -1 : failed(r, "no sandbox", &err, status);
+}
+
+static void run_free(struct eg_run *r)
+{
+    struct eg_err err = { 0 };
+    if (r->supervisor)
+        eg_watch_drop(eg_supervisor_loop(r->supervisor), &r->watch);
+    eg_launch_free(r->child);
+    enum eg_status status = eg_run_files_remove(&r->files, &err);
+    if (status != EG_OK)
+        failed(r, "warning", &err, status);
+    eg_supervisor_free(r->supervisor);
+    eg_sup_upstream_free(r->asked.upstream);
+    eg_environ_free(r->environment);
+    free(r);
+}
+
+static int run(const struct eg_cmd_options *o, int argc, char **argv)
 {
     struct eg_run *r = calloc(1, sizeof *r);
     struct eg_err err = { 0 };
-    const char *file;
-    bool trust;
-    char **command;
-    int code = r ? parse(r, argc, argv, &file, &trust, &command) : EG_RUN_FAILED;
+    if (!r)
+        return EG_RUN_FAILED;
+    int code = eg_run_parse(o, argc, argv, &r->asked);
+    if (code < 0)
+        code = prepare(r);
     if (code >= 0)
         goto done;
-    code = EG_RUN_FAILED;
-    enum eg_status status = eg_run_places_find(&r->places, file, trust, &err);
-    if (status != EG_OK) {
-        failed("no policy", &err, status);
-        goto done;
-    }
-    const struct eg_launch_spec spec = { .argv = command,
-                                         .strongest = r->strongest,
-                                         .weakest = r->weakest,
-                                         .user = r->user,
-                                         .sudo_uid = getenv("SUDO_UID"),
-                                         .sudo_gid = getenv("SUDO_GID") };
-    status = eg_launch_prepare(&spec, &r->child, &err);
-    if (status != EG_OK) {
-        failed("no sandbox", &err, status);
-        goto done;
-    }
-    status = harden(r);
-    code = status == EG_OK ? supervise(r) : failed("this process can't be hardened", &err, status);
+    enum eg_status status = harden(r);
+    code = status == EG_OK ? supervise(r)
+                           : failed(r, "this process can't be hardened", &err, status);
 done:
-    if (r) {
-        if (r->supervisor)
-            eg_watch_drop(eg_supervisor_loop(r->supervisor), &r->watch);
-        eg_launch_free(r->child);
-        eg_supervisor_free(r->supervisor);
-        eg_sup_upstream_free(r->upstream);
-        eg_environ_free(r->environment);
-        free(r);
-    }
+    run_free(r);
     return code;
+}
+
+int eg_cmd_run(int argc, char **argv)
+{
+    return run(&eg_run_options, argc, argv);
+}
+
+int eg_cmd_shell(int argc, char **argv)
+{
+    return run(&eg_shell_options, argc, argv);
 }

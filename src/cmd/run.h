@@ -6,10 +6,27 @@
 #include <limits.h>
 
 #include "cmd/options.h"
+#include "cmd/run_files.h"
 #include "cmd/supervisor.h"
 #include "launch/launch.h"
 
-extern const struct eg_cmd_options eg_run_options;
+extern const struct eg_cmd_options eg_run_options, eg_shell_options;
+
+/* Docker's, for what is not the command's own. */
+enum { EG_RUN_FAILED = 125, EG_RUN_NOT_EXECUTABLE = 126, EG_RUN_NOT_FOUND = 127 };
+
+struct eg_run_asked { /* texts are argv's */
+    const struct eg_cmd_options *options;
+    const char *file, *user; /* NULL: not given */
+    bool trust, observe, strict;
+    enum eg_enforcement strongest, weakest;
+    unsigned workers;
+    struct eg_sup_upstream *upstream; /* NULL: not given */
+    char **command;                   /* NULL: a shell */
+};
+/* The command line of `run` or of `shell`; takes the logins out of it. -1 to go on, or the exit
+ * status; what is in ret is the caller's either way. */
+int eg_run_parse(const struct eg_cmd_options *o, int argc, char **argv, struct eg_run_asked *ret);
 
 enum { EG_RUN_POLICIES = 3, EG_RUN_KEEP = 20, EG_RUN_PATHS = 64 };
 
@@ -20,6 +37,7 @@ struct eg_run_places { /* computed before the environment is wiped */
     char events[PATH_MAX];  /* run-TIME-PID.jsonl in it, so that names sort by time */
     char config[PATH_MAX];  /* the user policy's folder; empty: none */
     char control[PATH_MAX]; /* of the socket */
+    char files[EG_RUN_FILES_PATH]; /* folder of generated files, which the child reads and does not change; empty: none yet */
     struct eg_policy_source policies[EG_RUN_POLICIES];
     unsigned policy_count;
 };

@@ -83,12 +83,14 @@ static enum eg_status set_numbered(struct eg_env_list *l, const char *prefix, un
     return eg_env_set(l, eg_slice_str(name), eg_slice_str(value));
 }
 
-static bool names_a_proxy(const struct eg_env_list *l, unsigned i)
+/* http.proxy, or that of one URL or remote. */
+static bool names_a_proxy(const struct eg_env_list *l, unsigned i, bool *general)
 {
     char name[40];
     snprintf(name, sizeof name, "GIT_CONFIG_KEY_%u", i);
     const char *key = eg_env_value(l->items, eg_slice_str(name));
     size_t n = key ? strlen(key) : 0;
+    *general = *general || (key && eg_slice_caseeq(eg_slice_str(key), EG_SLICE("http.proxy")));
     return n >= 6 && eg_slice_caseeq(eg_slice_str(key + n - 6), EG_SLICE(".proxy"));
 }
 
@@ -99,12 +101,15 @@ static enum eg_status set_git(const char *url, struct eg_env_list *l)
     const char *text = eg_env_value(l->items, EG_SLICE("GIT_CONFIG_COUNT"));
     unsigned long long count = 0;
     char number[16];
+    bool there = false;
     enum eg_status status = EG_OK;
     if (text && *text && (!eg_slice_u64(eg_slice_str(text), &count) || count >= EG_ENV_GIT_MAX))
         return EG_OK; /* git itself will say what is wrong with it */
     for (unsigned i = 0; i < count && status == EG_OK; i++)
-        if (names_a_proxy(l, i))
+        if (names_a_proxy(l, i, &there))
             status = set_numbered(l, "GIT_CONFIG_VALUE_", i, url);
+    if (there)
+        return status;
     if (status == EG_OK)
         status = set_numbered(l, "GIT_CONFIG_KEY_", (unsigned)count, "http.proxy");
     if (status == EG_OK)

@@ -85,6 +85,10 @@ enum eg_status eg_child_env_make(const struct eg_child_env_spec *spec, char ***r
         eg_policy_service(spec->policy, i, &s);
         status = set_service(spec, &s, &l);
     }
+    for (char *const *m = spec->more; m && *m && status == EG_OK; m++) {
+        struct eg_slice name = eg_env_name(*m);
+        status = eg_env_set(&l, name, eg_slice_from(eg_slice_str(*m), name.n + 1));
+    }
     if (status != EG_OK) {
         eg_child_env_free(l.items);
         return eg_err_set(err, status, "launch", 0, "the child's environment can't be made");

@@ -107,6 +107,12 @@ Test(cmd_docs, egressctl_page_names_every_option_and_no_other)
         check(rows[i].o, "egressctl.1", rows[i].head);
 }
 
+/* Its section sends the reader to run's. */
+Test(cmd_docs, shell_has_the_options_of_run)
+{
+    cr_assert_eq(eg_shell_options.list, eg_run_options.list);
+}
+
 Test(cmd_docs, synopses_name_no_option_that_is_not_built)
 {
     static const struct eg_cmd_options *const all[] = { &eg_run_options,    &eg_session_options,

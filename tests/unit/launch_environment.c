@@ -235,6 +235,20 @@ Test(launch_environment, git_settings_of_the_parent_stay_but_for_proxies)
     drop(&m);
 }
 
+/* As `eval "$(egressctl env)"` does it, or a run inside a run. */
+Test(launch_environment, gits_proxy_is_set_once_however_often)
+{
+    struct made first, m;
+    char *const none[] = { NULL };
+    make(&first, none, 2);
+    make(&m, first.environment, 2);
+    expect(&m, "GIT_CONFIG_COUNT", "1");
+    expect(&m, "GIT_CONFIG_VALUE_0", "http://run-1:0123@127.0.0.1:4711");
+    expect(&m, "JAVA_TOOL_OPTIONS", get(&first, "JAVA_TOOL_OPTIONS"));
+    drop(&m);
+    drop(&first);
+}
+
 Test(launch_environment, count_of_git_settings_that_is_none_is_left_to_git)
 {
     static const char *const mine[] = { "GIT_CONFIG_COUNT=many", NULL };

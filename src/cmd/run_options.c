@@ -1,0 +1,83 @@
+/* run_options.c - the options of `egressctl run` and `egressctl shell`, which are the same. */
+#include <string.h>
+
+#include "cmd/run.h"
+#include "cmd/upstream.h"
+
+enum { EG_RUN_WORKERS_MAX = 64 };
+
+static const struct eg_cmd_option run_list[] = {
+    { 'p', "policy", "FILE", "the policy of this run (default: ./egress.yaml)" },
+    { 0, "trust", NULL, "trust that file for this run: it may name credentials and the like" },
+    { 'u', "user", "NAME", "as root: who the command runs as (default: sudo's caller)" },
+    { 0, "env", "MODE", "strict: without *_TOKEN, *_API_KEY and *_SECRET* of yours; or inherit" },
+    { 0, "no-enforce", NULL, "run without a sandbox: the command can go round the proxy" },
+    { 0, "observe", NULL, "refuse only what deny rules and addresses refuse; record the rest" },
+    { 'w', "workers", "N", "worker processes, 1 to 64 (default: 1)" },
+    { 0, "upstream-proxy", "URL", "go out through this proxy; repeated: a chain in that order" },
+    { 0, NULL, NULL, NULL },
+};
+
+const struct eg_cmd_options eg_run_options = {
+    .command = "egressctl run",
+    .operands = "[--] CMD...",
+    .about = "Runs a command whose only way to the network is the policy's.",
+    .stop_at_operand = true,
+    .list = run_list,
+};
+
+const struct eg_cmd_options eg_shell_options = {
+    .command = "egressctl shell",
+    .operands = "",
+    .about = "Starts your shell ($SHELL) as `egressctl run` starts a command.",
+    .stop_at_operand = true,
+    .list = run_list,
+};
+
+static int wrong(int usage)
+{
+    (void)usage; /* it is said; run has docker's status for it */
+    return EG_RUN_FAILED;
+}
+
+static int take_command(const struct eg_cmd_options *o, int argc, char **argv, int operand,
+                        struct eg_run_asked *ret)
+{
+    if (o == &eg_shell_options && operand < argc)
+        return wrong(eg_cmd_usage(o, "it takes no command; egressctl run does"));
+    if (o != &eg_shell_options && operand >= argc)
+        return wrong(eg_cmd_usage(o, "which command?"));
+    ret->command = operand < argc ? argv + operand : NULL;
+    return -1;
+}
+
+int eg_run_parse(const struct eg_cmd_options *o, int argc, char **argv, struct eg_run_asked *ret)
+{
+    struct eg_cmd_given given[EG_CMD_OPTIONS_MAX];
+    unsigned count;
+    int operand;
+    unsigned long long workers = 1;
+    *ret = (struct eg_run_asked){ .options = o };
+    int code = eg_cmd_parse(o, argc, argv, given, EG_CMD_OPTIONS_MAX, &count, &operand);
+    if (code >= 0)
+        return code == EG_EXIT_OK ? code : EG_RUN_FAILED;
+    /* before anything is cloned: the command line is overwritten, a copy of it would stay */
+    if (eg_sup_upstream_take(o, given, count, &ret->upstream) >= 0)
+        return EG_RUN_FAILED;
+    const char *n = eg_cmd_value(o, given, count, "workers");
+    const char *env = eg_cmd_value(o, given, count, "env");
+    if (n &&
+        (!eg_slice_u64(eg_slice_str(n), &workers) || workers < 1 || workers > EG_RUN_WORKERS_MAX))
+        return wrong(eg_cmd_usage(o, "--workers takes 1 to %d", EG_RUN_WORKERS_MAX));
+    if (env && strcmp(env, "strict") != 0 && strcmp(env, "inherit") != 0)
+        return wrong(eg_cmd_usage(o, "--env takes strict or inherit"));
+    ret->workers = (unsigned)workers;
+    ret->strict = env && strcmp(env, "strict") == 0;
+    ret->user = eg_cmd_value(o, given, count, "user");
+    ret->strongest = ret->weakest =
+        eg_cmd_value(o, given, count, "no-enforce") ? EG_ENFORCE_NONE : EG_ENFORCE_NAMESPACES;
+    ret->observe = eg_cmd_value(o, given, count, "observe") != NULL;
+    ret->file = eg_cmd_value(o, given, count, "policy");
+    ret->trust = eg_cmd_value(o, given, count, "trust") != NULL;
+    return take_command(o, argc, argv, operand, ret);
+}

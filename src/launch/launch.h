@@ -97,6 +97,7 @@ struct eg_child_env_spec {
     const char *session, *token, *policy_path;
     bool strict;       /* leaves out *_TOKEN, *_API_KEY and *_SECRET* of the parent */
     const char *files; /* folder of the generated files, a plain absolute path; NULL: none are wanted */
+    char *const *more; /* "NAME=value" texts that are set last; NULL-terminated, NULL: none */
     unsigned phantom_count;
     const char *const *phantom_services, *const *phantom_texts; /* parallel; only services whose credential loaded */
 };

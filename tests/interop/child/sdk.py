@@ -21,6 +21,13 @@ if who == "openai":
     else:
         for piece in client.chat.completions.create(model="m", messages=hello, stream=True):
             say(piece.choices[0].delta.content)
+elif who == "groq":
+    import groq
+    print("ANSWER", groq.Groq(max_retries=0, timeout=30).chat.completions.create(model="m", messages=hello).choices[0].message.content)
+elif who == "gemini":
+    from google import genai
+    client = genai.Client()
+    print("ANSWER", client.models.generate_content(model="gemini-test", contents="hello").text)
 else:
     import anthropic
     client = anthropic.Anthropic(max_retries=0, timeout=30)

@@ -14,7 +14,7 @@ RECORDED_MAX = 32 << 20  # of one body; what is longer is counted and hashed
 class Origin:
     """Answers by path. connections, hellos (connections that sent a byte) and received say what reached it."""
 
-    def __init__(self, address, cert=None, key=None):
+    def __init__(self, address, cert=None, key=None, port=0):
         self.tls = None
         if cert:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -24,7 +24,7 @@ class Origin:
         self.release = threading.Event()  # the second server-sent event waits for it
         self.wanted = None  # what Authorization must hold; anything else is a 401
         self.reset()
-        self.socket = socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=128)
+        self.socket = socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET, backlog=128)
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

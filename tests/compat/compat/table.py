@@ -1,0 +1,46 @@
+"""The README's table, between its markers."""
+
+import os
+
+from lib.world import REPOSITORY, check
+
+from compat.client import tidy
+
+BEGIN, END = "<!-- compat: begin, written by `make compat` -->", "<!-- compat: end -->"
+SEES = {"reason": "the reason", "number": "a number", "error": "an error of its own", "nothing": "nothing"}
+README = os.path.join(REPOSITORY, "README.md")
+
+
+def cell(text):
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def code(text):
+    return "`` " + text + " ``" if "`" in text else f"`{text}`"
+
+
+def row(result):
+    name, way = cell(result["name"]), cell(result["way"])
+    if result["result"] == "skip":
+        return f"| {name} | | {way} | not tried: {cell(result['why'])[:100]} | | |"
+    if result["result"] != "ok":
+        return f"| {name} | {result.get('version', '')} | {way} | **fails** | | |"
+    how, line = result["seen"]
+    sees = SEES[how] + (": " + code(cell(tidy(line))) if line else "")
+    return f"| {name} | {cell(result['version'])} | {way} | works | refused | {sees} |"
+
+
+def table(results):
+    return "\n".join(["| Client | Version | Way out | Allowed | Refused | What its user sees of the refusal |", "|---|---|---|---|---|---|", *map(row, results)])
+
+
+def write(results, about):
+    """Replaces what is between the markers."""
+    with open(README) as f:
+        text = f.read()
+    check(text.count(BEGIN) == 1 and text.count(END) == 1, "README.md has no place for the table")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    with open(README + ".new", "w") as f:
+        f.write(f"{before}{BEGIN}\n{about}\n\n{table(results)}\n{END}{after}")
+    os.replace(README + ".new", README)

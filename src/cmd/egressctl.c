@@ -22,6 +22,7 @@ static const struct {
     { "env", eg_cmd_env, "print the variables of a session", 1 },
     { "status", eg_cmd_status, "show how the proxy does", 1 },
     { "creds", eg_cmd_creds, "show the proxy's credentials, and why one is not there", 1 },
+    { "explain", eg_cmd_explain, "say why the policy allows or refuses something", 1 },
     { "trust", eg_cmd_trust, "trust a repository's policy file", 1 },
 };
 

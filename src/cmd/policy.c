@@ -244,15 +244,22 @@ enum eg_status eg_sup_policy_refresh(struct eg_supervisor *s, struct eg_sup_poli
     return load(s, s->policy, ret, err);
 }
 
-enum eg_status eg_supervisor_check(const struct eg_supervisor_options *options, struct eg_err *err)
+enum eg_status eg_sup_policy_compile(const struct eg_supervisor_options *options,
+                                     struct eg_sup_policy **ret, struct eg_err *err)
 {
-    struct eg_sup_policy *p = NULL;
     struct eg_supervisor *s = calloc(1, sizeof *s);
     if (!s)
         return EG_NOMEM;
     s->options = *options; /* borrowed for this call */
-    enum eg_status status = eg_sup_policy_load(s, &p, err);
-    eg_sup_policy_free(p);
+    enum eg_status status = eg_sup_policy_load(s, ret, err);
     free(s);
+    return status;
+}
+
+enum eg_status eg_supervisor_check(const struct eg_supervisor_options *options, struct eg_err *err)
+{
+    struct eg_sup_policy *p = NULL;
+    enum eg_status status = eg_sup_policy_compile(options, &p, err);
+    eg_sup_policy_free(p);
     return status;
 }

@@ -48,6 +48,13 @@ struct eg_run_places { /* computed before the environment is wiped */
 enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, bool trust,
                                   struct eg_err *err) EG_MUST_USE;
 
+/* The policy files alone, for commands that only ask them. */
+enum eg_status eg_run_policies_find(struct eg_run_places *p, const char *file, bool trust,
+                                    struct eg_err *err) EG_MUST_USE;
+
+/* Removes the sockets that killed runs have left beside that control socket. */
+void eg_run_drop_stale(const char *control);
+
 struct eg_run_paths { /* owns its texts; for eg_launch_go */
     char *covered[EG_RUN_PATHS], *read_only[EG_RUN_PATHS], *programs[EG_RUN_PATHS];
     char *exposed[EG_RUN_PATHS]; /* covered files that the child sees once they are replaced */

@@ -132,6 +132,13 @@ static enum eg_status find_state(struct eg_run_places *p)
                : EG_TOO_BIG;
 }
 
+enum eg_status eg_run_policies_find(struct eg_run_places *p, const char *file, bool trust,
+                                    struct eg_err *err)
+{
+    memset(p, 0, sizeof *p);
+    return find_policies(p, file, trust, err);
+}
+
 enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, bool trust,
                                   struct eg_err *err)
 {

@@ -46,6 +46,9 @@ enum eg_status eg_sup_policy_load(struct eg_supervisor *s, struct eg_sup_policy 
 /* The current policy as it is, with facts gathered anew. */
 enum eg_status eg_sup_policy_refresh(struct eg_supervisor *s, struct eg_sup_policy **ret,
                                      struct eg_err *err) EG_MUST_USE;
+/* The same without a supervisor: for commands that only ask it. */
+enum eg_status eg_sup_policy_compile(const struct eg_supervisor_options *options,
+                                     struct eg_sup_policy **ret, struct eg_err *err) EG_MUST_USE;
 void eg_sup_policy_free(struct eg_sup_policy *p);
 
 /* ---- credentials of one policy: see creds.h ---- */

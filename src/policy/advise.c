@@ -3,14 +3,19 @@
 
 #include <stdio.h>
 
+/* "no rule names it; add it to allow in FILE", by emit.c */
+struct eg_slice eg_block_file(const struct eg_policy *p)
+{
+    struct eg_slice text = eg_block_slice(p, p->head->settings.file);
+    const char *in = text.n ? strstr(text.p, "in ") : NULL;
+    return in ? eg_slice_from(text, (size_t)(in - text.p) + 3) : text;
+}
+
 char *eg_policy_advise(const struct eg_policy *p, const struct eg_verdict *v,
                        const struct eg_authority *to, char *out, size_t cap)
 {
     char text[EG_AUTHORITY_TEXT];
-    struct eg_slice file = eg_block_slice(p, p->head->settings.file);
-    const char *in = strstr(file.p, "in "); /* "... add it to allow in FILE", by emit.c */
-    size_t at = in ? (size_t)(in - file.p) + 3 : 0;
-    struct eg_slice name = eg_slice_from(file, at);
+    struct eg_slice file = eg_block_slice(p, p->head->settings.file), name = eg_block_file(p);
     struct eg_slice host = eg_authority_host(to);
     bool route = v->detail.p >= p->pool && v->detail.p < p->pool + p->count[EG_BLOCK_POOL] &&
                  v->detail.p != file.p;

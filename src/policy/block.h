@@ -213,6 +213,9 @@ const struct eg_block_path *eg_block_path_closest(const struct eg_policy *p,
                                                   struct eg_block_range list,
                                                   const struct eg_block_request *r);
 
+/* The file that a rule should be added to. */
+struct eg_slice eg_block_file(const struct eg_policy *p);
+
 /* The tables of services and credentials, for eg_policy_open. */
 bool eg_block_check_services(const struct eg_policy *p);
 bool eg_block_check_credentials(const struct eg_policy *p);

@@ -41,6 +41,9 @@ const struct eg_block_rule *eg_decide_rule_of(const struct eg_question *q,
 const struct eg_block_rule *eg_decide_denied_addr(const struct eg_question *q,
                                                   const struct eg_addr *a);
 
+/* Is the IPv4 address that it carries judged too? */
+bool eg_decide_judged_inside(const struct eg_addr *a);
+
 /* ---- verdicts ---- */
 void eg_decide_refuse(struct eg_verdict *v, enum eg_status status, struct eg_slice rule,
                       struct eg_slice detail);

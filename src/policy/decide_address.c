@@ -25,7 +25,7 @@ static struct eg_slice range_fault(const struct eg_question *q, const struct eg_
 
 /* Do packets to this form end at the IPv4 address it embeds? Then that one is judged too. 64:ff9b:1::/48 and Teredo are opened as
  * they are: where they lead is their translator's or relay's configuration. */
-static bool is_judged_inside(const struct eg_addr *a)
+bool eg_decide_judged_inside(const struct eg_addr *a)
 {
     const struct eg_range *range = eg_range_of(a);
     bool local_nat64 = a->family == 6 && a->b[1] == 0x64 && a->b[2] == 0xff && a->b[5] == 1;
@@ -37,7 +37,7 @@ static struct eg_slice address_fault(const struct eg_question *q, const struct e
 {
     struct eg_addr inside[EG_EMBEDDED_MAX];
     struct eg_slice fault = range_fault(q, a);
-    unsigned n = fault.n || !is_judged_inside(a) ? 0 : eg_range_embedded(a, inside);
+    unsigned n = fault.n || !eg_decide_judged_inside(a) ? 0 : eg_range_embedded(a, inside);
     for (unsigned i = 0; i < n && fault.n == 0; i++)
         fault = range_fault(q, &inside[i]);
     return fault;

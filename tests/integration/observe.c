@@ -22,9 +22,12 @@ static const char POLICY[] =
     "networks: {allow: [127.0.0.1/32]}\n"
     "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n";
 
-static const char *const NAMES[] = { "web.test=127.0.0.1",    "api.test=127.0.0.1",
-                                     "new.test=127.0.0.1",    "tls.test=127.0.0.1",
-                                     "denied.test=127.0.0.1", "private.test=10.9.8.7",
+static const char *const NAMES[] = { "web.test=127.0.0.1",
+                                     "api.test=127.0.0.1",
+                                     "new.test=127.0.0.1",
+                                     "tls.test=127.0.0.1",
+                                     "denied.test=127.0.0.1",
+                                     "private.test=10.9.8.7",
                                      NULL };
 
 static void start(struct eg_world *w, const char *mode)
@@ -38,7 +41,8 @@ static void start(struct eg_world *w, const char *mode)
     eg_world_egressd(w, policy, NULL, NULL);
 }
 
-static int connect_to(struct eg_client *c, const struct eg_world *w, const char *host, unsigned port)
+static int connect_to(struct eg_client *c, const struct eg_world *w, const char *host,
+                      unsigned port)
 {
     char authority[300];
     snprintf(authority, sizeof authority, "%s:%u", host, port);
@@ -80,7 +84,8 @@ static bool is_recorded(const struct eg_world *w, const char *reason, const char
 {
     char want[120];
     char *lines = eg_world_events(w);
-    snprintf(want, sizeof want, "\"mode\":\"observe\",\"decision\":\"would_deny\",\"reason\":\"%s\"", reason);
+    snprintf(want, sizeof want,
+             "\"mode\":\"observe\",\"decision\":\"would_deny\",\"reason\":\"%s\"", reason);
     bool found = eg_events_with(lines, want, with, NULL) > 0;
     free(lines);
     return found;
@@ -137,11 +142,14 @@ Test(observe, server_name_that_is_denied_is_cut_and_another_is_recorded, .timeou
     unsigned char hello[300];
     start(&w, "mode: observe\n");
     flight(&w, hello, eg_daemon_client_hello(hello, "denied.test"));
-    cr_expect(eg_world_await_event(&w, 1, "\"decision\":\"deny\",\"reason\":\"sni_mismatch\"", "hello"));
+    cr_expect(
+        eg_world_await_event(&w, 1, "\"decision\":\"deny\",\"reason\":\"sni_mismatch\"", "hello"));
     flight(&w, hello, eg_daemon_client_hello(hello, "metadata.google.internal"));
-    cr_expect(eg_world_await_event(&w, 2, "\"decision\":\"deny\",\"reason\":\"sni_mismatch\"", "hello"));
+    cr_expect(
+        eg_world_await_event(&w, 2, "\"decision\":\"deny\",\"reason\":\"sni_mismatch\"", "hello"));
     flight(&w, hello, eg_daemon_client_hello(hello, "bad name.test"));
-    cr_expect(eg_world_await_event(&w, 3, "\"decision\":\"deny\",\"reason\":\"sni_mismatch\"", "hello"));
+    cr_expect(
+        eg_world_await_event(&w, 3, "\"decision\":\"deny\",\"reason\":\"sni_mismatch\"", "hello"));
     eg_world_saw_nothing(&w);
     flight(&w, hello, eg_daemon_client_hello(hello, "other.test"));
     cr_expect(is_recorded(&w, "sni_mismatch", "\"detail\":\"other.test\""));
@@ -168,6 +176,7 @@ Test(observe, a_reload_to_enforce_cuts_what_only_observing_let_through, .timeout
     cr_assert(eg_world_await_event(&w, 1, "\"reason\":\"policy_cut\"", "new.test"));
     eg_client_close(&c);
     expect(&w, "new.test", w.plain_port, 403);
-    cr_expect(eg_world_await_event(&w, 1, "\"mode\":\"enforce\",\"decision\":\"deny\"", "new.test"));
+    cr_expect(
+        eg_world_await_event(&w, 1, "\"mode\":\"enforce\",\"decision\":\"deny\"", "new.test"));
     eg_world_done(&w);
 }

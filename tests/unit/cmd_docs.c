@@ -102,6 +102,7 @@ Test(cmd_docs, egressctl_page_names_every_option_and_no_other)
                  { &eg_env_options, "\n.Ss egressctl env" },
                  { &eg_status_options, "\n.Ss egressctl status" },
                  { &eg_creds_options, "\n.Ss egressctl creds" },
+                 { &eg_explain_options, "\n.Ss egressctl explain" },
                  { &eg_trust_options, "\n.Ss egressctl trust" } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check(rows[i].o, "egressctl.1", rows[i].head);
@@ -118,6 +119,7 @@ Test(cmd_docs, synopses_name_no_option_that_is_not_built)
     static const struct eg_cmd_options *const all[] = { &eg_run_options,    &eg_session_options,
                                                         &eg_audit_options,  &eg_env_options,
                                                         &eg_status_options, &eg_creds_options,
+                                                        &eg_explain_options,
                                                         &eg_trust_options };
     char *text = section(page("egressctl.1"), "\n.Sh SYNOPSIS"), flag[80];
     unsigned seen = 0;

@@ -1,12 +1,14 @@
 /* policy.c - feeds tests/vectors/policy.md and policy_rules.md to the engine: small policies in fenced blocks, tables of questions and answers.
  *
- * Every block is compiled once for each row that names it: rows stand alone, and a block is small. */
+ * Every block is compiled once for each row that names it: rows stand alone, and a block is small. explain is asked the same: it must give the same
+ * answer, show the rule that decides, and what it proposes for a refusal must, compiled beside the policy, allow it. */
 #include <criterion/criterion.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "policy/compile.h"
+#include "policy/explain.h"
 #include "support/vectors.h"
 
 #define TABLE(name) EG_SOURCE_DIR "/tests/vectors/" name ".md"
@@ -67,10 +69,11 @@ static const struct block *block_of(const struct blocks *b, const char *name, si
     return NULL;
 }
 
-/* Compiles "a" or "a+b" into block. */
-static void compile(const struct blocks *b, struct eg_slice names, struct eg_buf *block)
+/* Compiles "a" or "a+b" into block, and more, if it is not NULL, as the command line's layer. */
+static void compile(const struct blocks *b, struct eg_slice names, const char *more,
+                    struct eg_buf *block)
 {
-    struct eg_policy_file files[2];
+    struct eg_policy_file files[3];
     struct eg_diags *diags = NULL;
     struct eg_err err = { 0 };
     struct eg_buf text;
@@ -84,6 +87,9 @@ static void compile(const struct blocks *b, struct eg_slice names, struct eg_buf
                                      from->org ? EG_LAYER_ORG : EG_LAYER_REPO, !from->untrusted };
         names = eg_slice_from(names, plus < 0 ? names.n : n + 1);
     }
+    if (more)
+        files[count++] =
+            (struct eg_policy_file){ "more", eg_slice_str(more), EG_LAYER_COMMAND, true };
     cr_assert_eq(eg_diags_new(&diags), EG_OK);
     eg_buf_init(&text, 1 << 20);
     enum eg_status st = eg_policy_compile(files, count, NULL, diags, block, &err);
@@ -193,6 +199,119 @@ static void describe(const struct eg_verdict *v, char *out, size_t cap)
         snprintf(out + n, cap - (size_t)n, " would %s", egress_status_name(v->would_deny));
 }
 
+/* ---- explain ---- */
+
+struct asked {
+    struct eg_ask ask;
+    struct eg_buf path;
+    struct eg_addr addr;
+    char method[300];
+    struct eg_least least;
+};
+
+static bool asked_of(const struct eg_policy *p, const char *question, struct asked *a)
+{
+    char verb[16], first[300], second[300] = "", third[300] = "/";
+    int words = sscanf(question, "%15s %299s %299s %299s", verb, first, second, third);
+    bool route = strcmp(verb, "route") == 0, used = strcmp(verb, "used") == 0;
+    bool http = strcmp(verb, "http") == 0, resolved = strcmp(verb, "resolved") == 0;
+    int service = route || used ? service_of(p, first) : 0;
+    const char *path = words == 4 || http || used || !route ? third : second;
+    if (service < 0)
+        return false;
+    a->ask = (struct eg_ask){ .kind = http            ? EG_ASK_HTTP
+                                      : route || used ? EG_ASK_ROUTE
+                                                      : EG_ASK_TUNNEL,
+                              .service = (unsigned)service };
+    if (!route && !used)
+        a->ask.to = authority(first);
+    snprintf(a->method, sizeof a->method, "%s", words == 4 ? second : "GET");
+    cr_assert_eq(eg_path_canon(eg_slice_str(path), &a->path, &a->ask.flags, NULL), EG_OK);
+    a->ask.method = eg_slice_str(a->method);
+    a->ask.path = eg_buf_slice(&a->path);
+    if (used || resolved) {
+        a->addr = address(second);
+        a->ask.addr = &a->addr;
+    }
+    return true;
+}
+
+struct seen {
+    struct eg_slice rule;
+    bool decides;
+    unsigned count;
+};
+
+static void see(void *ctx, const struct eg_considered *c)
+{
+    struct seen *s = ctx;
+    s->count++;
+    s->decides = s->decides || c->decides;
+    cr_assert(c->why[0] && c->to[0], "%s %.*s", c->action, (int)c->rule.n, c->rule.p);
+}
+
+/* What least proposes, beside the policy: is it allowed then? */
+static bool helps(const struct blocks *b, const struct eg_vector_row *row, const struct eg_ask *ask,
+                  const struct eg_verdict *before, const struct eg_least *least)
+{
+    char more[2048];
+    struct eg_policy *p;
+    struct eg_buf block;
+    struct eg_verdict v;
+    bool network = strcmp(least->key, "networks.allow") == 0;
+    snprintf(more, sizeof more,
+             network ? "egress: 1\nnetworks: {allow: [%s]}\n" : "egress: 1\nallow:\n  - %s\n",
+             least->line);
+    eg_buf_init(&block, 16 << 20);
+    compile(b, row->cell[0], more, &block);
+    cr_assert_eq(eg_policy_open(block.data, block.len, &p, NULL), EG_OK);
+    eg_policy_ask(p, ask, &v);
+    eg_policy_close(p);
+    eg_buf_done(&block);
+    return v.status == EG_OK && (before->status != EG_OK || v.would_deny == EG_OK);
+}
+
+static const char *explain_fault(const struct blocks *b, const struct eg_vector_row *row,
+                                 const struct eg_policy *p, struct asked *a,
+                                 const struct eg_verdict *want)
+{
+    struct eg_verdict v;
+    struct eg_least *least = &a->least;
+    struct seen seen = { .rule = want->rule };
+    bool literal = a->ask.kind != EG_ASK_ROUTE && a->ask.to.literal;
+    bool foreign = literal && a->ask.addr && !eg_addr_eq(a->ask.addr, &a->ask.to.addr);
+    eg_policy_ask(p, &a->ask, &v);
+    if (literal && !a->ask.addr && want->status == EG_OK && v.status != EG_OK)
+        return NULL; /* explain judges the literal's address as well */
+    if (v.status != want->status || v.would_deny != want->would_deny ||
+        !eg_slice_eq(v.rule, want->rule))
+        return "explain has another answer";
+    eg_policy_consider(p, &a->ask, &v, see, &seen);
+    if (v.rule.n > 0 && !seen.decides)
+        return "explain does not show the rule that decides";
+    eg_policy_least(p, &a->ask, &v, least);
+    if ((v.status != EG_OK || v.would_deny != EG_OK) != (least->text[0] != '\0'))
+        return "what would allow it is said of refusals, and of them all";
+    if (least->key[0] && strcmp(least->key, "rules") != 0 && !foreign &&
+        !helps(b, row, &a->ask, &v, least))
+        return least->text;
+    return NULL;
+}
+
+static void check_explain(struct blocks *b, const struct eg_vector_row *row,
+                          const struct eg_policy *p, const struct eg_verdict *want)
+{
+    struct asked a = { .ask = { .kind = EG_ASK_TUNNEL } };
+    eg_buf_init(&a.path, 4096);
+    const char *fault = asked_of(p, row->cell[1].p, &a) ? explain_fault(b, row, p, &a, want) : NULL;
+    if (fault) {
+        fprintf(stderr, "%s:%d: %s: %s: %s\n", row->file, row->line, row->cell[0].p, row->cell[1].p,
+                fault);
+        b->failed++;
+    }
+    eg_buf_done(&a.path);
+}
+
 static void check_row(const struct eg_vector_row *row, void *ctx)
 {
     struct blocks *b = ctx;
@@ -202,9 +321,10 @@ static void check_row(const struct eg_vector_row *row, void *ctx)
     struct eg_err err = { 0 };
     char got[96] = "none", line[32] = "";
     eg_buf_init(&block, 16 << 20);
-    compile(b, row->cell[0], &block);
+    compile(b, row->cell[0], NULL, &block);
     cr_assert_eq(eg_policy_open(block.data, block.len, &p, &err), EG_OK, "%s", err.text);
     if (ask(p, row->cell[1].p, &v)) {
+        check_explain(b, row, p, &v);
         describe(&v, got, sizeof got);
         const char *colon = v.rule.n ? memrchr(v.rule.p, ':', v.rule.n) : NULL;
         if (colon)

@@ -6,6 +6,7 @@ import platform
 import shutil
 import stat
 import subprocess
+import sys
 
 from lib.sdks import install
 from lib.world import BUILD, DEADLINE, PYTHON, REPOSITORY, Skip, need
@@ -38,6 +39,15 @@ def chosen():
 
 
 FOLDER = chosen()
+OFFLINE = "--offline" in sys.argv[1:]
+
+
+def fetched(folder, command, there):
+    """lib.sdks.install, but nothing is fetched with --offline."""
+    missing = [t for t in there if not os.path.exists(os.path.join(folder, t))]
+    if OFFLINE and missing:
+        raise Skip(f"{command[0].rpartition('/')[2]} packages are not fetched by --offline")
+    return install(folder, command, there)
 
 
 def node_modules(name, *packages):
@@ -45,10 +55,12 @@ def node_modules(name, *packages):
     need("node", "npm")
     folder = os.path.join(FOLDER, name)
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "package.json"), "w") as f:
-        f.write('{"private": true}\n')
+    root = os.path.join(folder, "package.json")
+    if not os.path.exists(root):
+        with open(root, "w") as f:
+            f.write('{"private": true}\n')
     there = [f"node_modules/{p if p.rfind('@') < 1 else p[:p.rfind('@')]}/package.json" for p in packages]
-    return install(folder, ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=1", *packages], there)
+    return fetched(folder, ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", "--fetch-retries=1", *packages], there)
 
 
 def npm():
@@ -68,7 +80,7 @@ def pip(name, packages, there):
     have = subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, text=True, timeout=DEADLINE)
     if have.returncode:
         raise Skip(have.stderr.strip().splitlines()[-1])
-    return install(os.path.join(FOLDER, name), [PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore", "--retries=1",
+    return fetched(os.path.join(FOLDER, name), [PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--root-user-action=ignore", "--retries=1",
                                                 "--target", ".", *packages], there)
 
 

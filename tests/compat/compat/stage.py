@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 from lib.world import REPOSITORY, Result, Skip, World, Wrong, check
 
@@ -15,6 +16,7 @@ HOW = {"openai": ("header:Authorization: Bearer {}", "{base_url: OPENAI_BASE_URL
        "anthropic": ("header:x-api-key: {}", "{base_url: ANTHROPIC_BASE_URL, key: [ANTHROPIC_API_KEY]}, shape: {prefix: sk-ant-}"),
        "gemini": ("header:x-goog-api-key: {}", "{base_url: GOOGLE_GEMINI_BASE_URL, key: [GEMINI_API_KEY]}"),
        "groq": ("header:Authorization: Bearer {}", "{base_url: GROQ_BASE_URL, key: [GROQ_API_KEY]}, shape: {prefix: gsk_}")}
+ENFORCEMENT = tuple(a for a in sys.argv[1:] if a.startswith("--enforcement="))
 AWS = ("AKIAREALREALREALREAL", "rEaLsEcReT/rEaLsEcReT+rEaLsEcReTrEaLsEcR")
 
 
@@ -71,7 +73,7 @@ class Stage(World):
 
     def inside(self, script, deny=(), options=()):
         self.api.release.set()
-        return self.run("sh", "-c", PRELUDE + script, policy=self.policy(deny), options=options)
+        return self.run("sh", "-c", PRELUDE + script, policy=self.policy(deny), options=(*ENFORCEMENT, *options))
 
     def secrets(self):
         return [*self.keys.values(), AWS[1]]

@@ -1,18 +1,22 @@
 /* env.c - `egressctl env`: the variables for a process that is to use a session of the running
  * proxy. The proxy makes them; this prints them. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cmd/commands.h"
 #include "cmd/connect.h"
+#include "cmd/env_format.h"
 
 static const char NAME[] = "egressctl env";
+
+enum { TEXT_MAX = 1 << 20 };
 
 static const struct eg_cmd_option list[] = {
     { 0, "control", "PATH", "the control socket" },
     { 0, "session", "ID", "the session (default: default)" },
-    { 0, "format", "FORMAT", "sh (default) or json" },
+    { 0, "format", "FORMAT", "sh (default), fish, json, dotenv, github or docker" },
     { 0, NULL, NULL, NULL },
 };
 
@@ -58,34 +62,26 @@ static json_t *make_request(const char *session)
     return json_pack("{s:s,s:s,s:o}", "op", "env", "id", session, "parent", parent);
 }
 
-/* A name that a shell takes. */
-static bool plain(const char *name)
+/* All of it or nothing. */
+static int print(const char *format, const json_t *reply)
 {
-    size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
-    return n > 0 && name[n] == 0 && !(*name >= '0' && *name <= '9');
-}
-
-static void print_sh(const json_t *reply)
-{
-    const char *name;
-    json_t *v;
-    size_t i;
-    json_array_foreach(json_object_get(reply, "unset"), i,
-                       v) if (json_string_value(v) && plain(json_string_value(v)))
-        printf("unset %s\n", json_string_value(v));
-    json_object_foreach(json_object_get(reply, "variables"), name, v)
-    {
-        const char *text = json_string_value(v);
-        if (!text || !plain(name))
-            continue;
-        printf("export %s='", name);
-        for (; *text; text++)
-            if (*text == '\'')
-                printf("'\\''");
-            else
-                putchar(*text);
-        printf("'\n");
+    struct eg_buf text;
+    struct eg_err err = { 0 };
+    int code = EG_EXIT_OK;
+    eg_buf_init(&text, TEXT_MAX);
+    enum eg_status status = eg_env_format(format, reply, &text, &err);
+    if (status != EG_OK) {
+        fprintf(stderr, "%s: %s\n", NAME,
+                err.status != EG_OK ? err.text : egress_status_sentence(status));
+        code = EG_EXIT_FAILED;
+    } else if (fwrite(eg_buf_slice(&text).p, 1, text.len, stdout) != text.len ||
+               fflush(stdout) != 0) {
+        fprintf(stderr, "%s: the variables can't be written: %s\n", NAME, strerror(errno));
+        code = EG_EXIT_FAILED;
     }
+    eg_buf_wipe(&text);
+    eg_buf_done(&text);
+    return code;
 }
 
 int eg_cmd_env(int argc, char **argv)
@@ -101,11 +97,10 @@ int eg_cmd_env(int argc, char **argv)
         return code;
     const char *session = eg_cmd_value(o, g, n, "session"),
                *format = eg_cmd_value(o, g, n, "format");
-    bool json = format && strcmp(format, "json") == 0;
     if (at < argc)
         return eg_cmd_usage(o, "there are no operands");
-    if (format && !json && strcmp(format, "sh") != 0)
-        return eg_cmd_usage(o, "--format takes sh or json");
+    if (format && !eg_env_format_known(format))
+        return eg_cmd_usage(o, "--format takes %s", eg_env_formats);
     code = eg_cmd_connect(NAME, eg_cmd_value(o, g, n, "control"), false, &c);
     if (code >= 0)
         return code;
@@ -113,12 +108,7 @@ int eg_cmd_env(int argc, char **argv)
     eg_ctl_client_free(c);
     if (code >= 0)
         return code;
-    char *text = json ? json_dumps(reply, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-    if (text)
-        printf("%s\n", text);
-    else
-        print_sh(reply);
-    free(text);
+    code = print(format ? format : "sh", reply);
     json_decref(reply);
-    return EG_EXIT_OK;
+    return code;
 }

@@ -156,5 +156,7 @@ enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, boo
         status = EG_TOO_BIG;
     if (status != EG_OK)
         eg_err_set(err, status, "run", 0, "a path is too long");
+    else
+        eg_run_drop_stale(p->control);
     return status;
 }

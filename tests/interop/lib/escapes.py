@@ -21,6 +21,7 @@ OWN4, HOST4, OWN6, HOST6 = "203.0.113.1", "203.0.113.2", "2001:db8:77::1", "2001
 PROOF = "escape-proof\n"
 NUMBERS_FROM = 30000  # of processes outside: inside they begin at 1, and must not be mistaken for these
 ANSWER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "answer.py")
+OPTIONS = {"namespaces": [], "seccomp": ["--enforcement", "seccomp"]}
 # What succeeds inside, and reaches nothing but the sandbox.
 OWN = {"namespaces": {"proc.init-prlimit": "the namespace's first process is the sandbox's own, and the last thing that its end would end",
                       "proc.init-signal": "the kernel lets it, and does nothing",
@@ -66,6 +67,7 @@ class Range:
         self._neighbour()
         self.work = folder(self.folder + "/work", 0o777)
         folder(self.work + "/mnt", 0o777)
+        self.temporary = folder(self.folder + "/tmp", 0o1777)
         for fifo in ("calls", "answers"):
             os.mkfifo(f"{self.work}/{fifo}")
             os.chmod(f"{self.work}/{fifo}", 0o666)
@@ -222,6 +224,11 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
             self.targets[name] = os.ttyname(slave)
         self.tty = self.masters[1]
 
+    def inside(self, mode, *argv):
+        """The command, as an argument list for start()."""
+        options = OPTIONS[mode] + (["--user", NAME] if self.uid == 0 else [])
+        return [self.range.egressctl, "run", "-p", self.policy, "--trust", *options, "--", *argv]
+
     def start(self, *argv):
         """With a terminal, a session keyring, and descriptors that a careless caller left open."""
         import socket
@@ -234,8 +241,7 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
             fcntl.ioctl(self.tty, termios.TIOCSCTTY, 0)
             LIBC.syscall(250, 1, None)  # keyctl: a session keyring of its own
             LIBC.syscall(248, b"user", b"escape-key", PROOF.encode(), len(PROOF), -3)  # add_key to it
-        env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": self.home, "XDG_RUNTIME_DIR": self.runtime, "SSH_AUTH_SOCK": self.targets["ssh_agent"],
-               "DBUS_SESSION_BUS_ADDRESS": "unix:path=" + self.targets["session_bus"], "LANG": "C.UTF-8"}
+        env = self.environment()
         if argv[0] != self.range.egressctl:
             env["HTTPS_PROXY"] = "http://127.0.0.1:" + self.targets["port"]
         p = subprocess.Popen(argv, env=env, cwd=self.range.work, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -244,6 +250,10 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
         for fd in left[:2]:
             os.close(fd)
         return p
+
+    def environment(self):
+        return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": self.home, "XDG_RUNTIME_DIR": self.runtime, "SSH_AUTH_SOCK": self.targets["ssh_agent"],
+                "DBUS_SESSION_BUS_ADDRESS": "unix:path=" + self.targets["session_bus"], "LANG": "C.UTF-8", "TMPDIR": self.range.temporary}
 
     def end(self):
         for p in self.stack:
@@ -286,13 +296,20 @@ def parents():
     return found
 
 
-def processes_of_run(launcher, command):
-    """(first process, workers): the first is above the command, just below the launcher; its number is the one it has inside."""
+def processes_of_run(launcher, command, outside=False):
+    """(first process, workers): the first is above the command, just below the launcher; its number is the one that it has inside."""
     above = parents()
-    pid = next(p for p in above if above[p] in above and os.path.exists(f"/proc/{p}/exe") and os.readlink(f"/proc/{p}/exe") == command and launcher in lineage(p, above))
+    pid = next(p for p in above if runs(p, command) and launcher in lineage(p, above))
     line = lineage(pid, above)
     first = line[line.index(launcher) - 1]
-    return status_of(first)["NSpid"].split()[-1], [p for p in above if above[p] == launcher and p != first]
+    return first if outside else status_of(first)["NSpid"].split()[-1], [p for p in above if above[p] == launcher and p != first]
+
+
+def runs(pid, command):
+    try:
+        return os.readlink(f"/proc/{pid}/exe") == command
+    except OSError:
+        return False
 
 
 def lineage(pid, above):
@@ -302,20 +319,18 @@ def lineage(pid, above):
     return line
 
 
-def attempts(person, *options):
-    """name -> (word, text) of every attempt, outside or, with options for `egressctl run`, inside."""
+def attempts(person, mode=None):
+    """name -> (word, text) of every attempt, outside or inside."""
     range = person.range
     argv = [range.escape, "run"]
-    if options:
-        argv = [range.egressctl, "run", "-p", person.policy, "--trust", *options[1:], *(["--user", NAME] if person.uid == 0 else []), "--", *argv]
-    p = person.start(*argv)
+    p = person.start(*(person.inside(mode, *argv) if mode else argv))
     killed = False
     try:
         line = read_line(p.stdout)
         while line != "up\n":  # warnings before it
             line = read_line(p.stdout)
         told = dict(person.targets)
-        if options:
+        if mode:
             first, workers = processes_of_run(p.pid, range.escape)
             check(workers, "there is no worker")
             told.update({"launcher": str(p.pid), "worker": str(workers[0]), "init": first, "control": f"{person.runtime}/egress/run-{p.pid}.sock"})
@@ -369,7 +384,7 @@ def try_all(site, mode, uid):
     person = Person(range, uid)
     try:
         before = person.fingerprint()
-        inside = attempts(person, mode, *mode_options(mode))
+        inside = attempts(person, mode)
         after = person.fingerprint()
     finally:
         person.end()
@@ -378,10 +393,6 @@ def try_all(site, mode, uid):
     changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
     check(not left and not changed, f"out of the sandbox: {' '.join(left)}\nchanged: {' '.join(changed)}")
     check(tried >= LEAST, f"only {tried} attempts succeed outside: {[n for n in outside if outside[n][0] != 'out']}")
-
-
-def mode_options(mode):
-    return () if mode == "namespaces" else ("--enforcement", mode)
 
 
 def test_namespaces_as_an_ordinary_user(site):

@@ -3,9 +3,13 @@
  *   escape list               "NAME<TAB>WHAT" for every row
  *   escape victim FD          what the attempts on processes are aimed at: holds the proof in its environment, its memory and that descriptor
  *   escape guest              a process in user and network namespaces of its own
+ *   escape hammer ADDRESS PORT [N]   N processes (1) in sessions of their own that try to connect there again and again and heed no signal that they may ignore; "up" when all have tried
+ *   escape bomb [MS]          forks without end (who starts it sets RLIMIT_NPROC), "up" when no more is to be had; ends itself, not its children, after MS
  *   escape raw                succeeds where it may make a raw socket
  * An attempt that is not over in time is ended: it did not get out. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/escape.h"
@@ -81,6 +86,94 @@ static void print(const struct escape_attempt *a, int result, int ended_by)
     fflush(stdout);
 }
 
+/* ---- what is ended while it is busy ---- */
+
+static void heed_nothing(void)
+{
+    for (int s = 1; s < NSIG; s++)
+        signal(s, s == SIGCHLD ? SIG_DFL : SIG_IGN);
+}
+
+/* Whoever listens there knows whether one came through. */
+static void try_once(const struct sockaddr_in *to)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)to, sizeof *to) == 0)
+        (void)send(fd, "out\n", 4, MSG_NOSIGNAL);
+    if (fd >= 0)
+        close(fd);
+}
+
+static int hammer(int argc, char **argv)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET };
+    int ends[2], n = argc > 2 ? atoi(argv[2]) : 1;
+    char byte = 'x';
+    if (argc < 2 || inet_pton(AF_INET, argv[0], &to.sin_addr) != 1 || pipe2(ends, O_CLOEXEC) < 0)
+        return 2;
+    to.sin_port = htons((uint16_t)atoi(argv[1]));
+    for (int i = 0; i < n; i++) {
+        pid_t pid = fork();
+        if (pid < 0)
+            return 1;
+        if (pid > 0)
+            continue;
+        setsid();
+        heed_nothing();
+        try_once(&to);
+        if (write(ends[1], &byte, 1) != 1)
+            _exit(1);
+        for (;;)
+            try_once(&to);
+    }
+    for (int i = 0; i < n; i++)
+        if (read(ends[0], &byte, 1) != 1)
+            return 1;
+    printf("up\n");
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+
+/* Numbers change all the time: whoever ends them by list never has the whole of it. */
+static _Noreturn void multiply(void)
+{
+    setsid();
+    heed_nothing();
+    signal(SIGCHLD, SIG_IGN); /* and none is left to be waited for */
+    for (unsigned i = 0;; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            setsid();
+            i = (unsigned)getpid();
+        } else if (pid < 0 && i % 3 == 0) {
+            _exit(0);
+        }
+    }
+}
+
+static int bomb(const char *ms)
+{
+    const long left = ms ? atol(ms) : -1;
+    struct timespec end = { .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000 };
+    heed_nothing();
+    signal(SIGTERM, SIG_DFL);
+    for (unsigned i = 0; i < 4; i++)
+        if (fork() == 0)
+            multiply();
+    pid_t pid;
+    while ((pid = fork()) >= 0) { /* until there is no room */
+        if (pid == 0)
+            multiply();
+    }
+    printf("up\n");
+    fflush(stdout);
+    if (ms && nanosleep(&end, NULL) == 0)
+        return 7;
+    for (;;)
+        pause();
+}
+
 /* Where one connection is let through: the proxy's own listener. */
 static void tell_proxy(void)
 {
@@ -130,10 +223,14 @@ int main(int argc, char **argv)
         escape_victim(atoi(argv[2]));
     if (strcmp(what, "guest") == 0)
         escape_guest();
+    if (strcmp(what, "hammer") == 0)
+        return hammer(argc - 2, argv + 2);
+    if (strcmp(what, "bomb") == 0)
+        return bomb(argc > 2 ? argv[2] : NULL);
     if (strcmp(what, "raw") == 0)
         return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) < 0;
     if (strcmp(what, "list") != 0) {
-        fprintf(stderr, "usage: escape run [NAME...] | list | victim FD | guest | raw\n");
+        fprintf(stderr, "usage: escape run [NAME...] | list | victim FD | guest | hammer ADDRESS PORT [N] | bomb [MS] | raw\n");
         return 2;
     }
     for (size_t i = 0; i < TABLES; i++)

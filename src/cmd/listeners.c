@@ -213,7 +213,12 @@ static enum eg_status take_passed(struct eg_supervisor *s, struct eg_err *err)
 
 static enum eg_ingress_kind ingress_kind(enum eg_entry kind)
 {
-    return kind == EG_ENTRY_OPEN ? EG_INGRESS_OPEN : EG_INGRESS_PROXY;
+    static const enum eg_ingress_kind kinds[] = { [EG_ENTRY_PROXY] = EG_INGRESS_PROXY,
+                                                  [EG_ENTRY_OPEN] = EG_INGRESS_OPEN,
+                                                  [EG_ENTRY_CAPTURE] = EG_INGRESS_CAPTURE,
+                                                  [EG_ENTRY_NAMES_UDP] = EG_INGRESS_NAMES_UDP,
+                                                  [EG_ENTRY_NAMES_TCP] = EG_INGRESS_NAMES_TCP };
+    return kinds[kind];
 }
 
 /* Those of `run`'s child, which are all that it reaches. */
@@ -223,7 +228,11 @@ static enum eg_status take_entries(struct eg_supervisor *s, struct eg_err *err)
     for (unsigned i = 0; i < s->options.entry_count && status == EG_OK; i++) {
         const struct eg_launch_entry entry = s->options.entries[i];
         s->options.entries[i].fd = -1;
-        status = add(s, &standard, -1, entry.fd, err);
+        if (entry.kind == EG_ENTRY_NAMES_UDP && s->listener_count < EG_SUP_LISTENERS)
+            s->listeners[s->listener_count++] =
+                (struct eg_sup_listener){ .fd = entry.fd, .at = entry.at };
+        else
+            status = add(s, &standard, -1, entry.fd, err);
         if (status == EG_OK)
             s->listeners[s->listener_count - 1].kind = ingress_kind(entry.kind);
     }

@@ -297,6 +297,7 @@ static enum eg_status launch(struct eg_run *r, struct eg_err *err)
                                                                   : r->shell.argv,
                                          .strongest = r->asked.strongest,
                                          .weakest = r->asked.weakest,
+                                         .capture = r->asked.capture,
                                          .user = r->asked.user,
                                          .sudo_uid = getenv("SUDO_UID"),
                                          .sudo_gid = getenv("SUDO_GID") };

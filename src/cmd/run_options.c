@@ -12,6 +12,7 @@ static const struct eg_cmd_option run_list[] = {
     { 'u', "user", "NAME", "as root: who the command runs as (default: sudo's caller)" },
     { 0, "env", "MODE", "strict: without *_TOKEN, *_API_KEY and *_SECRET* of yours; or inherit" },
     { 0, "no-enforce", NULL, "run without a sandbox: the command can go round the proxy" },
+    { 0, "transparent", NULL, "judge programs that know no proxy too, by the names they look up" },
     { 0, "observe", NULL, "refuse only what deny rules and addresses refuse; record the rest" },
     { 'w', "workers", "N", "worker processes, 1 to 64 (default: 1)" },
     { 0, "upstream-proxy", "URL", "go out through this proxy; repeated: a chain in that order" },
@@ -76,6 +77,12 @@ int eg_run_parse(const struct eg_cmd_options *o, int argc, char **argv, struct e
     ret->user = eg_cmd_value(o, given, count, "user");
     ret->strongest = ret->weakest =
         eg_cmd_value(o, given, count, "no-enforce") ? EG_ENFORCE_NONE : EG_ENFORCE_NAMESPACES;
+    ret->capture = eg_cmd_value(o, given, count, "transparent") != NULL;
+    if (ret->capture && ret->strongest != EG_ENFORCE_NAMESPACES)
+        return wrong(eg_cmd_usage(o, "--transparent needs a network of the command's own: "
+                                     "--no-enforce gives it none"));
+    if (ret->capture) /* nothing weaker will do */
+        ret->weakest = EG_ENFORCE_NAMESPACES;
     ret->observe = eg_cmd_value(o, given, count, "observe") != NULL;
     ret->file = eg_cmd_value(o, given, count, "policy");
     ret->trust = eg_cmd_value(o, given, count, "trust") != NULL;

@@ -73,6 +73,8 @@ void eg_sup_worker_session(struct eg_sup_worker *w, const struct eg_sup_session 
 static void send_listener(struct eg_sup_worker *w, const struct eg_sup_listener *l)
 {
     const char *label = w->supervisor->options.entry_session;
+    if (l->kind >= EG_INGRESS_CAPTURE && w->number != 1)
+        return; /* what stands for which name is one worker's to know */
     struct eg_link_message m = { .kind = EG_LINK_LISTENER,
                                  .at = l->at,
                                  .ingress = l->kind,

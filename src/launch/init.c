@@ -89,6 +89,16 @@ static enum eg_status give_entry(const struct eg_plan *plan, enum eg_entry kind,
     return status == EG_OK ? status : eg_err_set(err, status, "launch", 0, "the launcher is gone");
 }
 
+static enum eg_status give_capture(const struct eg_plan *plan, struct eg_err *err)
+{
+    struct eg_capture_socket sockets[EG_CAPTURE_SOCKETS];
+    unsigned count;
+    enum eg_status status = eg_capture_open(sockets, &count, err);
+    for (unsigned i = 0; status == EG_OK && i < count; i++)
+        status = give_entry(plan, sockets[i].kind, sockets[i].fd, sockets[i].port, err);
+    return status;
+}
+
 static enum eg_status give_entries(const struct eg_plan *plan, struct eg_err *err)
 {
     int fd;
@@ -99,7 +109,9 @@ static enum eg_status give_entries(const struct eg_plan *plan, struct eg_err *er
     if (status != EG_OK || plan->enforcement != EG_ENFORCE_NAMESPACES)
         return status;
     status = eg_namespace_listen(&fd, &port, err);
-    return status == EG_OK ? give_entry(plan, EG_ENTRY_OPEN, fd, port, err) : status;
+    if (status == EG_OK)
+        status = give_entry(plan, EG_ENTRY_OPEN, fd, port, err);
+    return status == EG_OK && plan->capture ? give_capture(plan, err) : status;
 }
 
 static enum eg_status set_up(struct eg_plan *plan, struct eg_err *err)
@@ -289,7 +301,8 @@ _Noreturn void eg_init_main(const struct eg_plan *born)
         _exit(124);
     int signals = status == EG_OK ? signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK) : -1;
     if (status == EG_OK && plan.enforcement == EG_ENFORCE_NAMESPACES &&
-        (status = eg_mounts_apply(&go, &err)) == EG_OK)
+        (status = eg_mounts_apply(&go, &err)) == EG_OK &&
+        (!plan.capture || (status = eg_capture_files(&err)) == EG_OK))
         status = eg_confine_capabilities(&err);
     if (status == EG_OK)
         status = start(&plan, &go, &command, &err);

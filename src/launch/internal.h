@@ -78,6 +78,20 @@ enum eg_status eg_namespace_loopback(struct eg_err *err) EG_MUST_USE;
 /* Listens on 127.0.0.1, port of the kernel. */
 enum eg_status eg_namespace_listen(int *fd, uint16_t *port, struct eg_err *err) EG_MUST_USE;
 
+/* ---- capture.c: in init, with capabilities over its own namespaces ---- */
+enum { EG_CAPTURE_SOCKETS = 4 };
+struct eg_capture_socket {
+    enum eg_entry kind;
+    int fd;
+    uint16_t port;
+};
+/* Address, routes, redirect and the sockets for it; before loopback's last user is there. EG_IO with what to change on
+ * this system. */
+enum eg_status eg_capture_open(struct eg_capture_socket ret[EG_CAPTURE_SOCKETS], unsigned *count,
+                               struct eg_err *err) EG_MUST_USE;
+/* After eg_mounts_apply: resolv.conf and hosts are ours. */
+enum eg_status eg_capture_files(struct eg_err *err) EG_MUST_USE;
+
 /* ---- mounts.c: in init, with capabilities over its own mount namespace ---- */
 /* Nothing of ours goes back to the host; /proc shows this pid namespace only. */
 enum eg_status eg_mounts_begin(struct eg_err *err) EG_MUST_USE;

@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "net/sock.h"
+
 struct eg_launch {
     pid_t pid; /* init's, as we see it */
     int sock;
@@ -70,6 +72,7 @@ static enum eg_status receive_entries(struct eg_launch *l, struct eg_err *err)
         if (status == EG_OK && r.kind == EG_REPORT_READY && fd < 0 && l->entry_count > 0)
             return EG_OK;
         if (status != EG_OK || r.kind != EG_REPORT_ENTRY || fd < 0 || r.port == 0 ||
+            r.status < EG_ENTRY_PROXY || r.status > EG_ENTRY_NAMES_TCP ||
             r.port > 65535 || l->entry_count == EG_ENTRY_MAX) {
             if (fd >= 0)
                 close(fd);
@@ -80,6 +83,7 @@ static enum eg_status receive_entries(struct eg_launch *l, struct eg_err *err)
             .fd = fd,
             .at = { .addr = { .family = 4, .b = { 127, 0, 0, 1 } }, .port = (uint16_t)r.port },
         };
+        (void)eg_sock_local(fd, &l->entries[l->entry_count - 1].at); /* ::1 it may be too */
     }
 }
 

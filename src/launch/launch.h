@@ -24,7 +24,11 @@ const char *eg_enforcement_name(enum eg_enforcement e);
 /* What a listening socket inside the child's network is for. */
 enum eg_entry {
     EG_ENTRY_PROXY, /* the proxy's own, with tokens; always the first, and there is one */
-    EG_ENTRY_OPEN   /* the same without: whoever reaches it is in the child's network. For programs that can't show one (Java); not where the loopback is the host's */
+    EG_ENTRY_OPEN,  /* the same without: whoever reaches it is in the child's network. For programs that can't show one (Java); not where the loopback is the host's */
+    /* these three where the child is captured (spec.capture) */
+    EG_ENTRY_CAPTURE,   /* whatever TCP is not for the loopback; one on 127.0.0.1, and one on ::1 where the kernel has IPv6 */
+    EG_ENTRY_NAMES_UDP, /* the child's resolver, on 127.0.0.1:53: a datagram socket ... */
+    EG_ENTRY_NAMES_TCP  /* ... and a listening one */
 };
 enum { EG_ENTRY_MAX = 6 };
 struct eg_launch_entry {
@@ -37,7 +41,7 @@ struct eg_launch_spec {
     char *const *argv;
     /* tried from the first to the last; NONE is never fallen back to: it is both or neither */
     enum eg_enforcement strongest, weakest;
-    bool capture;           /* entries for programs that know no proxies */
+    bool capture;           /* entries for programs that know no proxies; namespaces only */
     char *const *sockets;   /* Unix sockets of the host that the child may connect to, by absolute path; NULL-terminated, NULL: none */
     const char *user;   /* --user NAME, for root; NULL: SUDO_UID, else refused */
     const char *sudo_uid, *sudo_gid; /* of the environment, may be NULL */

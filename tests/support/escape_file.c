@@ -44,10 +44,15 @@ static int append(const char *arg)
     return write_flags(path, O_APPEND);
 }
 
-/* What is not there is made: the next start would take it for the person's. */
+/* What is not there is made, with the folders above it: the next start would take it for the person's. */
 static int make(const char *arg)
 {
     PATH(arg, path);
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        (void)mkdir(path, 0755);
+        *slash = '/';
+    }
     return write_flags(path, O_CREAT | O_EXCL);
 }
 
@@ -191,6 +196,19 @@ const struct escape_attempt escape_files[] = {
     { "later.local-bin-replace", "another program in ~/.local/bin", replace,
       "home .local/bin/tool" },
     { "later.vimrc", "~/.vimrc", append, "home .vimrc" },
+    { "later.vim-plugin", "a plugin of vim", make, "home .vim/plugin/escape.vim" },
+    { "later.tmux", "a ~/.tmux.conf", make, "home .tmux.conf" },
+    { "later.direnv", "which folders direnv trusts", make,
+      "home .local/share/direnv/allow/escape" },
+    { "later.bus-service", "a service that the session bus starts", make,
+      "home .local/share/dbus-1/services/escape.service" },
+    { "later.python", "what every Python of the person's loads", make,
+      "home .local/lib/python3.11/site-packages/usercustomize.py" },
+    { "later.gpg", "gpg's configuration", make, "home .gnupg/gpg.conf" },
+    { "later.git-hook", "a hook of the repository", make, "work .git/hooks/pre-commit" },
+    { "later.git-hook-parent", "other hooks", move_parent, "work .git/hooks/sample" },
+    { "later.git-repository", "the repository's configuration", append, "work .git/config" },
+    { "later.git-repository-replace", "another in its place", replace, "work .git/config" },
     { "later.npmrc", "~/.npmrc", append, "home .npmrc" },
     { "later.pip", "pip's configuration", append, "home .config/pip/pip.conf" },
     { NULL, NULL, NULL, NULL },

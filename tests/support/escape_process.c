@@ -313,6 +313,18 @@ static int end_it(const char *process)
     return EPERM;
 }
 
+/* A control group of this user's, as a session's manager delegates them: ends all that is in it, whoever sent the signal. */
+static int by_group_file(const char *file)
+{
+    char path[512];
+    const char *group = escape_target("cgroup");
+    if (!group)
+        return ESCAPE_NO_TARGET;
+    snprintf(path, sizeof path, "%s/%s", group, file);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    return fd < 0 ? errno : escape_result(write(fd, "1", 1));
+}
+
 /* ---- System V and POSIX things that have numbers or names for all ---- */
 
 static int shared_memory(const char *target)
@@ -519,6 +531,8 @@ const struct escape_attempt escape_processes[] = {
     { "signal.end-init", "the end of the sandbox's first process", end_it, "init" },
     { "signal.end-worker", "the end of the proxy's worker", end_it, "worker" },
     { "signal.end-launcher", "the end of the launcher", end_it, "launcher" },
+    { "signal.cgroup-kill", "the end of a control group", by_group_file, "cgroup.kill" },
+    { "signal.cgroup-freeze", "the standstill of a control group", by_group_file, "cgroup.freeze" },
     { "ipc.shm", "System V shared memory of others", shared_memory, "shm" },
     { "ipc.sem", "System V semaphores of others", semaphores, "sem" },
     { "ipc.msg", "a System V message queue of others", messages, "msg" },

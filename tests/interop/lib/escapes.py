@@ -78,6 +78,7 @@ class Range:
                         "private4": "10.77.0.2", "name": "open.matrix.test", "name_address": "127.0.0.2", "work": self.work, "mountpoint": self.work + "/mnt",
                         "calls": self.work + "/calls", "answers": self.work + "/answers", "root_folder": self.secret, **self.programs}
         self._servers()
+        self._cgroup()
 
     def _user(self):
         """In the list of users of these namespaces. Its home is made anew for every run."""
@@ -120,6 +121,19 @@ class Range:
         self.processes.append(p)
         return p
 
+    def _cgroup(self):
+        """One that is the user's to manage, with nothing in it."""
+        with open("/proc/mounts") as f:
+            tops = [line.split()[1] for line in f if line.split()[2] == "cgroup2"]
+        self.cgroup = f"{tops[0]}/escape-{os.getpid()}-{os.path.basename(os.path.dirname(self.folder))}" if tops else None
+        try:
+            os.mkdir(self.cgroup or "")
+            for path in (self.cgroup, self.cgroup + "/cgroup.kill", self.cgroup + "/cgroup.freeze"):
+                os.chown(path, UID, UID)
+            self.targets["cgroup"] = self.cgroup
+        except OSError:
+            pass
+
     def _servers(self):
         sockets = folder(self.folder + "/sockets", 0o777)
         paths = {"unix_stream": ("stream", sockets + "/stream"), "unix_packets": ("packets", sockets + "/packets"), "unix_datagram": ("datagram", sockets + "/datagram"),
@@ -139,6 +153,8 @@ class Range:
         for p in self.processes:
             p.wait(DEADLINE)
         setting("net/ipv4/ping_group_range", self.pings)
+        if "cgroup" in self.targets:
+            os.rmdir(self.cgroup)
         for argv in (("ip", "link", "del", "eg0"), ("ip", "netns", "del", "neighbour")):
             subprocess.run(argv, capture_output=True, timeout=DEADLINE)
 
@@ -161,6 +177,7 @@ allow: [allowed.matrix.test]
 services: {{filed: {{upstream: "https://svc.matrix.test", credential: filed, write: ["header:Authorization: Bearer {{}}"]}}}}
 credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]}}}}
 """, 0o644, uid)
+        self._repository()
         self.targets = {**range.targets, "home": range.homes[UID], "state": state, "config": config, "policy": self.policy, "credential": self.credential,
                         "runtime": self.runtime}
         self._sockets()
@@ -179,6 +196,15 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
             put(f"{home}/{path}", "# as it was\n", 0o755 if "bin/" in path else 0o644, owner)
         for path in ("trust", "run-20200101T000000-1.jsonl"):
             put(f"{home}/.local/state/egress/{path}", "", 0o600, owner)
+
+    def _repository(self):
+        """The working folder is one, as git would know it."""
+        git = self.range.work + "/.git"
+        shutil.rmtree(git, ignore_errors=True)
+        for path in (git, git + "/hooks", git + "/objects", git + "/refs", git + "/refs/heads"):
+            folder(path, 0o755, UID)
+        put(git + "/HEAD", "ref: refs/heads/main\n", 0o644, UID)
+        put(git + "/config", "[core]\n\trepositoryformatversion = 0\n", 0o644, UID)
 
     def _sockets(self):
         """In the runtime folder of the user that the command runs as; a stand-in of the control socket for the run outside."""
@@ -266,10 +292,10 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
             os.close(fd)
 
     def fingerprint(self):
-        """Of all that stands in the homes, but for what a run keeps itself."""
+        """Of all that stands in the homes and the repository, but for what a run keeps itself."""
         found = {}
-        for home in self.range.homes.values():
-            for place, folders, files in os.walk(home):
+        for top in (*self.range.homes.values(), self.range.work + "/.git"):
+            for place, folders, files in os.walk(top):
                 for name in folders + files:
                     path = os.path.join(place, name)
                     st = os.lstat(path)

@@ -88,6 +88,8 @@ def tidy(line, limit=120):
     """A line as the table shows it: no ports, tokens and folders of one run, the reason in sight."""
     line = re.sub(r"http://[^@/ ]*@127\.0\.0\.1", "http://127.0.0.1", line)
     line = re.sub(r"/tmp/egress-interop-[^/\s'\"]+", "…", line)
+    line = re.sub(r"\bport \d{4,5}\b", "port PORT", line)
+    line = re.sub(r"\b[0-9A-F]{12,}:(?=error)", "", line)
     line = re.sub(r"\b127\.0\.0\.1 \d+", "127.0.0.1 PORT", line)
     line = re.sub(r"(interop\.test|127\.0\.0\.1)(:| port )\d+", r"\1\2PORT", line)
     line = re.sub(r"\b(req|msg|run|event)[-_ ]?[0-9a-f]{4,}\b", "…", line)

@@ -123,7 +123,7 @@ class Origin:
             connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\nold\n")
             return True
         self._answer(connection, method, path, fields, body)
-        return True
+        return fields.get("connection", "").lower() != "close"
 
     def _stream(self, connection, first, rest):
         """Server-sent events, of which all but the first are held back until release is set."""

@@ -230,16 +230,50 @@ static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *ses
 
 /* ---- after ---- */
 
-static void summarise(struct eg_run *r)
+/* So that `egressctl explain` finds the same policy. */
+static void explain_options(const struct eg_run *r, char *out, size_t cap)
+{
+    const char *file = r->asked.file, *trust = r->asked.trust ? "--trust" : "";
+    bool quotable = file && !file[strcspn(file, "'\\\n\r\t\033")];
+    const char *quote = quotable && file[strcspn(file, " \"$`&|;<>()*?[]{}~#!")] ? "'" : "";
+    int n = quotable ? snprintf(out, cap, "-p %s%s%s%s%s", quote, file, quote, *trust ? " " : "",
+                                trust)
+                     : snprintf(out, cap, "%s", trust);
+    if (n < 0 || (size_t)n >= cap)
+        out[0] = '\0';
+}
+
+/* --fail-on-deny: what is not known counts. */
+static int fail_on_deny(const struct eg_run *r, enum eg_status status, const struct eg_summary *sum)
+{
+    const char *name = r->asked.options->command;
+    if (status == EG_OK && !sum->denied && sum->lost == 0)
+        return 0;
+    if (status == EG_OK && !sum->denied)
+        fprintf(stderr,
+                "%s: --fail-on-deny: %llu events were overwritten, a refusal may be among them: "
+                "raise audit.capacity in the policy\n",
+                name, (unsigned long long)sum->lost);
+    else
+        fprintf(stderr, "%s: --fail-on-deny: something was refused\n", name);
+    return EG_EXIT_FAILED;
+}
+
+/* The exit status; own is the command's. */
+static int summarise(struct eg_run *r, int own)
 {
     struct eg_buf text;
+    struct eg_summary sum = { .denied = true };
+    char options[600];
     eg_buf_init(&text, 64 * 1024);
-    if (eg_summary_write(eg_supervisor_ring(r->supervisor), isatty(STDERR_FILENO), &text) ==
-            EG_OK &&
-        text.len > 0)
+    explain_options(r, options, sizeof options);
+    enum eg_status status = eg_summary_write(eg_supervisor_ring(r->supervisor), options,
+                                             isatty(STDERR_FILENO), &text, &sum);
+    if (status == EG_OK && text.len > 0)
         fprintf(stderr, "%s: what did not get through:\n%.*s", r->asked.options->command,
                 (int)text.len, eg_buf_slice(&text).p);
     eg_buf_done(&text);
+    return own == 0 && r->asked.fail_on_deny ? fail_on_deny(r, status, &sum) : own;
 }
 
 /* Before the terminal is the command's. */
@@ -287,8 +321,7 @@ static int supervise(struct eg_run *r)
         return failed(r, "the proxy ended before the command", &err, status);
     if (status != EG_OK)
         failed(r, "warning: the events were not kept", &err, status);
-    summarise(r);
-    return eg_launch_exit_code(r->wait_status);
+    return summarise(r, eg_launch_exit_code(r->wait_status));
 }
 
 static enum eg_status launch(struct eg_run *r, struct eg_err *err)

@@ -18,7 +18,7 @@ enum { EG_RUN_FAILED = 125, EG_RUN_NOT_EXECUTABLE = 126, EG_RUN_NOT_FOUND = 127 
 struct eg_run_asked { /* texts are argv's */
     const struct eg_cmd_options *options;
     const char *file, *user; /* NULL: not given */
-    bool trust, observe, strict, capture;
+    bool trust, observe, fail_on_deny, strict, capture;
     enum eg_enforcement strongest, weakest;
     unsigned workers;
     struct eg_sup_upstream *upstream; /* NULL: not given */

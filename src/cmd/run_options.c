@@ -11,6 +11,7 @@ static const struct eg_cmd_option run_list[] = {
     { 0, "trust", NULL, "trust that file for this run: it may name credentials and the like" },
     { 'u', "user", "NAME", "as root: who the command runs as (default: sudo's caller)" },
     { 0, "env", "MODE", "strict: without *_TOKEN, *_API_KEY and *_SECRET* of yours; or inherit" },
+    { 0, "fail-on-deny", NULL, "exit 1 when the command succeeds and anything was refused" },
     { 0, "no-enforce", NULL, "run without a sandbox: the command can go round the proxy" },
     { 0, "transparent", NULL, "judge programs that know no proxy too, by the names they look up" },
     { 0, "observe", NULL, "refuse only what deny rules and addresses refuse; record the rest" },
@@ -74,6 +75,7 @@ int eg_run_parse(const struct eg_cmd_options *o, int argc, char **argv, struct e
         return wrong(eg_cmd_usage(o, "--env takes strict or inherit"));
     ret->workers = (unsigned)workers;
     ret->strict = env && strcmp(env, "strict") == 0;
+    ret->fail_on_deny = eg_cmd_value(o, given, count, "fail-on-deny") != NULL;
     ret->user = eg_cmd_value(o, given, count, "user");
     ret->strongest = ret->weakest =
         eg_cmd_value(o, given, count, "no-enforce") ? EG_ENFORCE_NONE : EG_ENFORCE_NAMESPACES;

@@ -118,7 +118,12 @@ struct eg_slice eg_child_env_program_key(struct eg_slice program, unsigned i);
 enum eg_status eg_child_files_write(const struct eg_child_env_spec *spec, uid_t owner, struct eg_err *err) EG_MUST_USE;
 
 /* ---- summary ---- */
-/* Deduplicated refusals of the ring as lines for people ("refused 3x  api.evil.example:443  host_not_allowed  (no rule)"), at most 20 and a count of the rest; empty when there was none. */
-enum eg_status eg_summary_write(const struct egress_ring *ring, bool color, struct eg_buf *out) EG_MUST_USE;
+struct eg_summary {
+    bool denied;   /* something was refused, or would have been under mode: enforce, by policy, session or limit: not what failed on its way */
+    uint64_t lost; /* events that were overwritten: of them nothing is known */
+};
+/* Deduplicated refusals of the ring for people ("refused 3x  api.evil.example:443  host_not_allowed  (no rule)", and the command that explains it), at most 20
+ * and a count of the rest; empty when there was none. options: what `egressctl explain` needs to find the same policy, quoted for a shell; may be NULL. */
+enum eg_status eg_summary_write(const struct egress_ring *ring, const char *options, bool color, struct eg_buf *out, struct eg_summary *ret) EG_MUST_USE;
 
 #endif

@@ -368,6 +368,10 @@ static void record_canary(struct eg_gate *g, struct eg_ticket *t)
 void eg_gate_refused(struct eg_gate *g, struct eg_ticket *t, enum eg_status reason,
                      const char *detail)
 {
+    /* what observing let through and then failed elsewhere: what the rules lack is still told */
+    if (!t->open && t->verdict.status == EG_OK && t->verdict.would_deny != EG_OK &&
+        reason != EG_AUDIT_UNWRITABLE)
+        (void)record(g, t, EG_OK, EGRESS_STAGE_REQUEST);
     SET(t, detail, eg_slice_str(detail));
     if (!t->open && reason != EG_AUDIT_UNWRITABLE) /* else the end event tells, or the trail itself */
         (void)record(g, t, reason, EGRESS_STAGE_REQUEST);

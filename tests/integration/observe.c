@@ -22,13 +22,10 @@ static const char POLICY[] =
     "networks: {allow: [127.0.0.1/32]}\n"
     "dns: {servers: [\"127.0.0.1:@DNS@\"]}\n";
 
-static const char *const NAMES[] = { "web.test=127.0.0.1",
-                                     "api.test=127.0.0.1",
-                                     "new.test=127.0.0.1",
-                                     "tls.test=127.0.0.1",
-                                     "denied.test=127.0.0.1",
-                                     "private.test=10.9.8.7",
-                                     NULL };
+static const char *const NAMES[] = { "web.test=127.0.0.1",    "api.test=127.0.0.1",
+                                     "new.test=127.0.0.1",    "tls.test=127.0.0.1",
+                                     "denied.test=127.0.0.1", "private.test=10.9.8.7",
+                                     "gone.test=nxdomain",    NULL };
 
 static void start(struct eg_world *w, const char *mode)
 {
@@ -103,6 +100,19 @@ Test(observe, what_no_rule_names_passes_and_is_recorded, .timeout = 60)
     cr_expect_not(is_recorded(&w, "rule_denied", "\"path\":\"/headers\""));
     cr_expect_eq(request(&w, "GET", "/s/other"), 200);
     cr_expect(is_recorded(&w, "rule_denied", "\"via\":\"route\""));
+    eg_world_done(&w);
+}
+
+Test(observe, what_then_fails_on_its_way_is_recorded_as_well, .timeout = 60)
+{
+    struct eg_world w;
+    start(&w, "mode: observe\n");
+    expect(&w, "gone.test", 443, 502);
+    cr_expect(is_recorded(&w, "host_not_allowed", "gone.test"));
+    cr_expect(eg_world_await_event(&w, 1, "\"event\":\"end\"", "\"reason\":\"dns_not_found\""));
+    char *lines = eg_world_events(&w);
+    cr_expect_eq(eg_events_with(lines, "gone.test", NULL), 2, "%s", lines);
+    free(lines);
     eg_world_done(&w);
 }
 

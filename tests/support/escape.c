@@ -1,8 +1,10 @@
 /* escape.c - what the attempts share: their targets, and proof. The tables are in escape_*.c. */
 #include "support/escape.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -54,6 +56,42 @@ int escape_opened(int fd)
     if (fd >= 0)
         close(fd);
     return result;
+}
+
+bool escape_where(const char *text, union escape_address *to, socklen_t *n)
+{
+    char host[128], port[64], zone[32] = "";
+    memset(to, 0, sizeof *to);
+    if (sscanf(text, "%127s %63s", host, port) != 2)
+        return false;
+    if (escape_target(host))
+        snprintf(host, sizeof host, "%s", escape_target(host));
+    long number = escape_number(port) > 0 ? escape_number(port) : strtol(port, NULL, 10);
+    char *percent = strchr(host, '%');
+    if (percent) {
+        snprintf(zone, sizeof zone, "%s", percent + 1);
+        *percent = '\0';
+    }
+    if (number <= 0)
+        return false;
+    if (strchr(host, ':')) {
+        to->in6.sin6_family = AF_INET6;
+        to->in6.sin6_port = htons((uint16_t)number);
+        to->in6.sin6_scope_id = *zone ? if_nametoindex(zone) : 0;
+        *n = sizeof to->in6;
+        return inet_pton(AF_INET6, host, &to->in6.sin6_addr) == 1;
+    }
+    to->in.sin_family = AF_INET;
+    to->in.sin_port = htons((uint16_t)number);
+    *n = sizeof to->in;
+    return inet_pton(AF_INET, host, &to->in.sin_addr) == 1;
+}
+
+int escape_ask(int fd)
+{
+    if (send(fd, "ask\n", 4, MSG_NOSIGNAL) < 0)
+        return errno;
+    return escape_expect_proof(fd);
 }
 
 int escape_is_proof(const char *p, size_t n)

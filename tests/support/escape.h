@@ -7,6 +7,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #define ESCAPE_PROOF "escape-proof"
@@ -25,6 +27,8 @@ struct escape_attempt {
 /* Each ends with a row without a name. */
 extern const struct escape_attempt escape_addresses[]; /* escape_net.c: hosts and ports */
 extern const struct escape_attempt
+    escape_packets[]; /* escape_packet.c: below and beside TCP and UDP, and the way in */
+extern const struct escape_attempt
     escape_sockets[]; /* escape_socket.c: families, Unix sockets, descriptors */
 extern const struct escape_attempt escape_processes[]; /* escape_process.c: other processes */
 extern const struct escape_attempt
@@ -37,6 +41,19 @@ const char *escape_target(const char *name);
 long escape_number(const char *name);
 /* "name=value"; later ones win. */
 void escape_tell(const char *line);
+
+/* "ADDRESS PORT": the address a literal (with %zone) or a target's name, the port a target's name or a number. False: there is no such target. */
+union escape_address {
+    struct sockaddr any;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+};
+bool escape_where(const char *text, union escape_address *to, socklen_t *n);
+#define ESCAPE_WHERE(text, to, n)                                                                  \
+    if (!escape_where(text, &(to), &(n)))                                                          \
+    return ESCAPE_NO_TARGET
+/* Says something to a connected socket and expects the proof. */
+int escape_ask(int fd);
 
 /* errno, or ESCAPE_OUT for what is not negative. */
 int escape_result(long rc);

@@ -21,11 +21,12 @@ OWN4, HOST4, OWN6, HOST6 = "203.0.113.1", "203.0.113.2", "2001:db8:77::1", "2001
 PROOF = "escape-proof\n"
 NUMBERS_FROM = 30000  # of processes outside: inside they begin at 1, and must not be mistaken for these
 ANSWER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "answer.py")
-OPTIONS = {"namespaces": [], "seccomp": ["--enforcement", "seccomp"]}
+OPTIONS = {"namespaces": [], "transparent": ["--transparent"], "seccomp": ["--enforcement", "seccomp"]}
 # What succeeds inside, and reaches nothing but the sandbox.
 OWN = {"namespaces": {"proc.init-prlimit": "the namespace's first process is the sandbox's own, and the last thing that its end would end",
                       "proc.init-signal": "the kernel lets it, and does nothing",
                       "file.credential-replace": "its folder is an empty one of the command's; the real one is looked at afterwards"}}
+OWN["transparent"] = OWN["namespaces"]
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -421,9 +422,10 @@ def try_all(site, mode, uid):
     check(tried >= LEAST, f"only {tried} attempts succeed outside: {[n for n in outside if outside[n][0] != 'out']}")
 
 
-def test_namespaces_as_an_ordinary_user(site):
-    try_all(site, "namespaces", UID)
+def trying(mode, who):
+    return lambda site: try_all(site, mode, who)
 
 
-def test_namespaces_as_root(site):
-    try_all(site, "namespaces", 0)
+test_namespaces_as_an_ordinary_user = trying("namespaces", UID)
+test_namespaces_as_root = trying("namespaces", 0)
+test_transparent_as_an_ordinary_user = trying("transparent", UID)

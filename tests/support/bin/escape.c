@@ -25,9 +25,9 @@
 
 enum { DEADLINE_S = 8, PLAIN_CODE = 250 };
 
-static const struct escape_attempt *const tables[] = { escape_addresses, escape_sockets,
-                                                       escape_processes, escape_kernel,
-                                                       escape_files };
+static const struct escape_attempt *const tables[] = { escape_addresses, escape_packets,
+                                                       escape_sockets,   escape_processes,
+                                                       escape_kernel,    escape_files };
 #define TABLES (sizeof tables / sizeof *tables)
 
 /* errno values above 127 are rare, and an exit status has 8 bits: the result goes through a pipe. */
@@ -230,7 +230,8 @@ int main(int argc, char **argv)
     if (strcmp(what, "raw") == 0)
         return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) < 0;
     if (strcmp(what, "list") != 0) {
-        fprintf(stderr, "usage: escape run [NAME...] | list | victim FD | guest | hammer ADDRESS PORT [N] | bomb [MS] | raw\n");
+        fprintf(stderr, "usage: escape run [NAME...] | list | victim FD | guest | hammer ADDRESS "
+                        "PORT [N] | bomb [MS] | raw\n");
         return 2;
     }
     for (size_t i = 0; i < TABLES; i++)

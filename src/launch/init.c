@@ -3,8 +3,9 @@
  * status; the kernel then ends all others of the namespace. It is a clone of the launcher from
  * before any secret was read, and the environment it was born with is overwritten first.
  * Undumpable; it dies with the launcher. With enforcement off it is the same process without
- * namespaces. */
-#include "launch/internal.h"
+ * namespaces. In the fallback (seccomp) it has none either: it answers the command's supervised calls (broker.h), ends what
+ * descends from it itself, and has a guard for its parent (guard.c). */
+#include "launch/broker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,13 +71,38 @@ static enum eg_status become(const struct eg_who *who, struct eg_err *err)
     return EG_OK;
 }
 
-static enum eg_status die_with_parent(int sock, int signal, struct eg_err *err)
+enum eg_status eg_init_die_with_parent(int sock, int signal, struct eg_err *err)
 {
     struct pollfd p = { .fd = sock, .events = 0 };
     if (prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) < 0)
         return eg_err_set(err, EG_IO, "launch", errno, "no signal for the launcher's end");
     if (poll(&p, 1, 0) > 0 && (p.revents & POLLHUP)) /* it went before the call above */
         _exit(124);
+    return EG_OK;
+}
+
+/* Nobody outlives init: a pid namespace sees to that, and where there is none, we do. */
+static _Noreturn void leave(const struct eg_plan *plan, int code)
+{
+    if (plan->enforcement == EG_ENFORCE_SECCOMP)
+        eg_descent_end();
+    _exit(code);
+}
+
+/* Opened as the child's user and before anything is covered: what it could not reach it does not
+ * reach now. */
+static enum eg_status open_sockets(struct eg_plan *plan, struct eg_err *err)
+{
+    for (char *const *path = plan->sockets; path && *path; path++) {
+        struct stat st;
+        if (plan->socket_count == EG_SOCKETS_MAX)
+            return eg_err_set(err, EG_TOO_BIG, "launch", 0, "more than %d sockets", EG_SOCKETS_MAX);
+        int fd = open(*path, O_PATH | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISSOCK(st.st_mode))
+            return eg_err_set(err, EG_NOT_FOUND, "launch", fd < 0 ? errno : 0,
+                              "--socket %.120s is no socket that the command's user reaches", *path);
+        plan->socket_fds[plan->socket_count++] = fd;
+    }
     return EG_OK;
 }
 
@@ -114,12 +141,34 @@ static enum eg_status give_entries(const struct eg_plan *plan, struct eg_err *er
     return status == EG_OK && plan->capture ? give_capture(plan, err) : status;
 }
 
+/* The proxy's listener alone, and only once it is known that the child can be held to it. */
+static enum eg_status set_up_alone(struct eg_plan *plan, struct eg_err *err)
+{
+    int fd, probe;
+    if (eg_landlock_abi() == 0 || plan->landlock_abi == 0)
+        return eg_err_set(err, EG_PERMISSION, "launch", 0,
+                          "without namespaces Landlock must keep files of yours from the command, and the "
+                          "kernel has none (Linux 5.13; boot with lsm=landlock,...)");
+    enum eg_status status = eg_namespace_listen(&fd, &plan->port, err);
+    if (status != EG_OK)
+        return status;
+    status = eg_probe(plan, err);
+    if ((probe = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+        close(probe);
+    if (status == EG_OK)
+        return give_entry(plan, EG_ENTRY_PROXY, fd, plan->port, err);
+    close(fd);
+    return status;
+}
+
 static enum eg_status set_up(struct eg_plan *plan, struct eg_err *err)
 {
     enum eg_status status = become(&plan->who, err);
-    if (status == EG_OK)
-        status = die_with_parent(plan->sock, SIGKILL, err);
+    if (status == EG_OK && plan->enforcement != EG_ENFORCE_SECCOMP)
+        status = eg_init_die_with_parent(plan->sock, SIGKILL, err);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (status == EG_OK && plan->enforcement != EG_ENFORCE_NONE)
+        status = open_sockets(plan, err);
     if (status != EG_OK)
         return status;
     if (plan->enforcement == EG_ENFORCE_NONE) {
@@ -129,87 +178,12 @@ static enum eg_status set_up(struct eg_plan *plan, struct eg_err *err)
     /* The session keyring came along with the clone. A kernel without keyrings has nothing to
      * leave. */
     syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL, 0, 0, 0);
+    if (plan->enforcement == EG_ENFORCE_SECCOMP)
+        return set_up_alone(plan, err);
     status = eg_namespace_loopback(err);
     if (status == EG_OK)
         status = give_entries(plan, err);
     return status == EG_OK ? eg_mounts_begin(err) : status;
-}
-
-/* ---- the command ---- */
-
-/* A group of its own: kill(0, ...) from inside must not reach the launcher, whose group the
- * command would otherwise be in. */
-static void take_terminal(const struct eg_plan *plan)
-{
-    setpgid(0, 0);
-    if (plan->tty >= 0 && plan->foreground)
-        tcsetpgrp(plan->tty, getpid()); /* every signal is blocked here, SIGTTOU too */
-}
-
-/* As a shell starts a command; what nohup and `&` had ignored stays ignored. */
-static void default_signals(void)
-{
-    const struct sigaction plain = { .sa_handler = SIG_DFL };
-    struct sigaction now;
-    sigset_t none;
-    for (int s = 1; s < NSIG; s++) {
-        bool asked = s == SIGHUP || s == SIGINT || s == SIGQUIT;
-        if (asked && sigaction(s, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
-            continue;
-        if (s != SIGKILL && s != SIGSTOP)
-            sigaction(s, &plain, NULL);
-    }
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static _Noreturn void command_main(const struct eg_plan *plan, const struct eg_go *go, int report)
-{
-    struct eg_report r = { .kind = EG_REPORT_FAILED };
-    struct eg_err err = { 0 };
-    enum eg_status status = die_with_parent(plan->sock, SIGKILL, &err);
-    take_terminal(plan);
-    default_signals();
-    if (status == EG_OK && plan->enforcement != EG_ENFORCE_NONE)
-        status = eg_seccomp_install(&err);
-    if (status == EG_OK) {
-        environ = go->environment; /* execvp looks PATH up in it */
-        execvp(plan->argv[0], plan->argv);
-        r.kind = EG_REPORT_EXEC;
-        err.sys = errno;
-    }
-    r.status = (int32_t)status;
-    r.sys = err.sys;
-    snprintf(r.text, sizeof r.text, "%s", err.text);
-    ssize_t n = write(report, &r, sizeof r);
-    _exit(n == (ssize_t)sizeof r ? 125 : 124);
-}
-
-/* The pipe's end without a word is the exec. */
-static enum eg_status start(const struct eg_plan *plan, const struct eg_go *go, pid_t *ret,
-                            struct eg_err *err)
-{
-    struct eg_report r;
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return eg_err_set(err, EG_IO, "launch", errno, "no pipe to the command");
-    pid_t pid = fork();
-    if (pid < 0)
-        return eg_err_set(err, EG_IO, "launch", errno, "no process for the command");
-    if (pid == 0)
-        command_main(plan, go, ends[1]);
-    close(ends[1]);
-    ssize_t n;
-    do
-        n = read(ends[0], &r, sizeof r);
-    while (n < 0 && errno == EINTR);
-    close(ends[0]);
-    if (n != (ssize_t)sizeof r)
-        r = (struct eg_report){ .kind = EG_REPORT_RUNNING };
-    if (eg_wire_report(plan->sock, &r, -1) != EG_OK || r.kind != EG_REPORT_RUNNING)
-        _exit(125);
-    *ret = pid;
-    return EG_OK;
 }
 
 /* ---- watching over it ---- */
@@ -224,10 +198,10 @@ static void reap(const struct eg_plan *plan, pid_t command)
         if (WIFSTOPPED(status)) {
             struct eg_report r = { .kind = EG_REPORT_STOPPED, .sys = WSTOPSIG(status) };
             if (eg_wire_report(plan->sock, &r, -1) != EG_OK)
-                _exit(124);
+                leave(plan, 124);
             continue;
         }
-        _exit(eg_launch_exit_code(status));
+        leave(plan, eg_launch_exit_code(status));
     }
 }
 
@@ -254,7 +228,13 @@ static void on_order(const struct eg_plan *plan, pid_t command)
     char order;
     ssize_t n = recv(plan->sock, &order, 1, MSG_DONTWAIT);
     if (n == 0)
-        _exit(124); /* the launcher is gone: nobody outlives it */
+        leave(plan, 124); /* the launcher is gone: nobody outlives it */
+    if (n == 1 && order == EG_ORDER_SIGNAL) {
+        unsigned char number;
+        if (eg_wire_read(plan->sock, &number, 1) == EG_OK)
+            kill(command, number);
+        return;
+    }
     if (n != 1 || (order != EG_ORDER_FOREGROUND && order != EG_ORDER_BACKGROUND))
         return;
     if (plan->tty >= 0 && order == EG_ORDER_FOREGROUND)
@@ -262,14 +242,18 @@ static void on_order(const struct eg_plan *plan, pid_t command)
     kill(-command, SIGCONT);
 }
 
-static _Noreturn void watch(const struct eg_plan *plan, pid_t command, int signals)
+static _Noreturn void watch(const struct eg_plan *plan, pid_t command, int signals,
+                            struct eg_broker *broker)
 {
-    struct pollfd p[2] = { { .fd = signals, .events = POLLIN },
-                           { .fd = plan->sock, .events = POLLIN } };
+    struct pollfd p[3] = { { .fd = signals, .events = POLLIN },
+                           { .fd = plan->sock, .events = POLLIN },
+                           { .fd = broker ? eg_broker_fd(broker) : -1, .events = POLLIN } };
     reap(plan, command); /* it may have ended before this */
     for (;;) {
-        if (poll(p, 2, -1) < 0 && errno != EINTR)
-            _exit(124);
+        if (poll(p, 3, broker ? eg_broker_timeout(broker) : -1) < 0 && errno != EINTR)
+            leave(plan, 124);
+        if (broker && !eg_broker_turn(broker))
+            p[2].fd = -1; /* nobody is left who could call */
         if (p[0].revents)
             on_signal(plan, signals, command);
         if (p[1].revents)
@@ -286,10 +270,13 @@ _Noreturn void eg_init_main(const struct eg_plan *born)
     sigset_t all;
     char order = 0;
     pid_t command = -1;
+    struct eg_broker *broker = NULL;
     wipe_environment();
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     signal(SIGCHLD, SIG_DFL); /* ignored by our caller, waitpid would never see a status */
+    if (plan.enforcement == EG_ENFORCE_SECCOMP)
+        eg_guard_fork();
     enum eg_status status = keep_descriptors(&plan, &err);
     if (status == EG_OK && eg_wire_read(plan.sock, &order, 1) != EG_OK)
         _exit(124);
@@ -303,10 +290,12 @@ _Noreturn void eg_init_main(const struct eg_plan *born)
     if (status == EG_OK && plan.enforcement == EG_ENFORCE_NAMESPACES &&
         (status = eg_mounts_apply(&go, &err)) == EG_OK &&
         (!plan.capture || (status = eg_capture_files(&err)) == EG_OK))
-        status = eg_confine_capabilities(&err);
+        status = eg_confine_capabilities(false, &err);
+    if (status == EG_OK && plan.enforcement == EG_ENFORCE_SECCOMP)
+        status = eg_confine_capabilities(true, &err);
     if (status == EG_OK)
-        status = start(&plan, &go, &command, &err);
+        status = eg_command_start(&plan, &go, &broker, &command, &err);
     if (status != EG_OK)
         fail(plan.sock, status, &err);
-    watch(&plan, command, signals);
+    watch(&plan, command, signals, broker);
 }

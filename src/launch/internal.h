@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "launch/launch.h"
 
-enum { EG_GO_MAX = 8 * 1024 * 1024, EG_REPORT_DEADLINE_S = 30 };
+enum { EG_GO_MAX = 8 * 1024 * 1024, EG_REPORT_DEADLINE_S = 30, EG_SOCKETS_MAX = 16 };
 
 /* Who the child is. */
 struct eg_who {
@@ -22,6 +22,10 @@ struct eg_plan { /* copied into init by clone; pointers stay the launcher's */
     enum eg_enforcement enforcement;
     bool capture;
     char *const *sockets; /* as in the spec */
+    int socket_fds[EG_SOCKETS_MAX]; /* O_PATH, opened by init */
+    unsigned socket_count;
+    unsigned landlock_abi; /* use no more of Landlock than that */
+    uint16_t port;         /* the proxy's in the fallback */
     struct eg_who who;
     int sock;        /* init's end */
     int tty;         /* the controlling terminal, -1: none */
@@ -34,7 +38,8 @@ enum eg_report_kind {
     EG_REPORT_RUNNING,
     EG_REPORT_FAILED,
     EG_REPORT_EXEC,
-    EG_REPORT_STOPPED
+    EG_REPORT_STOPPED,
+    EG_REPORT_LISTENER /* the command to init: the filter's listener, beside it */
 };
 struct eg_report { /* init to launcher; fixed size, so that a stream needs no framing */
     int32_t kind;
@@ -43,7 +48,12 @@ struct eg_report { /* init to launcher; fixed size, so that a stream needs no fr
     uint32_t port; /* of ENTRY, on 127.0.0.1 */
     char text[200];
 };
-enum eg_order { EG_ORDER_MAPPED = 'M', EG_ORDER_FOREGROUND = 'F', EG_ORDER_BACKGROUND = 'B' };
+enum eg_order {
+    EG_ORDER_MAPPED = 'M',
+    EG_ORDER_FOREGROUND = 'F',
+    EG_ORDER_BACKGROUND = 'B',
+    EG_ORDER_SIGNAL = 'S' /* its number follows, one byte */
+};
 
 struct eg_go { /* what eg_launch_go sends: pointers into one block */
     char *block;
@@ -100,6 +110,8 @@ enum eg_status eg_mounts_begin(struct eg_err *err) EG_MUST_USE;
 enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err) EG_MUST_USE;
 
 /* ---- landlock.c: in the command of the fallback, after eg_confine_capabilities, before the filter ---- */
+/* From these on it keeps signals inside, and files from truncate(2). */
+enum { EG_LANDLOCK_SCOPE = 6, EG_LANDLOCK_TRUNCATE = 3 };
 enum { EG_LANDLOCK_NEWEST = 7 }; /* the newest ABI that it was tried with */
 /* What the kernel has; 0: none, and there is no fallback then. */
 unsigned eg_landlock_abi(void);
@@ -108,12 +120,50 @@ unsigned eg_landlock_abi(void);
  * its own (ABI 4), no signal and no abstract socket to who is outside (ABI 6). max_abi: use no more than that. */
 enum eg_status eg_landlock_apply(const struct eg_go *go, unsigned max_abi, struct eg_err *err) EG_MUST_USE;
 
-/* ---- confine.c, seccomp.c: in the child, before exec ---- */
-/* No capability in any set, none to be had again, no new privileges. */
-enum eg_status eg_confine_capabilities(struct eg_err *err) EG_MUST_USE;
-enum eg_status eg_seccomp_install(struct eg_err *err) EG_MUST_USE;
+/* ---- confine.c, seccomp*.c: in the child, before exec ---- */
+/* No capability in any set, none to be had again, no new privileges. alone: with no namespace of its
+ * own the bounding set may stay, since nothing can be had from it any more. */
+enum eg_status eg_confine_capabilities(bool alone, struct eg_err *err) EG_MUST_USE;
+
+struct eg_filter;
+struct eg_seccomp_rules {
+    bool alone;    /* the fallback: no namespaces; a broker makes sockets, connections, processes */
+    bool scoped;   /* alone: Landlock keeps signals inside; else the broker sends them */
+    bool truncate; /* alone: Landlock does not hold truncate(2): it is refused */
+    bool sockets;  /* Unix sockets are let in: a broker connects to them */
+};
+/* For good. listener: of the calls that a broker answers (close-on-exec); -1: there are none.
+ * EG_PERMISSION: a sandbox around this one supervises it already. */
+enum eg_status eg_seccomp_install(const struct eg_seccomp_rules *rules, int *listener,
+                                  struct eg_err *err) EG_MUST_USE;
+/* Does a broker answer calls? */
+bool eg_seccomp_supervised(const struct eg_seccomp_rules *rules);
+/* Rules that seccomp.c adds to its own. */
+void eg_seccomp_connect(struct eg_filter *f);
+void eg_seccomp_alone(struct eg_filter *f, const struct eg_seccomp_rules *rules);
+
+/* ---- command.c: from init's fork to the exec ---- */
+struct eg_broker;
+/* broker: NULL where no call is supervised. A command that can't be executed is reported to the launcher, and we exit. */
+enum eg_status eg_command_start(const struct eg_plan *plan, const struct eg_go *go,
+                                struct eg_broker **broker, pid_t *ret, struct eg_err *err) EG_MUST_USE;
+struct eg_seccomp_rules eg_command_rules(const struct eg_plan *plan);
+/* In the process that is to be supervised: installs the filter and passes its listener over that socket. */
+enum eg_status eg_command_supervise(const struct eg_seccomp_rules *rules, int report,
+                                    struct eg_err *err) EG_MUST_USE;
+/* The other end: a broker for it. EG_NOT_FOUND: something else was said; EG_CLOSED: nothing. */
+enum eg_status eg_command_listener(const struct eg_plan *plan, int from, struct eg_report *said,
+                                   struct eg_broker **ret, struct eg_err *err) EG_MUST_USE;
+
+/* ---- guard.c, probe.c: the fallback ---- */
+/* Returns in a new process, which is init; the calling one stays as its guard and never returns. */
+void eg_guard_fork(void);
+/* EG_PERMISSION with what to change, where supervised calls don't work here. */
+enum eg_status eg_probe(const struct eg_plan *plan, struct eg_err *err) EG_MUST_USE;
 
 /* ---- init.c ---- */
+/* The signal that we get when the parent ends; over at once when it has already. */
+enum eg_status eg_init_die_with_parent(int sock, int signal, struct eg_err *err) EG_MUST_USE;
 _Noreturn void eg_init_main(const struct eg_plan *plan);
 
 #endif

@@ -1,19 +1,23 @@
 /* launch.c - the launcher's side: clones the namespace's init, maps its ids, receives the
  * listener, lets the command go, and speaks to init about signals and the terminal. Blocking
  * until the command runs, with a deadline; never afterwards. */
-#include "launch/internal.h"
+#include "launch/broker.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "net/sock.h"
 
 struct eg_launch {
@@ -42,15 +46,35 @@ static enum eg_status pair(int ends[2], struct eg_err *err)
     return EG_OK;
 }
 
-/* Ends and reaps a child that never ran the command. */
+/* In the fallback our end of the socket is what init lives by: it ends all others first. */
+static bool ends_by_itself(struct eg_launch *l)
+{
+    uint64_t until = eg_clock_ms() + EG_REPORT_DEADLINE_S * 1000;
+    const struct timespec pause = { .tv_nsec = 1000000 };
+    if (l->enforcement != EG_ENFORCE_SECCOMP)
+        return false;
+    if (l->sock >= 0)
+        shutdown(l->sock, SHUT_RDWR);
+    while (eg_clock_ms() < until) {
+        pid_t gone = waitpid(l->pid, NULL, WNOHANG);
+        if (gone == l->pid || (gone < 0 && errno == ECHILD))
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+/* Ends and reaps a child that never ran the command, or is to run it no longer. */
 static void discard(struct eg_launch *l)
 {
-    if (l->pid > 0 && !l->gone) {
+    if (l->pid <= 0 || l->gone)
+        return;
+    if (!ends_by_itself(l)) {
         kill(l->pid, SIGKILL);
         while (waitpid(l->pid, NULL, 0) < 0 && errno == EINTR)
             ;
-        l->gone = true;
     }
+    l->gone = true;
 }
 
 static enum eg_status refused_report(const struct eg_report *r, enum eg_status status,
@@ -104,15 +128,74 @@ static void find_terminal(struct eg_launch *l)
     l->foreground = l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp() && !piped();
 }
 
+/* One try: a first process that is ready. */
+static enum eg_status try(struct eg_launch *l, struct eg_plan plan, enum eg_enforcement enforcement,
+                          struct eg_err *err)
+{
+    const char mapped = EG_ORDER_MAPPED;
+    int ends[2];
+    enum eg_status status = pair(ends, err);
+    if (status != EG_OK)
+        return status;
+    l->sock = ends[0];
+    l->gone = false;
+    l->enforcement = plan.enforcement = enforcement;
+    plan.sock = ends[1];
+    if (enforcement == EG_ENFORCE_SECCOMP)
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* see eg_launch_sweep */
+    l->pid = eg_namespace_clone(enforcement);
+    if (l->pid == 0)
+        eg_init_main(&plan);
+    int sys = errno;
+    close(ends[1]);
+    if (l->pid < 0)
+        return eg_namespace_refused(sys, "a namespace for the child", err);
+    if (enforcement == EG_ENFORCE_NAMESPACES)
+        status = eg_namespace_map(l->pid, &plan.who, err);
+    if (status == EG_OK)
+        status = eg_wire_write(l->sock, &mapped, 1);
+    return status == EG_OK ? receive_entries(l, err) : status;
+}
+
+/* Nothing of a try is left. */
+static void undo(struct eg_launch *l)
+{
+    discard(l);
+    l->pid = 0;
+    if (l->sock >= 0)
+        close(l->sock);
+    l->sock = -1;
+    for (unsigned i = 0; i < l->entry_count; i++)
+        close(l->entries[i].fd);
+    l->entry_count = 0;
+}
+
+/* From the strongest down; NONE is nothing that one falls back to. */
+static enum eg_status try_in_turn(struct eg_launch *l, const struct eg_launch_spec *spec,
+                                  const struct eg_plan *plan, struct eg_err *err)
+{
+    struct eg_err why = { 0 };
+    enum eg_status status = try(l, *plan, spec->strongest, err);
+    if (status != EG_PERMISSION || spec->strongest != EG_ENFORCE_NAMESPACES ||
+        spec->weakest != EG_ENFORCE_SECCOMP)
+        return status;
+    undo(l);
+    snprintf(l->weaker_because, sizeof l->weaker_because, "%s", err->text);
+    status = try(l, *plan, EG_ENFORCE_SECCOMP, &why);
+    if (status == EG_OK)
+        eg_err_reset(err);
+    else
+        eg_err_set(err, status, "launch", why.sys, "%.90s; nor: %.100s", l->weaker_because, why.text);
+    return status;
+}
+
 enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_launch **ret,
                                  struct eg_err *err)
 {
     struct eg_plan plan = { .argv = spec->argv,
-                            .enforcement = spec->strongest,
                             .capture = spec->capture,
-                            .sockets = spec->sockets };
-    const char mapped = EG_ORDER_MAPPED;
-    int ends[2];
+                            .sockets = spec->sockets,
+                            .landlock_abi = spec->landlock_abi ? spec->landlock_abi : EG_LANDLOCK_NEWEST };
     enum eg_status status = eg_who_find(spec, &plan.who, err);
     if (status != EG_OK)
         return status;
@@ -120,35 +203,15 @@ enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_la
     if (!l)
         return EG_NOMEM;
     l->sock = l->tty = -1;
-    l->enforcement = plan.enforcement;
-    status = pair(ends, err);
-    if (status != EG_OK)
-        goto fail;
-    l->sock = ends[0];
     find_terminal(l);
-    plan.sock = ends[1];
     plan.tty = l->tty;
     plan.foreground = l->foreground;
-    l->pid = eg_namespace_clone(plan.enforcement);
-    if (l->pid == 0)
-        eg_init_main(&plan);
-    int sys = errno;
-    close(ends[1]);
-    if (l->pid < 0) {
-        status = eg_namespace_refused(sys, "a namespace for the child", err);
-        goto fail;
+    status = try_in_turn(l, spec, &plan, err);
+    if (status == EG_OK) {
+        *ret = l;
+        return EG_OK;
     }
-    if (plan.enforcement == EG_ENFORCE_NAMESPACES)
-        status = eg_namespace_map(l->pid, &plan.who, err);
-    if (status == EG_OK)
-        status = eg_wire_write(l->sock, &mapped, 1);
-    if (status == EG_OK)
-        status = receive_entries(l, err);
-    if (status != EG_OK)
-        goto fail;
-    *ret = l;
-    return EG_OK;
-fail:
+    undo(l);
     eg_launch_free(l);
     return status;
 }
@@ -217,8 +280,13 @@ enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment,
 
 void eg_launch_signal(struct eg_launch *l, int signal)
 {
-    if (!l->gone)
+    const unsigned char order[2] = { EG_ORDER_SIGNAL, (unsigned char)signal };
+    if (l->gone)
+        return;
+    if (l->enforcement != EG_ENFORCE_SECCOMP)
         kill(l->pid, signal);
+    else if (eg_wire_write(l->sock, order, sizeof order) != EG_OK)
+        return; /* it ended meanwhile, and its status says so */
 }
 
 int eg_launch_events_fd(const struct eg_launch *l)
@@ -282,6 +350,13 @@ void eg_launch_take_terminal(struct eg_launch *l)
 void eg_launch_ended(struct eg_launch *l)
 {
     l->gone = true;
+}
+
+void eg_launch_sweep(void)
+{
+    int subreaper = 0;
+    if (prctl(PR_GET_CHILD_SUBREAPER, &subreaper, 0, 0, 0) == 0 && subreaper)
+        eg_descent_end();
 }
 
 void eg_launch_free(struct eg_launch *l)

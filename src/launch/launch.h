@@ -43,6 +43,7 @@ struct eg_launch_spec {
     enum eg_enforcement strongest, weakest;
     bool capture;           /* entries for programs that know no proxies; namespaces only */
     char *const *sockets;   /* Unix sockets of the host that the child may connect to, by absolute path; NULL-terminated, NULL: none */
+    unsigned landlock_abi;  /* use no more of Landlock than that; 0: all there is (for tests) */
     const char *user;   /* --user NAME, for root; NULL: SUDO_UID, else refused */
     const char *sudo_uid, *sudo_gid; /* of the environment, may be NULL */
 };
@@ -87,6 +88,9 @@ void eg_launch_continue(struct eg_launch *l);
 void eg_launch_take_terminal(struct eg_launch *l);
 /* The caller has waited for eg_launch_pid: its number may be somebody else's from now on. */
 void eg_launch_ended(struct eg_launch *l);
+/* Ends and reaps every process that the fallback's child has left to us, though its own supervisors were killed. To be called
+ * once nothing of the caller's own is left to wait for. */
+void eg_launch_sweep(void);
 /* Kills what is left of the child and frees. */
 void eg_launch_free(struct eg_launch *l);
 /* 0..255 as docker run has it: exit status, or 128 + signal. */

@@ -3,12 +3,13 @@
  * sockets without socket(2)), other processes' memory and descriptors, keyrings, typing into the
  * terminal, and new user namespaces, in which it would have capabilities again. What is refused
  * answers an errno that programs know how to meet; a foreign architecture, whose numbers mean
- * other calls, is the end of the process. Classic BPF, seccomp(2). */
+ * other calls, is the end of the process. Where a supervisor makes sockets and connections for it
+ * (broker.h), the rules of seccomp_alone.c stand before these. Classic BPF, seccomp(2). */
+#include "launch/filter.h"
 #include "launch/internal.h"
 
 #include <errno.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
@@ -26,7 +27,6 @@
 #define EG_ARCH AUDIT_ARCH_AARCH64
 #endif
 
-enum { EG_FILTER_MAX = 512 };
 #define EG_NEW_NAMESPACES                                                                          \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |     \
      CLONE_NEWCGROUP)
@@ -34,156 +34,99 @@ enum { EG_FILTER_MAX = 512 };
 /* Newer than Debian 12's headers; the number is the same on every architecture. */
 enum { EG_SYS_open_tree_attr = 467 };
 
-struct eg_filter {
-    struct sock_filter code[EG_FILTER_MAX];
-    unsigned short n;
-};
-
-static void add(struct eg_filter *f, struct sock_filter instruction)
-{
-    if (f->n < EG_FILTER_MAX)
-        f->code[f->n++] = instruction;
-}
-
-static void load(struct eg_filter *f, size_t offset)
-{
-    add(f, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset));
-}
-
-/* The low half of an argument: the kernel takes int and unsigned int from there (both
- * architectures are little-endian). */
-static void load_arg(struct eg_filter *f, unsigned i)
-{
-    load(f, offsetof(struct seccomp_data, args) + i * sizeof(uint64_t));
-}
-
-static void ret(struct eg_filter *f, uint32_t action)
-{
-    add(f, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
-}
-
-static void ret_errno(struct eg_filter *f, int sys)
-{
-    ret(f, SECCOMP_RET_ERRNO | ((uint32_t)sys & SECCOMP_RET_DATA));
-}
-
-/* The next `skip` instructions run only if the accumulator is k. */
-static void if_equal(struct eg_filter *f, uint32_t k, uint8_t skip)
-{
-    add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, 0, skip));
-}
-
-/* Opens a block that runs only for that system call; its end is not known yet. */
-static unsigned short begin(struct eg_filter *f, long call)
-{
-    if_equal(f, (uint32_t)call, 0);
-    return f->n;
-}
-
-/* The accumulator holds the call's number again: the next block expects it. */
-static void end(struct eg_filter *f, unsigned short first, bool returns)
-{
-    if (!returns)
-        load(f, offsetof(struct seccomp_data, nr));
-    f->code[first - 1].jf = (uint8_t)(f->n - first);
-}
-
-static void if_any_bit(struct eg_filter *f, uint32_t k, uint8_t skip)
-{
-    add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, k, 0, skip));
-}
-
-static void deny(struct eg_filter *f, long call, int sys)
-{
-    if_equal(f, (uint32_t)call, 1);
-    ret_errno(f, sys);
-}
-
 static void check_arch(struct eg_filter *f)
 {
 #ifdef EG_ARCH
-    load(f, offsetof(struct seccomp_data, arch));
-    add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, EG_ARCH, 1, 0));
+    eg_filter_load(f, offsetof(struct seccomp_data, arch));
+    eg_filter_if_other(f, EG_ARCH, 1);
 #endif
-    ret(f, SECCOMP_RET_KILL_PROCESS);
-    load(f, offsetof(struct seccomp_data, nr));
+    eg_filter_ret(f, SECCOMP_RET_KILL_PROCESS);
+    eg_filter_load(f, offsetof(struct seccomp_data, nr));
 #ifdef __x86_64__ /* x32: the same architecture, another table */
-    add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1));
-    ret(f, SECCOMP_RET_KILL_PROCESS);
+    eg_filter_add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1));
+    eg_filter_ret(f, SECCOMP_RET_KILL_PROCESS);
 #endif
 }
 
+/* AF_UNIX: where sockets are let in, their connect is the supervisor's; streams only, since a
+ * datagram names its receiver without one. */
+static void check_unix(struct eg_filter *f, bool sockets)
+{
+    eg_filter_if_equal(f, AF_UNIX, sockets ? 5 : 1);
+    if (sockets) {
+        eg_filter_load_arg(f, 1);
+        eg_filter_and(f, 0xf);
+        eg_filter_if_equal(f, SOCK_STREAM, 1);
+        eg_filter_ret(f, SECCOMP_RET_ALLOW);
+    }
+    eg_filter_errno(f, EACCES);
+}
+
 /* socket(domain, type, protocol): TCP and UDP over IPv4 and IPv6, and the netlink that lists
- * addresses (getaddrinfo asks it). */
-static void check_socket(struct eg_filter *f)
+ * addresses (getaddrinfo asks it). Alone in the host's network: TCP only. */
+static void check_socket(struct eg_filter *f, const struct eg_seccomp_rules *rules)
 {
     static const uint32_t protocols[] = { IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP };
-    unsigned short first = begin(f, SYS_socket);
-    load_arg(f, 0);
-    if_equal(f, AF_UNIX, 1);
-    ret_errno(f, EACCES);
-    if_equal(f, AF_NETLINK, 4);
-    load_arg(f, 2);
-    if_equal(f, NETLINK_ROUTE, 1);
-    ret(f, SECCOMP_RET_ALLOW);
-    ret_errno(f, EPROTONOSUPPORT);
-    add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0));
-    add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0));
-    ret_errno(f, EAFNOSUPPORT);
-    load_arg(f, 1);
-    add(f, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K,
-                                        0xf)); /* without SOCK_CLOEXEC, SOCK_NONBLOCK */
-    add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_STREAM, 2, 0));
-    add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_DGRAM, 1, 0));
-    ret_errno(f, EPERM);
-    load_arg(f, 2);
-    for (unsigned i = 0; i < sizeof protocols / sizeof *protocols; i++) {
-        if_equal(f, protocols[i], 1);
-        ret(f, SECCOMP_RET_ALLOW);
+    const uint32_t action = eg_seccomp_supervised(rules) ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW;
+    unsigned short first = eg_filter_begin(f, SYS_socket);
+    eg_filter_load_arg(f, 0);
+    check_unix(f, rules->sockets);
+    eg_filter_if_equal(f, AF_NETLINK, 4);
+    eg_filter_load_arg(f, 2);
+    eg_filter_if_equal(f, NETLINK_ROUTE, 1);
+    eg_filter_ret(f, SECCOMP_RET_ALLOW);
+    eg_filter_errno(f, EPROTONOSUPPORT);
+    eg_filter_if_other(f, AF_INET, 2);
+    eg_filter_if_other(f, AF_INET6, 1);
+    eg_filter_errno(f, EAFNOSUPPORT);
+    eg_filter_load_arg(f, 1);
+    eg_filter_and(f, 0xf); /* without SOCK_CLOEXEC, SOCK_NONBLOCK */
+    if (rules->alone) {
+        eg_filter_if_equal(f, SOCK_DGRAM, 1);
+        eg_filter_errno(f, EACCES);
     }
-    ret_errno(f, EPROTONOSUPPORT);
-    end(f, first, true);
+    eg_filter_if_other(f, SOCK_STREAM, 2);
+    eg_filter_if_other(f, SOCK_DGRAM, 1);
+    eg_filter_errno(f, EPERM);
+    eg_filter_load_arg(f, 2);
+    for (unsigned i = 0; i < sizeof protocols / sizeof *protocols; i++) {
+        eg_filter_if_equal(f, protocols[i], 1);
+        eg_filter_ret(f, action);
+    }
+    eg_filter_errno(f, EPROTONOSUPPORT);
+    eg_filter_end(f, first, true);
 }
 
 /* A pair of datagram sockets may still send to a name of the file system, connected ones may
  * not. */
 static void check_socketpair(struct eg_filter *f)
 {
-    unsigned short first = begin(f, SYS_socketpair);
-    load_arg(f, 0);
-    add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_UNIX, 1, 0));
-    ret_errno(f, EAFNOSUPPORT);
-    load_arg(f, 1);
-    add(f, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf));
-    if_equal(f, SOCK_STREAM, 1);
-    ret(f, SECCOMP_RET_ALLOW);
-    if_equal(f, SOCK_SEQPACKET, 1);
-    ret(f, SECCOMP_RET_ALLOW);
-    ret_errno(f, EACCES);
-    end(f, first, true);
-}
-
-static void check_flags(struct eg_filter *f, long call, uint32_t bits)
-{
-    unsigned short first = begin(f, call);
-    load_arg(f, 0);
-    if_any_bit(f, bits, 1);
-    ret_errno(f, EPERM);
-    end(f, first, false);
+    unsigned short first = eg_filter_begin(f, SYS_socketpair);
+    eg_filter_load_arg(f, 0);
+    eg_filter_if_other(f, AF_UNIX, 1);
+    eg_filter_errno(f, EAFNOSUPPORT);
+    eg_filter_load_arg(f, 1);
+    eg_filter_and(f, 0xf);
+    eg_filter_if_equal(f, SOCK_STREAM, 1);
+    eg_filter_ret(f, SECCOMP_RET_ALLOW);
+    eg_filter_if_equal(f, SOCK_SEQPACKET, 1);
+    eg_filter_ret(f, SECCOMP_RET_ALLOW);
+    eg_filter_errno(f, EACCES);
+    eg_filter_end(f, first, true);
 }
 
 static void check_ioctl(struct eg_filter *f)
 {
-    unsigned short first = begin(f, SYS_ioctl);
-    load_arg(f, 1);
-    if_equal(f, TIOCSTI, 1);
-    ret_errno(f, EPERM);
-    if_equal(f, TIOCLINUX, 1); /* pastes into the console */
-    ret_errno(f, EPERM);
-    end(f, first, false);
+    unsigned short first = eg_filter_begin(f, SYS_ioctl);
+    eg_filter_load_arg(f, 1);
+    eg_filter_if_equal(f, TIOCSTI, 1);
+    eg_filter_errno(f, EPERM);
+    eg_filter_if_equal(f, TIOCLINUX, 1); /* pastes into the console */
+    eg_filter_errno(f, EPERM);
+    eg_filter_end(f, first, false);
 }
 
-static void build(struct eg_filter *f)
+static void build(struct eg_filter *f, const struct eg_seccomp_rules *rules)
 {
     static const int refused[] = { SYS_ptrace,
                                    SYS_process_vm_readv,
@@ -218,24 +161,48 @@ static void build(struct eg_filter *f)
     static const int absent[] = { SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,
                                   SYS_clone3 };
     check_arch(f);
-    check_socket(f);
+    check_socket(f, rules);
     check_socketpair(f);
-    check_flags(f, SYS_clone, EG_NEW_NAMESPACES);
-    check_flags(f, SYS_unshare, EG_NEW_NAMESPACES | EG_NEWTIME);
+    eg_filter_deny_bits(f, SYS_clone, 0, EG_NEW_NAMESPACES, EPERM);
+    eg_filter_deny_bits(f, SYS_unshare, 0, EG_NEW_NAMESPACES | EG_NEWTIME, EPERM);
     check_ioctl(f);
-    for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++)
-        deny(f, refused[i], EPERM);
-    for (unsigned i = 0; i < sizeof absent / sizeof *absent; i++)
-        deny(f, absent[i], ENOSYS); /* callers fall back to epoll and to clone */
-    ret(f, SECCOMP_RET_ALLOW);
+    eg_filter_deny_all(f, refused, sizeof refused / sizeof *refused, EPERM);
+    /* callers fall back to epoll and to clone */
+    eg_filter_deny_all(f, absent, sizeof absent / sizeof *absent, ENOSYS);
+    if (eg_seccomp_supervised(rules))
+        eg_seccomp_connect(f);
+    if (rules->alone)
+        eg_seccomp_alone(f, rules);
+    eg_filter_ret(f, SECCOMP_RET_ALLOW);
 }
 
-enum eg_status eg_seccomp_install(struct eg_err *err)
+/* Its own flag first: a signal that the command handles then does not repeat a call that was
+ * done (5.19). */
+static int install(const struct sock_fprog *program, bool supervised)
+{
+    unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    if (!supervised)
+        return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program);
+    int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program);
+    if (fd < 0 && errno == EINVAL)
+        fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+                          program);
+    return fd;
+}
+
+enum eg_status eg_seccomp_install(const struct eg_seccomp_rules *rules, int *listener,
+                                  struct eg_err *err)
 {
     struct eg_filter f = { .n = 0 };
-    build(&f);
-    struct sock_fprog program = { .len = f.n, .filter = f.code };
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0)
-        return eg_err_set(err, EG_IO, "launch", errno, "the child's system call filter is refused");
+    build(&f, rules);
+    if (f.overflow)
+        return eg_err_set(err, EG_INTERNAL, "launch", 0, "the system call filter is too long");
+    const struct sock_fprog program = { .len = f.n, .filter = f.code };
+    int fd = install(&program, eg_seccomp_supervised(rules));
+    if (fd < 0)
+        return eg_err_set(err, errno == EBUSY ? EG_PERMISSION : EG_IO, "launch", errno,
+                          errno == EBUSY ? "another sandbox supervises this one's system calls"
+                                         : "the child's system call filter is refused");
+    *listener = eg_seccomp_supervised(rules) ? fd : -1;
     return EG_OK;
 }

@@ -346,7 +346,10 @@ Test(launch, refused_namespaces_say_what_to_change)
                                        .user = geteuid() == 0 ? "nobody" : NULL };
         struct eg_launch *l = NULL;
         struct eg_err err = { 0 };
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || eg_seccomp_install(&err) != EG_OK)
+        const struct eg_seccomp_rules rules = { .alone = false };
+        int none;
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+            eg_seccomp_install(&rules, &none, &err) != EG_OK)
             _exit(1);
         if (eg_launch_prepare(&spec, &l, &err) != EG_PERMISSION)
             _exit(2);

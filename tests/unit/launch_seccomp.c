@@ -26,6 +26,13 @@ struct attempt {
     int sys; /* expected errno; 0: success; -1: anything but EPERM, EACCES and ENOSYS */
 };
 
+static enum eg_status install(struct eg_err *err)
+{
+    const struct eg_seccomp_rules rules = { .alone = false };
+    int listener;
+    return eg_seccomp_install(&rules, &listener, err);
+}
+
 /* errno of the call under the filter; 0 when it worked; 1000 + signal when it was the process'
  * end. */
 static int try(const struct attempt *t)
@@ -35,7 +42,7 @@ static int try(const struct attempt *t)
     cr_assert_geq(pid, 0);
     if (pid == 0) {
         struct eg_err err = { 0 };
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || eg_seccomp_install(&err) != EG_OK)
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || install(&err) != EG_OK)
             _exit(254);
         long rc = syscall(t->call, t->a[0], t->a[1], t->a[2], t->a[3], 0, 0);
         _exit(rc < 0 ? errno : 0);
@@ -190,7 +197,7 @@ Test(launch_seccomp, foreign_architecture_ends_the_process)
     pid_t pid = fork();
     if (pid == 0) {
         struct eg_err err = { 0 };
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || eg_seccomp_install(&err) != EG_OK)
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || install(&err) != EG_OK)
             _exit(254);
         _exit(int80_getpid() > 0 ? 1 : 0);
     }

@@ -1,0 +1,133 @@
+/* seccomp_alone.c - what the filter must do where no namespace does it: the child is in the host's network and among the
+ * host's processes. Sockets and connections are its supervisor's to make (broker.c), and so are new processes, so that
+ * nothing forks any more once the command is over; signals too where Landlock does not keep them inside. What reaches other
+ * processes of the same user in other ways is refused. What a filter can't see, it hands over: a pointer is never judged
+ * here. */
+#include "launch/filter.h"
+#include "launch/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+/* asm/sockios.h has them by other names on other architectures, with the same numbers here. */
+enum { EG_FIOSETOWN = 0x8901, EG_SIOCSPGRP = 0x8902, EG_IOPRIO_WHO_PROCESS = 1 };
+
+static void notify(struct eg_filter *f, long call)
+{
+    eg_filter_if_equal(f, (uint32_t)call, 1);
+    eg_filter_ret(f, SECCOMP_RET_USER_NOTIF);
+}
+
+bool eg_seccomp_supervised(const struct eg_seccomp_rules *rules)
+{
+    return rules->alone || rules->sockets;
+}
+
+/* Data that rides on the first packet names its receiver without connect(2). */
+void eg_seccomp_connect(struct eg_filter *f)
+{
+    notify(f, SYS_connect);
+    eg_filter_deny_bits(f, SYS_sendto, 3, MSG_FASTOPEN, EOPNOTSUPP);
+    eg_filter_deny_bits(f, SYS_sendmsg, 2, MSG_FASTOPEN, EOPNOTSUPP);
+    eg_filter_deny_bits(f, SYS_sendmmsg, 3, MSG_FASTOPEN, EOPNOTSUPP);
+}
+
+/* A thread ends with its process; a process is the supervisor's to let be. */
+static void check_fork(struct eg_filter *f)
+{
+    unsigned short first = eg_filter_begin(f, SYS_clone);
+    eg_filter_load_arg(f, 0);
+    eg_filter_if_any_bit(f, CLONE_THREAD, 1);
+    eg_filter_ret(f, SECCOMP_RET_ALLOW);
+    eg_filter_ret(f, SECCOMP_RET_USER_NOTIF);
+    eg_filter_end(f, first, true);
+#ifdef SYS_fork
+    notify(f, SYS_fork);
+    notify(f, SYS_vfork);
+#endif
+}
+
+/* Argument i must be k. */
+static void require(struct eg_filter *f, unsigned i, uint32_t k, int sys)
+{
+    eg_filter_load_arg(f, i);
+    eg_filter_if_other(f, k, 1);
+    eg_filter_errno(f, sys);
+}
+
+/* Limits, priorities and pages of others. */
+static void check_others(struct eg_filter *f)
+{
+    static const int refused[] = { SYS_process_madvise, SYS_process_mrelease, SYS_migrate_pages,
+                                   SYS_move_pages };
+    unsigned short first = eg_filter_begin(f, SYS_prlimit64);
+    require(f, 0, 0, EPERM);
+    eg_filter_end(f, first, false);
+    first = eg_filter_begin(f, SYS_setpriority);
+    require(f, 0, PRIO_PROCESS, EPERM);
+    require(f, 1, 0, EPERM);
+    eg_filter_end(f, first, false);
+    first = eg_filter_begin(f, SYS_ioprio_set);
+    require(f, 0, EG_IOPRIO_WHO_PROCESS, EPERM);
+    require(f, 1, 0, EPERM);
+    eg_filter_end(f, first, false);
+    eg_filter_deny_all(f, refused, sizeof refused / sizeof *refused, EPERM);
+}
+
+/* Memory and queues that all of the user's processes share by number or name. */
+static void check_ipc(struct eg_filter *f)
+{
+    static const int refused[] = { SYS_shmget, SYS_shmat,  SYS_shmctl,     SYS_msgget,  SYS_msgsnd,
+                                   SYS_msgrcv, SYS_msgctl, SYS_semget,     SYS_semop,   SYS_semtimedop,
+                                   SYS_semctl, SYS_mq_open, SYS_mq_unlink };
+    eg_filter_deny_all(f, refused, sizeof refused / sizeof *refused, EPERM);
+}
+
+/* Who is told of input by a signal: any process of the user, and any signal. */
+static void check_owners(struct eg_filter *f)
+{
+    static const uint32_t orders[] = { F_SETOWN, F_SETOWN_EX, F_SETSIG };
+    static const uint32_t requests[] = { EG_FIOSETOWN, EG_SIOCSPGRP };
+    unsigned short first = eg_filter_begin(f, SYS_fcntl);
+    eg_filter_load_arg(f, 1);
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        eg_filter_if_equal(f, orders[i], 1);
+        eg_filter_errno(f, EPERM);
+    }
+    eg_filter_end(f, first, false);
+    first = eg_filter_begin(f, SYS_ioctl);
+    eg_filter_load_arg(f, 1);
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        eg_filter_if_equal(f, requests[i], 1);
+        eg_filter_errno(f, EPERM);
+    }
+    eg_filter_end(f, first, false);
+}
+
+static void check_signals(struct eg_filter *f)
+{
+    static const int refused[] = { SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo };
+    notify(f, SYS_kill);
+    notify(f, SYS_tkill);
+    notify(f, SYS_tgkill);
+    eg_filter_deny_all(f, refused, sizeof refused / sizeof *refused, EPERM);
+    eg_filter_deny(f, SYS_pidfd_send_signal, ENOSYS); /* callers fall back to kill */
+    check_owners(f);
+}
+
+void eg_seccomp_alone(struct eg_filter *f, const struct eg_seccomp_rules *rules)
+{
+    check_fork(f);
+    check_others(f);
+    check_ipc(f);
+    if (!rules->scoped)
+        check_signals(f);
+    if (rules->truncate)
+        eg_filter_deny(f, SYS_truncate, EPERM);
+}

@@ -73,7 +73,8 @@ static int tell(int fd, const struct request *r)
     ssize_t n = recv(fd, &answer, sizeof answer, 0);
     if (n < 0)
         return errno;
-    if ((size_t)n < sizeof answer.head + sizeof answer.body || answer.head.nlmsg_type != NLMSG_ERROR)
+    if ((size_t)n < sizeof answer.head + sizeof answer.body ||
+        answer.head.nlmsg_type != NLMSG_ERROR)
         return EPROTO;
     return -answer.body.error;
 }
@@ -82,7 +83,8 @@ static int own_address(int fd, unsigned lo)
 {
     struct request r;
     begin(&r, RTM_NEWADDR, sizeof r.body.address);
-    r.body.address = (struct ifaddrmsg){ .ifa_family = AF_INET, .ifa_prefixlen = OWN_BITS, .ifa_index = lo };
+    r.body.address =
+        (struct ifaddrmsg){ .ifa_family = AF_INET, .ifa_prefixlen = OWN_BITS, .ifa_index = lo };
     add(&r, IFA_LOCAL, own.b, 4);
     add(&r, IFA_ADDRESS, own.b, 4);
     return tell(fd, &r);
@@ -142,12 +144,14 @@ static enum eg_status load(struct nft *ret, struct eg_err *err)
                   { "nft_run_cmd_from_buffer", offsetof(struct nft, run) } };
     void *lib = dlopen("libnftables.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!lib)
-        return eg_err_set(err, EG_IO, "launch", 0,
-                          "--transparent needs libnftables.so.1, which can't be loaded: install libnftables1");
+        return eg_err_set(
+            err, EG_IO, "launch", 0,
+            "--transparent needs libnftables.so.1, which can't be loaded: install libnftables1");
     for (unsigned i = 0; i < sizeof calls / sizeof *calls; i++) {
         void *call = dlsym(lib, calls[i].name);
         if (!call)
-            return eg_err_set(err, EG_IO, "launch", 0, "--transparent: libnftables.so.1 has no %s", calls[i].name);
+            return eg_err_set(err, EG_IO, "launch", 0, "--transparent: libnftables.so.1 has no %s",
+                              calls[i].name);
         memcpy((char *)ret + calls[i].at, &call, sizeof call);
     }
     return EG_OK;
@@ -158,7 +162,8 @@ static enum eg_status refused(const char *why, struct eg_err *err)
 {
     int n = why ? (int)strcspn(why, "\n") : 0;
     return eg_err_set(err, EG_IO, "launch", 0,
-                      "--transparent: nftables refuses the redirect (%.*s): does this kernel have nf_tables, nft_redir and "
+                      "--transparent: nftables refuses the redirect (%.*s): does this kernel have "
+                      "nf_tables, nft_redir and "
                       "nf_conntrack?",
                       n > 60 ? 60 : n, why ? why : "");
 }
@@ -193,8 +198,8 @@ static enum eg_status redirect(uint16_t port, struct eg_err *err)
 
 /* ---- sockets ---- */
 
-static enum eg_status listen_at(const struct eg_addr *addr, uint16_t port, struct eg_capture_socket *ret,
-                                struct eg_err *err)
+static enum eg_status listen_at(const struct eg_addr *addr, uint16_t port,
+                                struct eg_capture_socket *ret, struct eg_err *err)
 {
     struct eg_sockaddr at = { *addr, port }, bound = { .port = 0 };
     enum eg_status status = eg_sock_listen(&at, &ret->fd, &bound, err);
@@ -214,7 +219,8 @@ static enum eg_status questions(struct eg_capture_socket *ret, struct eg_err *er
     return EG_OK;
 }
 
-enum eg_status eg_capture_open(struct eg_capture_socket ret[EG_CAPTURE_SOCKETS], unsigned *count, struct eg_err *err)
+enum eg_status eg_capture_open(struct eg_capture_socket ret[EG_CAPTURE_SOCKETS], unsigned *count,
+                               struct eg_err *err)
 {
     struct eg_err no_v6 = { 0 };
     for (unsigned i = 0; i < EG_CAPTURE_SOCKETS; i++)
@@ -284,7 +290,8 @@ enum eg_status eg_capture_files(struct eg_err *err)
     char hosts[HOST_NAME_MAX + 128];
     hosts_text(hosts, sizeof hosts);
     /* one place that is sure to exist, hidden for a moment, as in mounts.c */
-    if (mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k,nr_inodes=16") < 0)
+    if (mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "mode=0755,size=64k,nr_inodes=16") < 0)
         return failed("a temporary file system", err);
     enum eg_status status = put("/proc/resolv.conf", resolver, err);
     if (status == EG_OK)

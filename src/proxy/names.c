@@ -14,7 +14,8 @@ static unsigned u16(const unsigned char *p)
 
 /* The name at p[*at]: its labels joined by dots into text (WIRE_MAX bytes). false: it is no name. *plain: no label
  * has a dot of its own. */
-static bool read_name(const unsigned char *p, size_t n, size_t *at, char *text, size_t *len, bool *plain)
+static bool read_name(const unsigned char *p, size_t n, size_t *at, char *text, size_t *len,
+                      bool *plain)
 {
     size_t begin = *at;
     *len = 0;
@@ -75,7 +76,8 @@ static void read_question(const unsigned char *p, size_t n, struct eg_names_ques
         return;
     }
     q->kind = EG_NAMES_ASKED;
-    q->host = plain && eg_host_parse(eg_slice(text, len), &q->name, NULL) == EG_OK && !q->name.literal;
+    q->host =
+        plain && eg_host_parse(eg_slice(text, len), &q->name, NULL) == EG_OK && !q->name.literal;
     if (q->host)
         q->reverse = read_reverse(&q->name);
 }
@@ -160,7 +162,8 @@ size_t eg_names_write(const struct eg_names_question *q, const struct eg_names_a
     if (q->kind == EG_NAMES_DROP)
         return 0;
     bool asked = q->kind == EG_NAMES_ASKED;
-    bool record = asked && a->rcode == EG_NAMES_NOERROR && (a->addr.family != 0 || a->name.host_len > 0);
+    bool record =
+        asked && a->rcode == EG_NAMES_NOERROR && (a->addr.family != 0 || a->name.host_len > 0);
     put_u16(&o, q->id);
     /* QR, AA and RA: who asks for recursion takes an answer without RA for a lame one */
     put_u16(&o, 0x8480u | (unsigned)q->opcode << 11 | (q->recursion ? 0x100u : 0) |

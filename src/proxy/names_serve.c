@@ -35,7 +35,8 @@ struct eg_names_server {
     unsigned count;
 };
 
-static size_t answer(struct eg_names_server *s, const char *p, size_t n, char out[EG_NAMES_ANSWER_MAX])
+static size_t answer(struct eg_names_server *s, const char *p, size_t n,
+                     char out[EG_NAMES_ANSWER_MAX])
 {
     struct eg_names_question q;
     struct eg_names_answer a = { .rcode = EG_NAMES_NOERROR };
@@ -55,14 +56,16 @@ static void datagrams(struct eg_watch *w, unsigned events)
     for (int i = 0; i < QUESTIONS; i++) { /* the rest in the next tick: nobody starves the others */
         struct sockaddr_storage from;
         socklen_t size = sizeof from;
-        ssize_t n = recvfrom(s->fd, in, sizeof in, MSG_TRUNC | MSG_DONTWAIT, (struct sockaddr *)&from, &size);
+        ssize_t n = recvfrom(s->fd, in, sizeof in, MSG_TRUNC | MSG_DONTWAIT,
+                             (struct sockaddr *)&from, &size);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (n < 0 || (size_t)n > sizeof in)
             continue;
         size_t reply = answer(s, in, (size_t)n, out);
         if (reply > 0) /* lost like any datagram where it can't be sent */
-            (void)!sendto(s->fd, out, reply, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&from, size);
+            (void)!sendto(s->fd, out, reply, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&from,
+                          size);
     }
 }
 

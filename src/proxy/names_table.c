@@ -173,7 +173,8 @@ static void localhost(uint16_t type, struct eg_names_answer *ret)
         ret->addr = (struct eg_addr){ .family = 6, .b = { [15] = 1 } };
 }
 
-static void reverse(struct eg_names *t, const struct eg_names_question *q, struct eg_names_answer *ret)
+static void reverse(struct eg_names *t, const struct eg_names_question *q,
+                    struct eg_names_answer *ret)
 {
     if (q->reverse.family == 4 && q->reverse.b[0] == 127)
         set_host(&ret->name, "localhost");

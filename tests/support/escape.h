@@ -68,7 +68,8 @@ int escape_read_proof(const char *path);
 /* The rights of root over namespaces of one's own, where this process is not root; its errno. */
 int escape_gain(int namespaces);
 /* Child processes that others of the suite are aimed at; they never return. */
-_Noreturn void escape_victim(int secret_fd);
+/* things: memory, semaphores and queues for others to meet are made too, and removed at SIGTERM. */
+_Noreturn void escape_victim(int secret_fd, bool things);
 _Noreturn void escape_guest(void);
 
 #endif

@@ -345,7 +345,7 @@ static int remove_module(const char *arg)
 static int swap_off(const char *arg)
 {
     (void)arg;
-    return syscall(SYS_swapoff, "/nonexistent") < 0 && errno != ENOENT ? errno : ESCAPE_OUT;
+    return syscall(SYS_swapoff, "/nonexistent/escape") < 0 && errno != ENOENT ? errno : ESCAPE_OUT;
 }
 
 static int host_name(const char *arg)

@@ -447,7 +447,7 @@ static void victim_things(bool make)
         printf("posix_shm=%s\n", name);
 }
 
-_Noreturn void escape_victim(int secret_fd)
+_Noreturn void escape_victim(int secret_fd, bool things)
 {
     const struct sigaction end = { .sa_handler = on_end };
     sigset_t term, before;
@@ -456,13 +456,15 @@ _Noreturn void escape_victim(int secret_fd)
     sigprocmask(SIG_BLOCK, &term, &before);
     sigaction(SIGTERM, &end, NULL);
     setpgid(0, 0);
-    victim_things(true);
+    if (things)
+        victim_things(true);
     printf("victim_fd=%d\nvictim_memory=%#lx\nvictim=%d\n", secret_fd,
            (unsigned long)(uintptr_t)secret_memory, (int)getpid());
     fflush(stdout);
     while (!over)
         sigsuspend(&before);
-    victim_things(false);
+    if (things)
+        victim_things(false);
     _exit(0);
 }
 

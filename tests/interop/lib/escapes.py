@@ -239,7 +239,7 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
         """The victim is of the command's user; launcher, worker and init have others in their place until there are such."""
         fd = os.open(self.range.secret, os.O_RDONLY)
         for name, uid in (("launcher", self.uid), ("worker", self.uid), ("init", UID), ("victim", UID)):
-            p = self._process(uid, PROOF.strip(), "victim", str(fd), executable=self.range.escape, pass_fds=[fd])
+            p = self._process(uid, PROOF.strip(), "victim", str(fd), *(["things"] if name == "victim" else []), executable=self.range.escape, pass_fds=[fd])
             line = ""
             while not line.startswith("victim="):
                 line = read_line(p.stdout).strip()

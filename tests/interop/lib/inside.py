@@ -26,13 +26,13 @@ def why_not():
     for program in ("unshare", "mount", "ip", "openssl"):
         if not shutil.which(program):
             return f"no {program} here"
-    r = subprocess.run(["unshare", "-n", "-m", "-p", "-f", "true"], capture_output=True, text=True, timeout=DEADLINE)
+    r = subprocess.run(["unshare", "-n", "-m", "-p", "-i", "-f", "true"], capture_output=True, text=True, timeout=DEADLINE)
     return r.stderr.strip() or f"unshare: {r.returncode}" if r.returncode else None
 
 
 def again(names):
     """The same program inside, with the tests of these names; a process whose stdout has its lines."""
-    return subprocess.Popen(["unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc", "--propagation", "private", "--",
+    return subprocess.Popen(["unshare", "-n", "-m", "-p", "-i", "-f", "--kill-child", "--mount-proc", "--propagation", "private", "--",
                              PYTHON, os.path.abspath(sys.argv[0]), *names], env={**os.environ, MARK: "1"},
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 

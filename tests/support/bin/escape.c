@@ -1,7 +1,7 @@
 /* escape.c - makes the attempts of support/escape.h, one process each, and prints "NAME<TAB>out|in|none|ended<TAB>DETAIL":
  *   escape run [NAME...]      targets come on stdin as name=value lines, up to an empty one; the last line is "done N"
  *   escape list               "NAME<TAB>WHAT" for every row
- *   escape victim FD          what the attempts on processes are aimed at: holds the proof in its environment, its memory and that descriptor
+ *   escape victim FD [things] what the attempts on processes are aimed at: holds the proof in its environment, its memory and that descriptor; things: and in what System V and POSIX share
  *   escape guest              a process in user and network namespaces of its own
  *   escape hammer ADDRESS PORT [N]   N processes (1) in sessions of their own that try to connect there again and again and heed no signal that they may ignore; "up" when all have tried
  *   escape bomb [MS]          forks without end (who starts it sets RLIMIT_NPROC), "up" when no more is to be had; ends itself, not its children, after MS
@@ -219,8 +219,8 @@ int main(int argc, char **argv)
     const char *what = argc > 1 ? argv[1] : "";
     if (strcmp(what, "run") == 0)
         return run(argv + 2);
-    if (strcmp(what, "victim") == 0 && argc == 3)
-        escape_victim(atoi(argv[2]));
+    if (strcmp(what, "victim") == 0 && argc >= 3)
+        escape_victim(atoi(argv[2]), argc > 3);
     if (strcmp(what, "guest") == 0)
         escape_guest();
     if (strcmp(what, "hammer") == 0)
@@ -230,8 +230,9 @@ int main(int argc, char **argv)
     if (strcmp(what, "raw") == 0)
         return socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) < 0;
     if (strcmp(what, "list") != 0) {
-        fprintf(stderr, "usage: escape run [NAME...] | list | victim FD | guest | hammer ADDRESS "
-                        "PORT [N] | bomb [MS] | raw\n");
+        fprintf(stderr,
+                "usage: escape run [NAME...] | list | victim FD [things] | guest | hammer ADDRESS "
+                "PORT [N] | bomb [MS] | raw\n");
         return 2;
     }
     for (size_t i = 0; i < TABLES; i++)

@@ -121,6 +121,20 @@ static enum eg_status harden(struct eg_run *r)
                                                                                        : EG_OK;
 }
 
+/* Inside another sandbox no Unix socket can be made: then nobody can ask this proxy, and all else
+ * goes on. */
+static const char *control(const struct eg_run *r)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        close(fd);
+        return r->places.control;
+    }
+    fprintf(stderr, "%s: warning: no control socket can be made here: egressctl status, audit and session "
+                    "can't ask this run\n", r->asked.options->command);
+    return NULL;
+}
+
 static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *session,
                                   struct eg_err *err)
 {
@@ -131,7 +145,7 @@ static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *sess
         .upstream = r->asked.upstream,
         .workers = r->asked.workers,
         .observe = r->asked.observe,
-        .control_path = r->places.control,
+        .control_path = control(r),
         .enforcement = eg_enforcement_name(eg_launch_enforcement(r->child)),
         .weaker = eg_launch_weaker_because(r->child),
         .splice = true,
@@ -287,10 +301,16 @@ static void say_what_holds(const struct eg_run *r)
                 name);
     if (!enforced(r))
         fprintf(stderr,
-                "%s: warning: --no-enforce: the command is not confined and can go round the "
-                "proxy\n",
+                "%s: warning: --no-enforce: the command is not confined: it can go round the proxy, "
+                "read your files and the memory of your processes, and use this proxy's control "
+                "socket\n",
                 name);
-    else if (!r->asked.command)
+    else if (*eg_launch_weaker_because(r->child))
+        fprintf(stderr,
+                "%s: warning: no namespaces (%s): the command is held by supervised system calls and "
+                "Landlock; it sees your processes' names\n",
+                name, eg_launch_weaker_because(r->child));
+    if (enforced(r) && !r->asked.command)
         fprintf(stderr, "%s: %s has no network but what %s allows (%s); `exit` ends it\n", name,
                 r->shell.path, r->places.policies[r->places.policy_count - 1].path,
                 eg_enforcement_name(eg_launch_enforcement(r->child)));
@@ -331,6 +351,7 @@ static enum eg_status launch(struct eg_run *r, struct eg_err *err)
                                          .strongest = r->asked.strongest,
                                          .weakest = r->asked.weakest,
                                          .capture = r->asked.capture,
+                                         .sockets = (char *const *)(uintptr_t)r->asked.sockets,
                                          .user = r->asked.user,
                                          .sudo_uid = getenv("SUDO_UID"),
                                          .sudo_gid = getenv("SUDO_GID") };
@@ -370,6 +391,7 @@ static void run_free(struct eg_run *r)
     eg_supervisor_free(r->supervisor);
     eg_sup_upstream_free(r->asked.upstream);
     eg_environ_free(r->environment);
+    eg_launch_sweep();
     free(r);
 }
 

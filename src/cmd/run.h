@@ -15,11 +15,14 @@ extern const struct eg_cmd_options eg_run_options, eg_shell_options;
 /* Docker's, for what is not the command's own. */
 enum { EG_RUN_FAILED = 125, EG_RUN_NOT_EXECUTABLE = 126, EG_RUN_NOT_FOUND = 127 };
 
+enum { EG_RUN_SOCKETS = 16 };
+
 struct eg_run_asked { /* texts are argv's */
     const struct eg_cmd_options *options;
     const char *file, *user; /* NULL: not given */
     bool trust, observe, fail_on_deny, strict, capture;
     enum eg_enforcement strongest, weakest;
+    const char *sockets[EG_RUN_SOCKETS + 1]; /* --socket; ends with NULL */
     unsigned workers;
     struct eg_sup_upstream *upstream; /* NULL: not given */
     char **command;                   /* NULL: a shell */

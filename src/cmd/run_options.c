@@ -4,7 +4,7 @@
 #include "cmd/run.h"
 #include "cmd/upstream.h"
 
-enum { EG_RUN_WORKERS_MAX = 64 };
+enum { EG_RUN_WORKERS_MAX = 64, EG_RUN_SOCKET_PATH = 108 /* of sockaddr_un */ };
 
 static const struct eg_cmd_option run_list[] = {
     { 'p', "policy", "FILE", "the policy of this run (default: ./egress.yaml)" },
@@ -12,6 +12,8 @@ static const struct eg_cmd_option run_list[] = {
     { 'u', "user", "NAME", "as root: who the command runs as (default: sudo's caller)" },
     { 0, "env", "MODE", "strict: without *_TOKEN, *_API_KEY and *_SECRET* of yours; or inherit" },
     { 0, "fail-on-deny", NULL, "exit 1 when the command succeeds and anything was refused" },
+    { 0, "enforcement", "MODE", "namespaces, seccomp (where there are none), or auto: the stronger" },
+    { 0, "socket", "PATH", "let the command connect to this Unix socket; repeated: to several" },
     { 0, "no-enforce", NULL, "run without a sandbox: the command can go round the proxy" },
     { 0, "transparent", NULL, "judge programs that know no proxy too, by the names they look up" },
     { 0, "observe", NULL, "refuse only what deny rules and addresses refuse; record the rest" },
@@ -53,6 +55,44 @@ static int take_command(const struct eg_cmd_options *o, int argc, char **argv, i
     return -1;
 }
 
+static int take_enforcement(const struct eg_cmd_options *o, const struct eg_cmd_given *given,
+                            unsigned count, struct eg_run_asked *ret)
+{
+    const char *mode = eg_cmd_value(o, given, count, "enforcement");
+    bool none = eg_cmd_value(o, given, count, "no-enforce") != NULL;
+    if (mode && none)
+        return wrong(eg_cmd_usage(o, "--enforcement and --no-enforce are not for one run"));
+    ret->strongest = none ? EG_ENFORCE_NONE : EG_ENFORCE_NAMESPACES;
+    ret->weakest = none ? EG_ENFORCE_NONE : EG_ENFORCE_SECCOMP;
+    if (mode && strcmp(mode, "namespaces") == 0)
+        ret->weakest = EG_ENFORCE_NAMESPACES;
+    else if (mode && strcmp(mode, "seccomp") == 0)
+        ret->strongest = EG_ENFORCE_SECCOMP;
+    else if (mode && strcmp(mode, "auto") != 0)
+        return wrong(eg_cmd_usage(o, "--enforcement takes auto, namespaces or seccomp"));
+    return -1;
+}
+
+/* The command asks for them by the very same text, which must fit a socket's address. */
+static int take_sockets(const struct eg_cmd_options *o, const struct eg_cmd_given *given,
+                        unsigned count, struct eg_run_asked *ret)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (!o->list[given[i].index].name || strcmp(o->list[given[i].index].name, "socket") != 0)
+            continue;
+        if (n == EG_RUN_SOCKETS)
+            return wrong(eg_cmd_usage(o, "more than %d --socket", EG_RUN_SOCKETS));
+        if (given[i].value[0] != '/' || strlen(given[i].value) >= EG_RUN_SOCKET_PATH)
+            return wrong(eg_cmd_usage(o, "--socket takes an absolute path of at most %d bytes",
+                                      EG_RUN_SOCKET_PATH - 1));
+        ret->sockets[n++] = given[i].value;
+    }
+    if (n > 0 && ret->strongest == EG_ENFORCE_NONE)
+        return wrong(eg_cmd_usage(o, "--socket is for an enforced run: --no-enforce shuts nothing out"));
+    return -1;
+}
+
 int eg_run_parse(const struct eg_cmd_options *o, int argc, char **argv, struct eg_run_asked *ret)
 {
     struct eg_cmd_given given[EG_CMD_OPTIONS_MAX];
@@ -77,12 +117,13 @@ int eg_run_parse(const struct eg_cmd_options *o, int argc, char **argv, struct e
     ret->strict = env && strcmp(env, "strict") == 0;
     ret->fail_on_deny = eg_cmd_value(o, given, count, "fail-on-deny") != NULL;
     ret->user = eg_cmd_value(o, given, count, "user");
-    ret->strongest = ret->weakest =
-        eg_cmd_value(o, given, count, "no-enforce") ? EG_ENFORCE_NONE : EG_ENFORCE_NAMESPACES;
+    if ((code = take_enforcement(o, given, count, ret)) >= 0 ||
+        (code = take_sockets(o, given, count, ret)) >= 0)
+        return code;
     ret->capture = eg_cmd_value(o, given, count, "transparent") != NULL;
     if (ret->capture && ret->strongest != EG_ENFORCE_NAMESPACES)
-        return wrong(eg_cmd_usage(o, "--transparent needs a network of the command's own: "
-                                     "--no-enforce gives it none"));
+        return wrong(eg_cmd_usage(o, "--transparent needs a network of the command's own: only "
+                                     "--enforcement=namespaces gives it one"));
     if (ret->capture) /* nothing weaker will do */
         ret->weakest = EG_ENFORCE_NAMESPACES;
     ret->observe = eg_cmd_value(o, given, count, "observe") != NULL;

@@ -1,5 +1,6 @@
 """Where the clients come from that Debian has no package of, or an old one: npm and pip into a private folder, once. Sandboxed children of another user read that folder."""
 
+import atexit
 import json
 import os
 import platform
@@ -7,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 
 from lib.sdks import install
 from lib.world import BUILD, DEADLINE, PYTHON, REPOSITORY, Skip, need
@@ -29,17 +31,24 @@ def reachable(path):
     return False
 
 
+OFFLINE = "--offline" in sys.argv[1:]
+
+
 def chosen():
+    """build/compat; where a child of another user can't read that, another place, which only what was fetched is worth leaving behind."""
     folder = os.environ.get("EG_COMPAT_DIR") or os.path.join(os.path.dirname(os.path.abspath(BUILD)), "compat")
     os.makedirs(folder, exist_ok=True)
-    if os.geteuid() == 0 and not reachable(folder):
+    if os.geteuid() == 0 and not reachable(folder) and OFFLINE:
+        folder = tempfile.mkdtemp(prefix="egress-compat-")
+        os.chmod(folder, 0o755)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    elif os.geteuid() == 0 and not reachable(folder):
         folder = "/var/cache/egress-compat"
         os.makedirs(folder, 0o755, exist_ok=True)
     return folder
 
 
 FOLDER = chosen()
-OFFLINE = "--offline" in sys.argv[1:]
 
 
 def fetched(folder, command, there):
@@ -121,6 +130,8 @@ def cargo():
     root = subprocess.run(["rustc", "--print", "sysroot"], capture_output=True, text=True, timeout=DEADLINE).stdout.strip()
     if os.geteuid() != 0 or reachable(root):
         return os.path.join(root, "bin")
+    if OFFLINE:
+        raise Skip("cargo is in a home that the child can't read, and --offline copies nothing")
     copy = os.path.join(FOLDER, "rust")
     if not os.path.exists(copy + "/bin/rustc"):
         os.makedirs(copy + "/lib", exist_ok=True)

@@ -50,7 +50,7 @@ static bool usable(const char *path)
            strcmp(name, "/nologin") != 0 && strcmp(name, "/false") != 0;
 }
 
-/* The other user's that root runs it as; else who called. */
+/* That of the user whom root names, where it is one to work in; else the caller's. */
 static const char *find(const char *user)
 {
     const char *uid = getenv("SUDO_UID"), *own = getenv("SHELL");
@@ -63,9 +63,9 @@ static const char *find(const char *user)
         p = getpwuid((uid_t)number);
     if (p && usable(p->pw_shell))
         return p->pw_shell;
-    if (!p && usable(own))
+    if (usable(own))
         return own;
-    p = p ? NULL : getpwuid(geteuid());
+    p = getpwuid(geteuid());
     if (p && usable(p->pw_shell))
         return p->pw_shell;
     return usable("/bin/sh") ? "/bin/sh" : NULL;

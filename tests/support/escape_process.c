@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -259,15 +260,32 @@ static int by_pidfd(const char *process)
     return fd < 0 ? errno : escape_result(syscall(SYS_pidfd_send_signal, fd, SIGWINCH, NULL, 0));
 }
 
-/* The kernel sends it for us: the pipe's owner hears that there is something to read. */
+/* The kernel sends it for us, later and without a word to us: only the victim knows whether it came. */
+static int heard(int write_to)
+{
+    char byte;
+    const char *fifo = escape_target("heard");
+    int fd = fifo ? open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return fifo ? errno : ESCAPE_NO_TARGET;
+    while (read(fd, &byte, 1) == 1) /* of an earlier one */
+        ;
+    if (write(write_to, "x", 1) != 1)
+        return errno;
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    return poll(&p, 1, ESCAPE_WAIT_MS) == 1 && read(fd, &byte, 1) == 1 ? ESCAPE_OUT
+                                                                       : ESCAPE_NO_PROOF;
+}
+
+/* The pipe's owner hears that there is something to read. */
 static int by_owner(const char *process)
 {
     int ends[2];
     PID(process, pid);
     if (pipe(ends) < 0 || fcntl(ends[0], F_SETOWN, pid) < 0 ||
-        fcntl(ends[0], F_SETSIG, SIGWINCH) < 0 || fcntl(ends[0], F_SETFL, O_ASYNC | O_NONBLOCK) < 0)
+        fcntl(ends[0], F_SETFL, O_ASYNC | O_NONBLOCK) < 0)
         return errno;
-    return escape_result(write(ends[1], "x", 1));
+    return heard(ends[1]);
 }
 
 static int by_owner_ex(const char *process)
@@ -275,19 +293,21 @@ static int by_owner_ex(const char *process)
     int ends[2];
     PID(process, pid);
     struct f_owner_ex owner = { .type = F_OWNER_PID, .pid = pid };
-    if (pipe(ends) < 0 || fcntl(ends[0], F_SETOWN_EX, &owner) < 0)
+    if (pipe(ends) < 0 || fcntl(ends[0], F_SETOWN_EX, &owner) < 0 ||
+        fcntl(ends[0], F_SETSIG, SIGIO) < 0 || fcntl(ends[0], F_SETFL, O_ASYNC | O_NONBLOCK) < 0)
         return errno;
-    return ESCAPE_OUT;
+    return heard(ends[1]);
 }
 
 static int by_ioctl(const char *process)
 {
-    int ends[2];
+    int ends[2], on = 1;
     PID(process, pid);
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0)
-        return errno;
     int owner = pid;
-    return escape_result(ioctl(ends[0], FIOSETOWN, &owner));
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) < 0 || ioctl(ends[0], FIOSETOWN, &owner) < 0 ||
+        ioctl(ends[0], FIOASYNC, &on) < 0)
+        return errno;
+    return heard(ends[1]);
 }
 
 /* Really: is it gone afterwards? Process 1 of a namespace is spared by the kernel, and nobody says so. */
@@ -408,13 +428,22 @@ static int other_terminal(const char *target)
 
 /* ---- the targets ---- */
 
+#define HEARD "work/heard" /* a FIFO below the victim's working folder */
 static volatile char secret_memory[64] = ESCAPE_PROOF;
 static volatile sig_atomic_t over;
+static int heard_fd = -1;
 
 static void on_end(int number)
 {
     (void)number;
     over = 1;
+}
+
+static void on_input(int number)
+{
+    (void)number;
+    if (write(heard_fd, "x", 1) < 0)
+        return; /* full: it is known already */
 }
 
 /* What has a number or a name for all, made and shown; removed at the end. */
@@ -449,7 +478,7 @@ static void victim_things(bool make)
 
 _Noreturn void escape_victim(int secret_fd, bool things)
 {
-    const struct sigaction end = { .sa_handler = on_end };
+    const struct sigaction end = { .sa_handler = on_end }, input = { .sa_handler = on_input };
     sigset_t term, before;
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
@@ -458,6 +487,8 @@ _Noreturn void escape_victim(int secret_fd, bool things)
     setpgid(0, 0);
     if (things)
         victim_things(true);
+    if (things && (heard_fd = open(HEARD, O_RDWR | O_NONBLOCK | O_CLOEXEC)) >= 0)
+        sigaction(SIGIO, &input, NULL);
     printf("victim_fd=%d\nvictim_memory=%#lx\nvictim=%d\n", secret_fd,
            (unsigned long)(uintptr_t)secret_memory, (int)getpid());
     fflush(stdout);

@@ -8,13 +8,22 @@
 
 /* ---- in ---- */
 
-static json_t *protocols_json(unsigned protocols)
+static json_t *protocols_json(const struct eg_sup_listener *l)
 {
+    static const char *const others[EG_INGRESS_KINDS] = { [EG_INGRESS_CAPTURE] = "captured",
+                                                          [EG_INGRESS_NAMES_UDP] = "dns-udp",
+                                                          [EG_INGRESS_NAMES_TCP] = "dns-tcp" };
     json_t *list = json_array();
-    if (list && (protocols & EG_PROTOCOL_HTTP))
+    if (list && others[l->kind]) {
+        json_array_append_new(list, json_string(others[l->kind]));
+        return list;
+    }
+    if (list && (l->protocols & EG_PROTOCOL_HTTP))
         json_array_append_new(list, json_string("http"));
-    if (list && (protocols & EG_PROTOCOL_SOCKS))
+    if (list && (l->protocols & EG_PROTOCOL_SOCKS))
         json_array_append_new(list, json_string("socks5"));
+    if (list && l->kind == EG_INGRESS_OPEN)
+        json_array_append_new(list, json_string("no-token"));
     return list;
 }
 
@@ -29,7 +38,7 @@ json_t *eg_supervisor_listeners_json(const struct eg_supervisor *s)
                                              eg_addr_format(&l->at.addr, text, sizeof text), "port",
                                              (int)l->at.port);
         if (o) {
-            json_object_set_new(o, "protocols", protocols_json(l->protocols));
+            json_object_set_new(o, "protocols", protocols_json(l));
             json_object_set_new(o, "tls", json_boolean(l->cert != NULL));
         }
         json_array_append_new(listeners, o);

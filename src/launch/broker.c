@@ -1,8 +1,8 @@
 /* broker.c - takes the calls that the filter hands over from the listener, in their order, has each answered, and keeps the
  * connections that wait. What a call may do is decided in broker_net.c and broker_signal.c.
  *
- * Invariants: every call is answered once or its caller is gone; nothing here blocks; only a call without pointers (a new
- * process) is ever let go on by itself. */
+ * Invariants: every call is answered once or its caller is gone; nothing here blocks; a call is let go on by itself only where the
+ * registers alone decide (a new process, limits of a process), never where a pointer does. */
 #include "launch/broker.h"
 
 #include <errno.h>
@@ -106,8 +106,8 @@ int eg_broker_timeout(const struct eg_broker *b)
 {
     uint64_t now = eg_clock_ms(), first = UINT64_MAX;
     for (unsigned i = 0; i < EG_BROKER_PENDING; i++)
-        if (b->pending[i].used && b->pending[i].until_ms < first)
-            first = b->pending[i].until_ms;
+        if (b->pending[i].used && b->pending[i].again_ms < first)
+            first = b->pending[i].again_ms;
     if (first == UINT64_MAX)
         return -1;
     return first > now ? (int)(first - now) : 0;
@@ -128,6 +128,11 @@ static void send_reply(const struct eg_broker *b, uint64_t id, int sys, uint32_t
 void eg_broker_answer(const struct eg_broker *b, uint64_t id, int sys)
 {
     send_reply(b, id, sys, 0);
+}
+
+void eg_broker_go_on(const struct eg_broker *b, uint64_t id)
+{
+    send_reply(b, id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
 }
 
 bool eg_broker_valid(const struct eg_broker *b, uint64_t id)
@@ -166,7 +171,16 @@ static void serve(struct eg_broker *b, const struct eg_broker_call *c)
     case SYS_vfork:
 #endif
         /* the filter has judged its flags; the kernel goes on with those very ones */
-        send_reply(b, c->id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+        eg_broker_go_on(b, c->id);
+        return;
+    case SYS_prlimit64:
+    case SYS_sched_setscheduler:
+    case SYS_sched_setparam:
+    case SYS_sched_setattr:
+    case SYS_sched_setaffinity:
+    case SYS_setpriority:
+    case SYS_ioprio_set:
+        eg_broker_change(b, c);
         return;
     case SYS_kill:
     case SYS_tkill:
@@ -197,8 +211,8 @@ static void settle_late(struct eg_broker *b)
 {
     uint64_t now = eg_clock_ms();
     for (unsigned i = 0; i < EG_BROKER_PENDING; i++)
-        if (b->pending[i].used && b->pending[i].until_ms <= now)
-            eg_broker_settle(b, &b->pending[i], true);
+        if (b->pending[i].used && b->pending[i].again_ms <= now)
+            eg_broker_settle(b, &b->pending[i]);
 }
 
 bool eg_broker_turn(struct eg_broker *b)
@@ -209,7 +223,7 @@ bool eg_broker_turn(struct eg_broker *b)
     for (int i = 0; i < n; i++) {
         struct eg_broker_pending *p = ready[i].data.ptr;
         if (p)
-            eg_broker_settle(b, p, false);
+            eg_broker_settle(b, p);
         else if (ready[i].events & EPOLLIN)
             (void)take_call(b);
         else if (ready[i].events & (EPOLLHUP | EPOLLERR))

@@ -14,8 +14,10 @@
 
 enum {
     EG_BROKER_MADE = 8192,   /* sockets that it knows as its own */
-    EG_BROKER_PENDING = 64,  /* connections that wait for a full backlog */
-    EG_BROKER_WAIT_MS = 5000 /* how long, at most */
+    EG_BROKER_PENDING = 64,    /* connections that wait for a full backlog, */
+    EG_BROKER_WAIT_MS = 60000, /* so long at most, */
+    EG_BROKER_HOLD_MS = 100,   /* for who does not block: a little, */
+    EG_BROKER_AGAIN_MS = 5     /* and are tried again after that */
 };
 
 struct eg_broker_made { /* a socket that was made for the child */
@@ -40,9 +42,10 @@ struct eg_broker_target { /* where a connect goes */
 
 struct eg_broker_pending {
     bool used;
-    int fd;       /* ours, connecting */
+    int fd;       /* ours, connecting; -1: to be tried again */
     uint64_t id;
-    uint64_t until_ms;
+    uint64_t until_ms, again_ms;
+    int type;
     int number;   /* the child's descriptor, */
     bool cloexec, blocking;
     uint64_t inode; /* and the socket that is under it */
@@ -87,6 +90,8 @@ int eg_broker_timeout(const struct eg_broker *b);
 bool eg_broker_turn(struct eg_broker *b) EG_MUST_USE;
 /* 0, or the errno (positive) that the call ends with. */
 void eg_broker_answer(const struct eg_broker *b, uint64_t id, int sys);
+/* The kernel goes on with the call as it is in the registers. */
+void eg_broker_go_on(const struct eg_broker *b, uint64_t id);
 /* Has the calling task not gone, so that what was read by its number was its own? */
 bool eg_broker_valid(const struct eg_broker *b, uint64_t id);
 /* Puts fd into the caller: as a new one that the call returns (number -1), or in the place of
@@ -96,8 +101,8 @@ int eg_broker_give(const struct eg_broker *b, uint64_t id, int fd, int number, b
 /* ---- broker_net.c ---- */
 void eg_broker_socket(struct eg_broker *b, const struct eg_broker_call *c);
 void eg_broker_connect(struct eg_broker *b, const struct eg_broker_call *c);
-/* One that waited is there, has failed or has waited too long. */
-void eg_broker_settle(struct eg_broker *b, struct eg_broker_pending *p, bool late);
+/* One that waits: is there, has failed, has waited too long or is tried again. */
+void eg_broker_settle(struct eg_broker *b, struct eg_broker_pending *p);
 
 /* ---- broker_task.c: what a call means, read from the caller ---- */
 /* The address of a connect: copied once. 0 or an errno. */
@@ -116,6 +121,8 @@ bool eg_broker_owns(const struct eg_broker *b, const struct eg_broker_target *to
 
 /* ---- broker_signal.c: kill, tkill and tgkill for descendants of ours ---- */
 void eg_broker_kill(struct eg_broker *b, const struct eg_broker_call *c);
+/* Limits, priority or processors of a process that the call names. */
+void eg_broker_change(struct eg_broker *b, const struct eg_broker_call *c);
 
 /* ---- descent.c ---- */
 struct eg_descent_task {

@@ -145,7 +145,8 @@ static void finish(struct eg_broker *b, const struct eg_broker_pending *p, int s
         sys = given != 0 ? given : sys;
     }
     eg_broker_answer(b, p->id, sys);
-    close(p->fd);
+    if (p->fd >= 0)
+        close(p->fd);
 }
 
 /* EINPROGRESS: not yet. */
@@ -161,47 +162,65 @@ static int outcome(int fd)
 
 static void wait_for(struct eg_broker *b, const struct eg_broker_pending *p)
 {
+    uint64_t now = eg_clock_ms();
     for (unsigned i = 0; i < EG_BROKER_PENDING; i++) {
         struct eg_broker_pending *slot = &b->pending[i];
         struct epoll_event ready = { .events = EPOLLOUT, .data.ptr = slot };
         if (slot->used)
             continue;
-        if (epoll_ctl(b->epoll, EPOLL_CTL_ADD, p->fd, &ready) < 0)
+        if (p->fd >= 0 && epoll_ctl(b->epoll, EPOLL_CTL_ADD, p->fd, &ready) < 0)
             break;
         *slot = *p;
         slot->used = true;
-        slot->until_ms = eg_clock_ms() + EG_BROKER_WAIT_MS;
+        if (slot->until_ms == 0)
+            slot->until_ms = now + (p->blocking ? EG_BROKER_WAIT_MS : EG_BROKER_HOLD_MS);
+        slot->again_ms = p->fd >= 0 ? slot->until_ms : now + EG_BROKER_AGAIN_MS;
         return;
     }
-    finish(b, p, EAGAIN);
+    finish(b, p, ECONNREFUSED);
 }
 
-void eg_broker_settle(struct eg_broker *b, struct eg_broker_pending *p, bool late)
-{
-    const struct eg_broker_pending done = *p;
-    int sys = outcome(p->fd);
-    if (sys == EINPROGRESS && !late)
-        return;
-    epoll_ctl(b->epoll, EPOLL_CTL_DEL, p->fd, NULL);
-    p->used = false;
-    p->fd = -1;
-    finish(b, &done, sys == EINPROGRESS ? ETIMEDOUT : sys);
-}
-
-/* The proxy's own listener may be waited for by the child itself; a port that must be looked at
- * again once we are connected may not. */
-static void begin(struct eg_broker *b, struct eg_broker_pending *p)
+/* A full backlog. The proxy's own may be waited for by the child itself. A server of the child's may
+ * have gone when there is room, and its port be another's: the socket is the child's only once it is connected and looked at
+ * again, so nothing is left under way; who does not block is told that nobody listens, before its loop stands still. */
+static void try(struct eg_broker *b, struct eg_broker_pending *p)
 {
     const int one = 1;
-    if (p->to.at.ss_family != AF_UNIX)
+    int family = p->to.at.ss_family;
+    p->fd = fresh(b, family, p->type | SOCK_NONBLOCK);
+    int sys = p->fd < 0 ? errno : 0;
+    if (sys == 0 && family != AF_UNIX && p->type == SOCK_STREAM)
         setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* it was set, or will be */
-    int sys = connect(p->fd, (const struct sockaddr *)&p->to.at, p->to.n) < 0 ? errno : 0;
+    if (sys == 0 && connect(p->fd, (const struct sockaddr *)&p->to.at, p->to.n) < 0)
+        sys = errno;
     if (sys == EINPROGRESS)
         sys = outcome(p->fd);
-    if (sys == EINPROGRESS && (p->blocking || p->to.checked))
+    bool again = (sys == EINPROGRESS && p->to.checked) || (sys == EAGAIN && family == AF_UNIX && p->blocking);
+    if (again) {
+        close(p->fd);
+        p->fd = -1;
+    }
+    if (again || (sys == EINPROGRESS && p->blocking))
         wait_for(b, p);
     else
         finish(b, p, sys);
+}
+
+void eg_broker_settle(struct eg_broker *b, struct eg_broker_pending *p)
+{
+    struct eg_broker_pending now = *p;
+    bool late = eg_clock_ms() >= p->until_ms;
+    int sys = p->fd >= 0 ? outcome(p->fd) : EINPROGRESS;
+    if (p->fd >= 0 && sys == EINPROGRESS && !late)
+        return;
+    if (p->fd >= 0)
+        epoll_ctl(b->epoll, EPOLL_CTL_DEL, p->fd, NULL);
+    p->used = false;
+    p->fd = -1;
+    if (now.fd < 0 && !late && eg_broker_valid(b, now.id))
+        try(b, &now);
+    else
+        finish(b, &now, sys != EINPROGRESS ? sys : now.blocking ? ETIMEDOUT : ECONNREFUSED);
 }
 
 /* ---- Unix sockets by name ---- */
@@ -227,8 +246,10 @@ static int judge_unix(const struct eg_broker *b, struct eg_broker_target *to)
 
 void eg_broker_connect(struct eg_broker *b, const struct eg_broker_call *c)
 {
-    struct eg_broker_pending p = { .id = c->id, .number = (int)c->args[0], .fd = -1 };
-    int flags = 0, type = SOCK_STREAM;
+    struct eg_broker_pending p = {
+        .id = c->id, .number = (int)c->args[0], .fd = -1, .type = SOCK_STREAM
+    };
+    int flags = 0;
     int sys = eg_broker_address(b, c, &p.to.at, &p.to.n);
     if (sys == 0)
         sys = eg_broker_descriptor(b, c, p.number, &flags, &p.inode);
@@ -237,15 +258,13 @@ void eg_broker_connect(struct eg_broker *b, const struct eg_broker_call *c)
     } else if (sys == 0) {
         const struct eg_broker_made *made = eg_broker_find(b, p.inode);
         sys = judge(b, made, &p.to);
-        type = made ? made->type : type;
+        p.type = made ? made->type : p.type;
     }
-    if (sys == 0 && (p.fd = fresh(b, p.to.at.ss_family, type | SOCK_NONBLOCK)) < 0)
-        sys = errno;
     if (sys != 0) {
         eg_broker_answer(b, c->id, sys);
         return;
     }
     p.cloexec = (flags & O_CLOEXEC) != 0;
     p.blocking = (flags & O_NONBLOCK) == 0;
-    begin(b, &p);
+    try(b, &p);
 }

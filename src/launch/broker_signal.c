@@ -1,5 +1,6 @@
-/* broker_signal.c - sends the child's signals where nothing else keeps them from the user's other processes (no pid namespace,
- * and a Landlock without scope): to descendants of ours only. A process is held by a pidfd before it is judged, since its number
+/* broker_signal.c - what the child does to processes. It sends the child's signals where nothing else keeps them from the user's
+ * other processes (no pid namespace, and a Landlock without scope), to descendants of ours only, and lets it set limits and priorities
+ * of these. A process is held by a pidfd before it is judged, since its number
  * may be another's a moment later. The receiver sees us as the sender. */
 #include "launch/broker.h"
 
@@ -86,6 +87,17 @@ static int to_thread(pid_t process, pid_t thread, int number)
     if (of < 0 || (process > 0 && process != of))
         return ESRCH;
     return send_one(of, thread, number);
+}
+
+void eg_broker_change(struct eg_broker *b, const struct eg_broker_call *c)
+{
+    pid_t pid = process_of((pid_t)c->args[c->nr == SYS_setpriority || c->nr == SYS_ioprio_set]);
+    if (pid < 0)
+        eg_broker_answer(b, c->id, ESRCH);
+    else if (!eg_descent_is(pid, getpid()))
+        eg_broker_answer(b, c->id, EPERM);
+    else
+        eg_broker_go_on(b, c->id);
 }
 
 void eg_broker_kill(struct eg_broker *b, const struct eg_broker_call *c)

@@ -113,8 +113,6 @@ enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err) EG_MU
 /* From these on it keeps signals inside, and files from truncate(2). */
 enum { EG_LANDLOCK_SCOPE = 6, EG_LANDLOCK_TRUNCATE = 3 };
 enum { EG_LANDLOCK_NEWEST = 7 }; /* the newest ABI that it was tried with */
-/* What the kernel has; 0: none, and there is no fallback then. */
-unsigned eg_landlock_abi(void);
 /* Nothing of the file system but what the lists leave, for good: covered paths can't be opened, read_only ones and
  * programs can't be written to, and in the folders above them nothing can be made, removed or renamed. No TCP connection of
  * its own (ABI 4), no signal and no abstract socket to who is outside (ABI 6). max_abi: use no more than that. */

@@ -48,6 +48,8 @@ struct eg_launch_spec {
     const char *sudo_uid, *sudo_gid; /* of the environment, may be NULL */
 };
 
+/* landlock.c: what the kernel has; 0: none, and there is no SECCOMP then. */
+unsigned eg_landlock_abi(void);
 /* Clones the child (before any secret is read), writes its id maps, receives the entries. EG_PERMISSION with what to change on this system when nothing from strongest to
  * weakest is to be had.
  * The child waits: it execs only after eg_launch_go, and ends when we die. */
@@ -113,6 +115,8 @@ struct eg_child_env_spec {
  * of programs that are sources) and variables of phantoms that are not there unset; variables that name generated files. Freed with eg_child_env_free. */
 enum eg_status eg_child_env_make(const struct eg_child_env_spec *spec, char ***ret, struct eg_err *err) EG_MUST_USE;
 void eg_child_env_free(char **environment);
+/* Is it a name that `strict` leaves out: *_TOKEN, *_API_KEY, *_SECRET*, in any case? */
+bool eg_child_env_secret_name(struct eg_slice name);
 /* The i-th variable that is a key itself to what that program gives, wherever it is; empty: no more. */
 struct eg_slice eg_child_env_program_key(struct eg_slice program, unsigned i);
 

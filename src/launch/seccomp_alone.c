@@ -53,30 +53,39 @@ static void check_fork(struct eg_filter *f)
 #endif
 }
 
-/* Argument i must be k. */
-static void require(struct eg_filter *f, unsigned i, uint32_t k, int sys)
+/* Argument i names a process: oneself (0), or the supervisor finds out whose it is. */
+static void check_process(struct eg_filter *f, unsigned i)
 {
     eg_filter_load_arg(f, i);
-    eg_filter_if_other(f, k, 1);
-    eg_filter_errno(f, sys);
+    eg_filter_if_other(f, 0, 1);
+    eg_filter_ret(f, SECCOMP_RET_USER_NOTIF);
 }
 
-/* Limits, priorities and pages of others. */
+/* Limits, priorities, processors and pages of others. Whole groups and users are nobody's. */
 static void check_others(struct eg_filter *f)
 {
     static const int refused[] = { SYS_process_madvise, SYS_process_mrelease, SYS_migrate_pages,
                                    SYS_move_pages };
-    unsigned short first = eg_filter_begin(f, SYS_prlimit64);
-    require(f, 0, 0, EPERM);
-    eg_filter_end(f, first, false);
-    first = eg_filter_begin(f, SYS_setpriority);
-    require(f, 0, PRIO_PROCESS, EPERM);
-    require(f, 1, 0, EPERM);
-    eg_filter_end(f, first, false);
-    first = eg_filter_begin(f, SYS_ioprio_set);
-    require(f, 0, EG_IOPRIO_WHO_PROCESS, EPERM);
-    require(f, 1, 0, EPERM);
-    eg_filter_end(f, first, false);
+    static const int by_process[] = { SYS_prlimit64, SYS_sched_setscheduler, SYS_sched_setparam,
+                                      SYS_sched_setattr, SYS_sched_setaffinity };
+    static const struct {
+        int call;
+        uint32_t which;
+    } by_which[] = { { SYS_setpriority, PRIO_PROCESS }, { SYS_ioprio_set, EG_IOPRIO_WHO_PROCESS } };
+    unsigned short first;
+    for (size_t i = 0; i < sizeof by_process / sizeof *by_process; i++) {
+        first = eg_filter_begin(f, by_process[i]);
+        check_process(f, 0);
+        eg_filter_end(f, first, false);
+    }
+    for (size_t i = 0; i < sizeof by_which / sizeof *by_which; i++) {
+        first = eg_filter_begin(f, by_which[i].call);
+        eg_filter_load_arg(f, 0);
+        eg_filter_if_other(f, by_which[i].which, 1);
+        eg_filter_errno(f, EPERM);
+        check_process(f, 1);
+        eg_filter_end(f, first, false);
+    }
     eg_filter_deny_all(f, refused, sizeof refused / sizeof *refused, EPERM);
 }
 

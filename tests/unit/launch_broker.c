@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -564,6 +565,18 @@ static int reach_by_other_ways(void)
     NEED(syscall(SYS_setpriority, 0, bed.outside, 19) < 0 && errno == EPERM);
     NEED(syscall(SYS_setpriority, 2, 0, 19) < 0 && errno == EPERM);
     NEED(syscall(SYS_setpriority, 0, 0, 0) == 0);
+    NEED(syscall(SYS_ioprio_set, 1, bed.outside, 3 << 13) < 0 && errno == EPERM);
+    NEED(syscall(SYS_ioprio_set, 3, 0, 3 << 13) < 0 && errno == EPERM);
+    cpu_set_t one;
+    struct sched_param idle = { 0 };
+    NEED(sched_getaffinity(0, sizeof one, &one) == 0);
+    NEED(sched_setaffinity(bed.outside, sizeof one, &one) < 0 && errno == EPERM);
+    NEED(sched_setscheduler(bed.outside, SCHED_IDLE, &idle) < 0 && errno == EPERM);
+    NEED(sched_setparam(bed.outside, &idle) < 0 && errno == EPERM);
+    NEED(syscall(SYS_sched_setattr, bed.outside, NULL, 0) < 0 && errno == EPERM);
+    NEED(sched_setaffinity(getpid(), sizeof one, &one) == 0);
+    NEED(syscall(SYS_setpriority, 0, getpid(), 1) == 0);
+    NEED(syscall(SYS_prlimit64, getpid(), 0, NULL, NULL) == 0);
     NEED(syscall(SYS_shmget, 0, 4096, 0600) < 0 && errno == EPERM);
     NEED(syscall(SYS_mq_open, "x", O_CREAT | O_RDWR, 0600, NULL) < 0 && errno == EPERM);
     NEED(syscall(SYS_pidfd_send_signal, -1, 0, NULL, 0) < 0 && errno == ENOSYS);

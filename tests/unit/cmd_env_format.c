@@ -115,10 +115,17 @@ Test(cmd_env_format, fish_is_what_fish_reads)
 {
     if (!installed("fish"))
         cr_skip_test("no fish");
-    setenv("HOME", "/nonexistent", 1); /* no configuration of the user's */
+    char home[] = "/tmp/egress-home-XXXXXX",
+         command[64]; /* no configuration of the user's; fish makes its own */
+    cr_assert_not_null(mkdtemp(home));
+    setenv("HOME", home, 1);
+    unsetenv("XDG_CONFIG_HOME");
+    unsetenv("XDG_DATA_HOME");
     shell_makes_of_it_what_it_is("fish", "fish",
                                  "printf %s $argv[1] | source; sh -c 'printf %s "
                                  "\"[$EG_VALUE][$EG_LAST][${REAL_KEY-unset}]\"'");
+    snprintf(command, sizeof command, "rm -rf %s", home);
+    cr_assert_eq(system(command), 0);
 }
 
 Test(cmd_env_format, dotenv_is_what_node_reads)

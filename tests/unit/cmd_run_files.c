@@ -174,7 +174,9 @@ Test(cmd_run_files, unfit_tmpdir_is_passed_over)
     snprintf(unfit, sizeof unfit, "%s/a b", base);
     make_folder(base, "a b", 0700);
     make_folder(base, "open", 0777);
-    const char *const values[] = { unfit, "relative", "", "/nonexistent" };
+    char missing[128];
+    snprintf(missing, sizeof missing, "%s/missing", base);
+    const char *const values[] = { unfit, "relative", "", missing };
     for (unsigned i = 0; i < 5; i++) {
         struct eg_run_files f;
         struct eg_err err = { 0 };

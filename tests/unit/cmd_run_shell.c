@@ -24,6 +24,7 @@ static void begin(void)
     unsetenv("TMPDIR");
     unsetenv("SUDO_UID");
     unsetenv("XDG_CONFIG_HOME");
+    unsetenv("XDG_DATA_HOME");
     cr_assert_eq(eg_run_files_make(&files, &err), EG_OK, "%s", err.text);
 }
 

@@ -16,6 +16,10 @@ extern char *const eg_launched_env[];
 
 /* enforce: namespaces, else nothing. As root the child is nobody. */
 struct eg_launch *eg_launched_prepare(char *const *argv, bool enforce);
+/* The fallback without namespaces, with no more of Landlock than that (0: all there is). */
+struct eg_launch *eg_launched_alone(char *const *argv, unsigned landlock_abi);
+void eg_launched_script_alone(const char *script, unsigned landlock_abi,
+                              const struct eg_launch_paths *paths, struct eg_ran *ret);
 /* The proxy's listener inside. */
 int eg_launched_listener(const struct eg_launch *l);
 /* With all listeners. */

@@ -159,9 +159,9 @@ static enum eg_status read_request(struct eg_flow *f, struct eg_err *err)
 static enum eg_status watch_client(struct eg_flow *f)
 {
     size_t n = 0;
-    if (f->client.in.len >= EG_SCRATCH)
+    if (f->client.in.len >= EG_IN_HIGH)
         return EG_AGAIN;
-    enum eg_status status = eg_side_read(&f->client, f->engine->scratch, EG_SCRATCH, &n, NULL);
+    enum eg_status status = eg_side_read(&f->client, f->engine->scratch, EG_IN_HIGH, &n, NULL);
     if (status == EG_AGAIN)
         f->client.intent |= EG_IN;
     if (status == EG_OK)
@@ -174,7 +174,7 @@ static enum eg_status watch_client(struct eg_flow *f)
 static enum eg_status pump_request(struct eg_flow *f, bool *moved, struct eg_err *err)
 {
     struct eg_exchange *x = f->exchange;
-    for (unsigned round = 0; round < EG_ROUNDS; round++) {
+    for (unsigned round = 0; round < EG_BODY_ROUNDS; round++) {
         enum eg_status status = eg_side_flush(&f->origin, err);
         if (status == EG_AGAIN) {
             f->origin.intent |= EG_OUT;

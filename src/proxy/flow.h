@@ -20,7 +20,8 @@ struct eg_channel;
 struct eg_asked;
 
 enum {
-    EG_SCRATCH = 65536,  /* the engine's one read buffer: flows at rest hold none */
+    EG_SCRATCH = 131072, /* the engine's one read buffer: flows at rest hold none */
+    EG_IN_HIGH = 65536,  /* bytes of later requests above which a client is not read */
     EG_OUT_HIGH = 65536, /* queued bytes above which the other side is not read */
     EG_OUT_MAX = 262144, /* ceiling of a side's out buffer */
     EG_IN_MAX = 262144,  /* ceiling of a side's in buffer */
@@ -30,7 +31,8 @@ enum {
     EG_LINGER_MAX = 8 << 20, /* bytes read and dropped before a connection is closed: a reset would take its last answer back */
     EG_LINGER_MS = 2000,
     EG_UNTOLD_MS = 2000, /* for a refused client's first flight; who waits for the server's word gets none */
-    EG_ROUNDS = 16, /* reads of one direction in a tick: nobody starves the others */
+    EG_ROUNDS = 16, /* reads of one direction of a tunnel in a tick: nobody starves the others */
+    EG_BODY_ROUNDS = 8, /* ... of a body, where reads are wider */
 };
 
 /* ---- sides ---- */

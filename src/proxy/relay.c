@@ -1,7 +1,7 @@
 /* relay.c - bytes both ways until both ends have ended, with half-close carried across.
  *
  * Small traffic is read and written through the engine's scratch buffer, which costs a flow at
- * rest nothing. Once a read fills that buffer, and both stacks are transparent down to TCP, the
+ * rest nothing. Once a read takes as much as is asked for, and both stacks are transparent down to TCP, the
  * direction changes to splice through a pooled pipe, and back when it runs dry. A full side
  * drops the read interest of the other. */
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 #include "proxy/flow.h"
 
-enum { PIPE_BYTES = 1 << 20 };
+enum { PIPE_BYTES = 1 << 20, READ = 65536 };
 
 struct direction {
     struct eg_side *from, *to;
@@ -141,13 +141,13 @@ static enum eg_status fill_pipe(struct direction *d)
 static enum eg_status copy_once(struct eg_flow *f, struct direction *d)
 {
     size_t n = 0;
-    enum eg_status status = eg_side_read(d->from, f->engine->scratch, EG_SCRATCH, &n, NULL);
+    enum eg_status status = eg_side_read(d->from, f->engine->scratch, READ, &n, NULL);
     if (status != EG_OK)
         return status == EG_AGAIN || status == EG_EOF ? status : d->from_gone;
     *d->bytes += n;
     if (eg_side_send(d->to, eg_slice(f->engine->scratch, n), NULL) != EG_OK)
         return d->to_gone;
-    if (n == EG_SCRATCH && d->to->out.len == 0 && may_splice(f, d))
+    if (n == READ && d->to->out.len == 0 && may_splice(f, d))
         (void)take_pipe(f->engine, d->pipe); /* without one, copying goes on */
     return EG_OK;
 }

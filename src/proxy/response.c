@@ -245,7 +245,7 @@ static enum eg_status take_kept(struct eg_flow *f, struct eg_err *err)
 
 enum eg_status eg_response_pump(struct eg_flow *f, bool *moved, struct eg_err *err)
 {
-    for (unsigned round = 0; round < EG_ROUNDS; round++) {
+    for (unsigned round = 0; round < EG_BODY_ROUNDS; round++) {
         enum eg_status status = eg_side_flush(&f->client, NULL);
         if (status == EG_AGAIN)
             f->client.intent |= EG_OUT;

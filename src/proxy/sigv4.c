@@ -311,7 +311,7 @@ enum eg_step eg_body_step(struct eg_flow *f)
         f->client.intent |= EG_OUT;
     else if (status != EG_OK)
         goto gone;
-    for (unsigned round = 0; round < EG_ROUNDS; round++) {
+    for (unsigned round = 0; round < EG_BODY_ROUNDS; round++) {
         status = read_body(f, &err);
         if (status == EG_EOF)
             return body_whole(f);

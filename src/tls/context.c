@@ -48,6 +48,7 @@ void eg_tls_ctx_unref(struct eg_tls_ctx *c)
     if (!c || --c->refs > 0)
         return;
     wolfSSL_CTX_free(c->wolf);
+    free(c->ahead);
     free(c);
 }
 

@@ -1,7 +1,7 @@
 /* session.c - one TLS connection over a transport of two callbacks: handshake, bytes, close_notify, resumption. It opens no
  * socket and waits for nothing.
  * Invariants: how a connection ended is remembered and wolfSSL is not asked again (after both close_notify it would begin a new
- * handshake). It reads ahead, since wolfSSL asks for 5 bytes and then for the rest of each record; an idle connection keeps no buffer.
+ * handshake). It reads ahead (ahead.c).
  * wolfSSL is never told WANT_WRITE: what the transport does not take is kept in `out` and flushed by the next call,
  * because 5.5.4 builds an alert anew each time that it is called again, and loses its place in a handshake. A call that leaves
  * bytes in `out` is EG_AGAIN, so progress is exact. */
@@ -12,9 +12,7 @@
 
 #include "tls/wolf.h"
 
-enum { RECORD_MAX = 16384, GATHER = 4 * RECORD_MAX, OUT_MAX = 128 * 1024 };
-/* What is asked of the transport at once: small answers come in one piece, big ones fill a wide one. */
-enum { AHEAD = 4096, AHEAD_WIDE = 64 * 1024 };
+enum { RECORD_MAX = EG_TLS_RECORD_MAX, GATHER = 4 * RECORD_MAX, OUT_MAX = 128 * 1024 };
 
 enum { TLS_IN = 1, TLS_OUT = 2 }; /* net/loop.h's EG_IN and EG_OUT: that room is of the same step */
 
@@ -45,40 +43,15 @@ static bool speaks_tls(struct eg_tls *s, unsigned char first)
     return !s->plain;
 }
 
-/* Fills the empty `ahead`, or p with at most n bytes where there is no memory for it: *direct tells. */
-static enum eg_status read_ahead(struct eg_tls *s, char *p, size_t n, size_t *direct)
-{
-    size_t done = 0, cap = s->wide ? AHEAD_WIDE : AHEAD;
-    if (s->ahead && s->ahead_cap != cap) {
-        free(s->ahead);
-        s->ahead = NULL;
-    }
-    if (!s->ahead) {
-        s->ahead = malloc(cap);
-        s->ahead_cap = cap;
-    }
-    bool has = s->ahead != NULL;
-    enum eg_status r =
-        s->transport.recv(s->transport.ctx, has ? s->ahead : p, has ? cap : n, &done);
-    *direct = has ? 0 : done;
-    if (r == EG_OK) {
-        s->wide = done >= AHEAD;
-        s->ahead_off = 0;
-        s->ahead_len = has ? done : 0;
-    } else {
-        free(s->ahead);
-        s->ahead = NULL;
-    }
-    return r;
-}
-
 static int cb_recv(WOLFSSL *ssl, char *p, int n, void *ctx)
 {
     struct eg_tls *s = ctx;
     size_t done = 0;
     (void)ssl;
     if (s->ahead_len == 0) {
-        enum eg_status r = read_ahead(s, p, (size_t)n, &done);
+        if (s->enough)
+            return WOLFSSL_CBIO_ERR_WANT_READ;
+        enum eg_status r = eg_tls_ahead_fill(s, p, (size_t)n, &done);
         if (r != EG_OK)
             return recv_failed(s, r);
         if (!speaks_tls(s, (unsigned char)(done ? p : s->ahead)[0]))
@@ -189,9 +162,9 @@ void eg_tls_free(struct eg_tls *s)
     if (!s)
         return;
     wolfSSL_free(s->ssl);
+    eg_tls_ahead_drop(s); /* what the peer sealed: nothing to wipe */
     eg_tls_ctx_unref(s->ctx);
     eg_buf_done(&s->out);
-    free(s->ahead); /* what the peer sealed: nothing to wipe */
     free(s->late);
     free(s);
 }
@@ -239,13 +212,20 @@ static enum eg_status handshake_step(struct eg_tls *s, struct eg_err *err)
     return outcome(s, ret, err);
 }
 
+/* Before wolfSSL is called: no more is asked of the transport at once than fits into n bytes, a record that it holds a part of with it. */
+static void begin_call(struct eg_tls *s, size_t n)
+{
+    s->want = 0;
+    s->fits = n > 2 * RECORD_MAX ? n - RECORD_MAX : RECORD_MAX;
+}
+
 enum eg_status eg_tls_handshake(struct eg_tls *s, struct eg_err *err)
 {
     if (s->established)
         return EG_OK;
     if (s->ended != EG_OK)
         return eg_err_set(err, s->ended, "tls", 0, "the handshake failed before");
-    s->want = 0;
+    begin_call(s, 0);
     enum eg_status r = flush(s);
     if (r != EG_AGAIN) /* also when nothing can be sent: the peer may have said why */
         r = s->ready ? EG_OK : handshake_step(s, err);
@@ -256,6 +236,7 @@ enum eg_status eg_tls_handshake(struct eg_tls *s, struct eg_err *err)
     if (r != EG_AGAIN)
         s->ended = r;
     s->established = r == EG_OK;
+    eg_tls_ahead_settle(s);
     return r;
 }
 
@@ -294,6 +275,29 @@ static enum eg_status say_kept(struct eg_tls *s, struct eg_err *err)
     return s->ended;
 }
 
+/* As many records as were read ahead: one send for the next hop. The transport is asked once. */
+static enum eg_status read_records(struct eg_tls *s, char *p, size_t n, size_t *got,
+                                   struct eg_err *err)
+{
+    do {
+        struct eg_err why = { 0 };
+        size_t room = n - *got > INT32_MAX ? INT32_MAX : n - *got;
+        int ret = wolfSSL_read(s->ssl, p + *got, (int)room);
+        if (ret > 0) {
+            *got += (size_t)ret;
+            s->enough = true;
+            continue;
+        }
+        enum eg_status r = read_outcome(s, ret, *got ? &why : err);
+        if (*got == 0)
+            return r;
+        if (r == EG_AGAIN)
+            return EG_OK;
+        keep_for_next(s, &why);
+    } while (*got < n && s->ahead_len > 0 && !s->unsaid);
+    return EG_OK;
+}
+
 enum eg_status eg_tls_read(struct eg_tls *s, char *p, size_t n, size_t *done, struct eg_err *err)
 {
     if (!s->established)
@@ -304,26 +308,15 @@ enum eg_status eg_tls_read(struct eg_tls *s, char *p, size_t n, size_t *done, st
         return EG_EOF;
     if (s->ended != EG_OK)
         return eg_err_set(err, s->ended, "tls", 0, "the connection has failed before");
-    s->want = 0;
+    begin_call(s, n);
     (void)flush(s); /* what can't go out does not keep us from reading */
     size_t got = 0;
-    do { /* as many records as were read ahead: one send for the next hop */
-        struct eg_err why = { 0 };
-        size_t room = n - got > INT32_MAX ? INT32_MAX : n - got;
-        int ret = wolfSSL_read(s->ssl, p + got, (int)room);
-        if (ret > 0) {
-            got += (size_t)ret;
-            continue;
-        }
-        enum eg_status r = read_outcome(s, ret, got ? &why : err);
-        if (got == 0)
-            return r;
-        if (r == EG_AGAIN)
-            break;
-        keep_for_next(s, &why);
-    } while (got < n && s->ahead_len > 0 && !s->unsaid);
-    *done = got;
-    return EG_OK;
+    enum eg_status r = read_records(s, p, n, &got, err);
+    s->enough = false;
+    eg_tls_ahead_settle(s);
+    if (r == EG_OK)
+        *done = got;
+    return r;
 }
 
 /* Seals a record, or several into `out`. EG_AGAIN: none was. */
@@ -359,10 +352,11 @@ enum eg_status eg_tls_write(struct eg_tls *s, const char *p, size_t n, size_t *d
     if (s->ended != EG_OK &&
         s->ended != EG_EOF) /* the peer's end does not end our direction (RFC 8446 6.1) */
         return eg_err_set(err, s->ended, "tls", 0, "the connection has failed before");
-    s->want = 0;
+    begin_call(s, 0);
     enum eg_status r = flush(s);
     if (r == EG_OK && s->writing == 0) {
         r = seal(s, p, n, err);
+        eg_tls_ahead_settle(s);
         if (r == EG_OK)
             (void)flush(s); /* finish tells */
     }
@@ -380,11 +374,12 @@ enum eg_status eg_tls_shutdown(struct eg_tls *s, struct eg_err *err)
 {
     if (!s->established || (s->ended != EG_OK && s->ended != EG_EOF))
         return eg_err_set(err, EG_CLOSED, "tls", 0, "there is no connection to end");
-    s->want = 0;
+    begin_call(s, 0);
     enum eg_status r = flush(s);
     if (r != EG_OK || s->sent_notify)
         return r;
     int ret = wolfSSL_shutdown(s->ssl);
+    eg_tls_ahead_settle(s);
     if (ret != WOLFSSL_SUCCESS && ret != WOLFSSL_SHUTDOWN_NOT_DONE)
         return outcome(s, ret, err);
     s->sent_notify = true;

@@ -15,7 +15,7 @@
 #include "base/uri.h"
 #include "tls/session.h"
 
-enum { EG_TLS_PIN = 32 };
+enum { EG_TLS_PIN = 32, EG_TLS_RECORD_MAX = 16384 };
 
 struct eg_tls_ctx {
     WOLFSSL_CTX *wolf;
@@ -25,6 +25,8 @@ struct eg_tls_ctx {
     bool asks_client; /* a server that wants client certificates */
     unsigned char pins[EG_TLS_PINS][EG_TLS_PIN];
     unsigned pin_count; /* of a client; with no CA loaded a pin stands for the chain */
+    char *ahead;        /* what its connections read into, one at a time; made when it is needed */
+    bool ahead_lent;
 };
 
 struct eg_tls {
@@ -38,7 +40,7 @@ struct eg_tls {
     bool cut;              /* the transport ended */
     bool begun;            /* the peer's first byte was seen */
     bool plain;            /* and it was none of TLS */
-    bool wide;             /* the transport had as much as was asked: ask for more at once */
+    bool enough;           /* the transport was asked: wolfSSL gets what there is */
     bool unsaid;           /* the next read returns `ended`, with `late`, and nothing else */
     bool gather;           /* records go into `out` now */
     enum eg_status ended;  /* what every further read returns; EG_OK while open */
@@ -47,10 +49,19 @@ struct eg_tls {
     unsigned want;         /* set by the callbacks that met EG_AGAIN */
     struct eg_buf out;     /* records that the transport did not take yet */
     size_t writing;        /* plain bytes that wolfSSL has taken and that are not all sent */
-    size_t ahead_off, ahead_len, ahead_cap;
-    char *ahead; /* what the peer sent and wolfSSL did not ask for yet; NULL: nothing */
+    size_t fits;           /* how much this call asks the transport for at most */
+    size_t ahead_off, ahead_len;
+    char *ahead;  /* what the peer sent and wolfSSL did not ask for yet; NULL: nothing */
+    bool borrows; /* it is the context's: during a call only */
     struct eg_err *late;
 };
+
+/* ahead.c. Fills the empty `ahead` from the transport, whose status it returns; or p, with at most n bytes, where there is no memory: *direct tells how many. */
+enum eg_status eg_tls_ahead_fill(struct eg_tls *s, char *p, size_t n, size_t *direct) EG_MUST_USE;
+/* At the end of every call that may have read: the context's buffer is given back, what is left in it is kept. */
+void eg_tls_ahead_settle(struct eg_tls *s);
+/* Forgets what was read ahead. */
+void eg_tls_ahead_drop(struct eg_tls *s);
 
 /* pin.c. "sha256/" and base64, or base64 alone. */
 bool eg_tls_pin_read(struct eg_slice text, unsigned char pin[EG_TLS_PIN]);

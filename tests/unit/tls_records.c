@@ -14,15 +14,26 @@ struct world {
     struct eg_stream *a, *b;
 };
 
-/* Two connected ends; nothing lies between them. */
-static void begin(struct world *w)
+/* Two connected ends of these contexts; nothing lies between them. */
+static void join(struct world *w, struct eg_stream **client, struct eg_stream **server)
 {
-    const char *names[] = { "api.example.test", NULL };
     struct eg_authority name;
-    struct pki_leaf leaf;
     struct eg_stream *a = NULL, *b = NULL;
     char none;
     size_t done;
+    cr_assert_eq(eg_host_parse(EG_SLICE("api.example.test"), &name, NULL), EG_OK);
+    cr_assert_eq(eg_stream_mem(20000, &a, &b), EG_OK);
+    cr_assert_eq(eg_stream_tls(a, w->client, &name, EG_SLICE_NONE, client, NULL), EG_OK);
+    cr_assert_eq(eg_stream_tls_server(b, w->server, server, NULL), EG_OK);
+    struct duo_result r = duo_connect(*client, *server);
+    cr_assert(r.a == EG_OK && r.b == EG_OK);
+    cr_assert_eq(eg_stream_recv(*client, &none, 1, &done, NULL), EG_AGAIN);
+}
+
+static void begin(struct world *w)
+{
+    const char *names[] = { "api.example.test", NULL };
+    struct pki_leaf leaf;
     memset(w, 0, sizeof *w);
     cr_assert_eq(eg_tls_start(NULL), EG_OK);
     w->ca = pki_ca_new("records test CA");
@@ -32,13 +43,7 @@ static void begin(struct world *w)
     struct eg_tls_client_config cc = { .ca_pem = { eg_slice_str(pki_ca_pem(w->ca)) } };
     cr_assert_eq(eg_tls_server_ctx(&sc, &w->server, NULL), EG_OK);
     cr_assert_eq(eg_tls_client_ctx(&cc, &w->client, NULL), EG_OK);
-    cr_assert_eq(eg_host_parse(eg_slice_str(names[0]), &name, NULL), EG_OK);
-    cr_assert_eq(eg_stream_mem(20000, &a, &b), EG_OK);
-    cr_assert_eq(eg_stream_tls(a, w->client, &name, EG_SLICE_NONE, &w->a, NULL), EG_OK);
-    cr_assert_eq(eg_stream_tls_server(b, w->server, &w->b, NULL), EG_OK);
-    struct duo_result r = duo_connect(w->a, w->b);
-    cr_assert(r.a == EG_OK && r.b == EG_OK);
-    cr_assert_eq(eg_stream_recv(w->a, &none, 1, &done, NULL), EG_AGAIN);
+    join(w, &w->a, &w->b);
 }
 
 static void end(struct world *w)
@@ -125,5 +130,31 @@ Test(tls, long_writes_arrive_whole)
     begin(&w);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
         cr_assert_eq(duo_copy_both(w.a, w.b, lengths[i], (uint32_t)i), EG_OK, "%zu", lengths[i]);
+    end(&w);
+}
+
+/* The buffer that is read ahead into is the context's: what one connection left in it stays that one's. */
+Test(tls, connections_of_one_context_keep_their_own_bytes)
+{
+    struct world w;
+    struct eg_stream *a = NULL, *b = NULL;
+    char got[1000];
+    size_t done = 0;
+    begin(&w);
+    join(&w, &a, &b);
+    put_text(w.b, "first", 5);
+    put_text(w.b, " and more", 9);
+    put_text(b, "other", 5);
+    cr_assert_eq(duo_recv(w.a, got, 2, &done, NULL), EG_OK);
+    cr_assert(done == 2 && memcmp(got, "fi", 2) == 0);
+    cr_assert_eq(duo_recv(a, got, sizeof got, &done, NULL), EG_OK);
+    cr_assert(done == 5 && memcmp(got, "other", 5) == 0);
+    cr_assert(eg_stream_pending(w.a) && !eg_stream_pending(a));
+    cr_assert_eq(duo_recv(w.a, got, 3, &done, NULL), EG_OK);
+    cr_assert(done == 3 && memcmp(got, "rst", 3) == 0);
+    cr_assert_eq(duo_recv(w.a, got, sizeof got, &done, NULL), EG_OK);
+    cr_assert(done == 9 && memcmp(got, " and more", 9) == 0);
+    eg_stream_free(a);
+    eg_stream_free(b);
     end(&w);
 }

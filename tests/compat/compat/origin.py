@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import socket
 import subprocess
 import tarfile
 import zipfile
@@ -27,6 +28,17 @@ class Site(Origin):
             super()._answer(connection, method, path, fields, asked)
         else:
             connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    def _accept(self):
+        try:
+            super()._accept()
+        except OSError:  # closed
+            pass
+
+    def close(self):
+        """For a port that is wanted again: a socket that a thread accepts at is not closed by close alone."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
 
     def _websocket(self, connection, fields, data):
         """The Responses API's other way in, which Codex tries first: one answer to each frame that asks for one."""

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 from lib.world import REPOSITORY, Result, Skip, World, Wrong, check
 
@@ -16,7 +15,6 @@ HOW = {"openai": ("header:Authorization: Bearer {}", "{base_url: OPENAI_BASE_URL
        "anthropic": ("header:x-api-key: {}", "{base_url: ANTHROPIC_BASE_URL, key: [ANTHROPIC_API_KEY]}, shape: {prefix: sk-ant-}"),
        "gemini": ("header:x-goog-api-key: {}", "{base_url: GOOGLE_GEMINI_BASE_URL, key: [GEMINI_API_KEY]}"),
        "groq": ("header:Authorization: Bearer {}", "{base_url: GROQ_BASE_URL, key: [GROQ_API_KEY]}, shape: {prefix: gsk_}")}
-ENFORCEMENT = tuple(a for a in sys.argv[1:] if a.startswith("--enforcement="))
 AWS = ("AKIAREALREALREALREAL", "rEaLsEcReT/rEaLsEcReT+rEaLsEcReTrEaLsEcR")
 
 
@@ -25,8 +23,9 @@ def socket(name):
 
 
 class Stage(World):
-    def __init__(self):
+    def __init__(self, enforcement=None):
         super().__init__()
+        self.enforcement = [f"--enforcement={enforcement}"] if enforcement else []
         self.api = Site("127.0.0.2", self.cert, self.key)
         self.plain = Site("127.0.0.2")
         self.names.table.update({"db.interop.test": "127.0.0.2", "ssh.interop.test": "127.0.0.1"})
@@ -73,7 +72,7 @@ class Stage(World):
 
     def inside(self, script, deny=(), options=()):
         self.api.release.set()
-        return self.run("sh", "-c", PRELUDE + script, policy=self.policy(deny), options=(*ENFORCEMENT, *options))
+        return self.run("sh", "-c", PRELUDE + script, policy=self.policy(deny), options=(*self.enforcement, *options))
 
     def secrets(self):
         return [*self.keys.values(), AWS[1]]
@@ -91,7 +90,7 @@ class Stage(World):
         for part in self.parts:
             part.end()
         if self.hub:
-            self.hub.socket.close()
+            self.hub.close()
         super().done()
 
 

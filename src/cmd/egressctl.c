@@ -23,6 +23,7 @@ static const struct {
     { "status", eg_cmd_status, "show how the proxy does", 1 },
     { "creds", eg_cmd_creds, "show the proxy's credentials, and why one is not there", 1 },
     { "explain", eg_cmd_explain, "say why the policy allows or refuses something", 1 },
+    { "doctor", eg_cmd_doctor, "say what works here, what the policy needs, which secrets show", 1 },
     { "trust", eg_cmd_trust, "trust a repository's policy file", 1 },
 };
 

@@ -56,8 +56,7 @@ static bool holds_credential(const struct eg_child_env_spec *spec, const char *i
     return false;
 }
 
-/* *_TOKEN, *_API_KEY, *_SECRET*, in any case. */
-static bool named_like_a_secret(struct eg_slice name)
+bool eg_child_env_secret_name(struct eg_slice name)
 {
     static const char *const ends[] = { "_TOKEN", "_API_KEY" };
     for (unsigned i = 0; i < sizeof ends / sizeof *ends; i++) {
@@ -143,7 +142,7 @@ enum eg_status eg_env_inherit(const struct eg_child_env_spec *spec, struct eg_en
     for (char *const *e = spec->parent; *e && status == EG_OK; e++) {
         struct eg_slice name = eg_env_name(*e);
         if (holds_credential(spec, *e) || misleads(name) ||
-            (spec->strict && named_like_a_secret(name)))
+            (spec->strict && eg_child_env_secret_name(name)))
             continue;
         char *item = strdup(*e);
         if (item && takes_java_options(name))

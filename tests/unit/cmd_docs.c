@@ -103,6 +103,7 @@ Test(cmd_docs, egressctl_page_names_every_option_and_no_other)
                  { &eg_status_options, "\n.Ss egressctl status" },
                  { &eg_creds_options, "\n.Ss egressctl creds" },
                  { &eg_explain_options, "\n.Ss egressctl explain" },
+                 { &eg_doctor_options, "\n.Ss egressctl doctor" },
                  { &eg_trust_options, "\n.Ss egressctl trust" } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check(rows[i].o, "egressctl.1", rows[i].head);
@@ -119,7 +120,7 @@ Test(cmd_docs, synopses_name_no_option_that_is_not_built)
     static const struct eg_cmd_options *const all[] = { &eg_run_options,    &eg_session_options,
                                                         &eg_audit_options,  &eg_env_options,
                                                         &eg_status_options, &eg_creds_options,
-                                                        &eg_explain_options,
+                                                        &eg_explain_options, &eg_doctor_options,
                                                         &eg_trust_options };
     char *text = section(page("egressctl.1"), "\n.Sh SYNOPSIS"), flag[80];
     unsigned seen = 0;

@@ -27,6 +27,7 @@ struct eg_run {
     struct eg_run_asked asked;
     struct eg_run_places places;
     struct eg_run_files files;
+    struct eg_run_made made;
     struct eg_run_shell shell; /* of `egressctl shell` */
     struct eg_launch *child;
     struct eg_environ *environment;
@@ -215,6 +216,24 @@ static void drop_copies(const struct eg_run *r, char **environment)
     *to = NULL;
 }
 
+/* What the command must not see or change. Only mounts need something to stand on. */
+static enum eg_status keep_paths(struct eg_run *r, const struct eg_run_user *user,
+                                 struct eg_run_paths *ret, struct eg_err *err)
+{
+    const struct eg_run_child child = { .uid = user->uid,
+                                        .enforcement = eg_launch_enforcement(r->child),
+                                        .writable = r->asked.writable,
+                                        .writable_count = r->asked.writable_count,
+                                        .made = &r->made };
+    bool mounts = child.enforcement == EG_ENFORCE_NAMESPACES;
+    enum eg_status status = eg_run_made_begin(&r->made, mounts ? r->places.state : "", user->uid,
+                                              user->gid, err);
+    if (status == EG_OK)
+        status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
+                                   &child, ret);
+    return status == EG_OK ? eg_run_made_now(&r->made, err) : status;
+}
+
 static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *session,
                              struct eg_err *err)
 {
@@ -227,8 +246,7 @@ static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *ses
     if (status == EG_OK)
         status = child_environment(r, session, &user, &environment, err);
     if (status == EG_OK)
-        status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
-                                   user.uid, &paths);
+        status = keep_paths(r, &user, &paths, err);
     for (unsigned i = 0; enforced(r) && status == EG_OK && i < paths.exposed_count; i++)
         fprintf(stderr,
                 "%s: warning: file:%s: whoever replaces it meanwhile shows it to the command: keep "
@@ -389,6 +407,7 @@ static void run_free(struct eg_run *r)
     if (status != EG_OK)
         failed(r, "warning", &err, status);
     eg_supervisor_free(r->supervisor);
+    eg_run_made_end(&r->made); /* the command's mounts stand on it no more */
     eg_sup_upstream_free(r->asked.upstream);
     eg_environ_free(r->environment);
     eg_launch_sweep();

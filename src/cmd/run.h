@@ -7,6 +7,7 @@
 
 #include "cmd/options.h"
 #include "cmd/run_files.h"
+#include "cmd/run_made.h"
 #include "cmd/supervisor.h"
 #include "launch/launch.h"
 
@@ -26,12 +27,14 @@ struct eg_run_asked { /* texts are argv's */
     unsigned workers;
     struct eg_sup_upstream *upstream; /* NULL: not given */
     char **command;                   /* NULL: a shell */
+    const char *writable[EG_CMD_OPTIONS_MAX]; /* of --write */
+    unsigned writable_count;
 };
 /* The command line of `run` or of `shell`; takes the logins out of it. -1 to go on, or the exit
  * status; what is in ret is the caller's either way. */
 int eg_run_parse(const struct eg_cmd_options *o, int argc, char **argv, struct eg_run_asked *ret);
 
-enum { EG_RUN_POLICIES = 3, EG_RUN_KEEP = 20, EG_RUN_PATHS = 64 };
+enum { EG_RUN_POLICIES = 3, EG_RUN_KEEP = 20, EG_RUN_PATHS = 1024 };
 
 struct eg_run_places { /* computed before the environment is wiped */
     char name[48]; /* of the session and its socket: run-PID */
@@ -63,13 +66,21 @@ void eg_run_drop_stale(const char *control);
 
 struct eg_run_paths { /* owns its texts; for eg_launch_go */
     char *covered[EG_RUN_PATHS], *read_only[EG_RUN_PATHS], *programs[EG_RUN_PATHS];
+    char *held[EG_RUN_PATHS], *sockets[EG_RUN_PATHS];
     char *exposed[EG_RUN_PATHS]; /* covered files that the child sees once they are replaced */
     unsigned exposed_count;
     struct eg_launch_paths lists;
 };
+struct eg_run_child { /* whose files they are, and how they are kept from it */
+    uid_t uid;
+    enum eg_enforcement enforcement;
+    const char *const *writable; /* what would run outside later, and may be written to all the same */
+    unsigned writable_count;
+    struct eg_run_made *made; /* NULL: nothing is made */
+};
 enum eg_status eg_run_paths_make(const struct eg_run_places *p,
                                  const struct eg_environ *environment,
-                                 const struct eg_policy *policy, uid_t child,
+                                 const struct eg_policy *policy, const struct eg_run_child *child,
                                  struct eg_run_paths *ret) EG_MUST_USE;
 void eg_run_paths_done(struct eg_run_paths *p);
 
@@ -84,6 +95,7 @@ bool eg_run_replaceable(const char *file, uid_t child);
  * Only the list is new, and the few texts named; freed with eg_run_user_done. */
 struct eg_run_user {
     uid_t uid;
+    gid_t gid;
     char **environment;
     char *own[3];
 };

@@ -17,6 +17,7 @@ static const struct eg_cmd_option run_list[] = {
     { 0, "no-enforce", NULL, "run without a sandbox: the command can go round the proxy" },
     { 0, "transparent", NULL, "judge programs that know no proxy too, by the names they look up" },
     { 0, "observe", NULL, "refuse only what deny rules and addresses refuse; record the rest" },
+    { 0, "write", "PATH", "let the command change PATH though it may run outside later; repeated" },
     { 'w', "workers", "N", "worker processes, 1 to 64 (default: 1)" },
     { 0, "upstream-proxy", "URL", "go out through this proxy; repeated: a chain in that order" },
     { 0, NULL, NULL, NULL },
@@ -42,6 +43,21 @@ static int wrong(int usage)
 {
     (void)usage; /* it is said; run has docker's status for it */
     return EG_RUN_FAILED;
+}
+
+/* -1: fine. */
+static int take_writable(const struct eg_cmd_options *o, const struct eg_cmd_given *given,
+                         unsigned count, struct eg_run_asked *ret)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const char *name = o->list[given[i].index].name;
+        if (!name || strcmp(name, "write") != 0)
+            continue;
+        if (given[i].value[0] != '/')
+            return wrong(eg_cmd_usage(o, "--write takes an absolute path"));
+        ret->writable[ret->writable_count++] = given[i].value;
+    }
+    return -1;
 }
 
 static int take_command(const struct eg_cmd_options *o, int argc, char **argv, int operand,
@@ -129,5 +145,7 @@ int eg_run_parse(const struct eg_cmd_options *o, int argc, char **argv, struct e
     ret->observe = eg_cmd_value(o, given, count, "observe") != NULL;
     ret->file = eg_cmd_value(o, given, count, "policy");
     ret->trust = eg_cmd_value(o, given, count, "trust") != NULL;
+    if (take_writable(o, given, count, ret) >= 0)
+        return EG_RUN_FAILED;
     return take_command(o, argc, argv, operand, ret);
 }

@@ -1,6 +1,6 @@
-/* run_paths.c - what the child must not see (files of credentials, runtime folders with their
- * sockets) and what it must not change (what it would be trusted by at the next start), and who
- * it is. Pure lists: launch does the mounting. */
+/* run_paths.c - what the child must not see (files of credentials, runtime folders, sockets) and what
+ * it must not change (what it would be trusted by at the next start, what would run outside later).
+ * Pure lists: launch does the mounting, or Landlock's rules. */
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cmd/run.h"
+#include "cmd/run_later.h"
 
 static enum eg_status add(char **list, unsigned *count, const char *path, size_t n)
 {
@@ -33,26 +34,96 @@ static enum eg_status fix(struct eg_run_paths *p, const char *path)
     return path ? add(p->read_only, &p->lists.read_only_count, path, strlen(path)) : EG_OK;
 }
 
+static enum eg_status hold(struct eg_run_paths *p, const char *path)
+{
+    return path ? add(p->held, &p->lists.held_count, path, strlen(path)) : EG_OK;
+}
+
+static enum eg_status cover_socket(struct eg_run_paths *p, const char *path, size_t n)
+{
+    return path && *path == '/' ? add(p->sockets, &p->lists.socket_count, path, n) : EG_OK;
+}
+
+/* A socket's path in an address such as unix:path=/run/x,guid=1 or unix:///run/x. */
+static enum eg_status cover_address(struct eg_run_paths *p, const char *address)
+{
+    static const char *const forms[] = { "unix:path=", "unix://" };
+    for (unsigned i = 0; address && i < sizeof forms / sizeof *forms; i++) {
+        const char *path = strstr(address, forms[i]);
+        if (path)
+            return cover_socket(p, path + strlen(forms[i]), strcspn(path + strlen(forms[i]), ",;"));
+    }
+    return EG_OK;
+}
+
+static enum eg_status cover_home_sockets(struct eg_run_paths *p, const char *home)
+{
+    static const char *const known[] = { ".docker/run",          ".docker/desktop/docker.sock",
+                                         ".gnupg/S.gpg-agent",   ".gnupg/S.gpg-agent.ssh",
+                                         ".gnupg/S.gpg-agent.extra", ".gnupg/S.scdaemon",
+                                         ".local/share/containers/podman/machine" };
+    char path[PATH_MAX];
+    enum eg_status status = EG_OK;
+    for (unsigned i = 0; home && i < sizeof known / sizeof *known && status == EG_OK; i++) {
+        int n = snprintf(path, sizeof path, "%s/%s", home, known[i]);
+        if (n > 0 && (size_t)n < sizeof path)
+            status = cover_socket(p, path, (size_t)n);
+    }
+    return status;
+}
+
 /* The sockets that lead to somebody with more rights. The filter refuses AF_UNIX anyway; this is
  * the second lock. */
-static enum eg_status cover_sockets(struct eg_run_paths *p, const struct eg_environ *e)
+static enum eg_status cover_sockets(struct eg_run_paths *p, const struct eg_environ *e, uid_t child,
+                                    const char *home)
 {
     static const char *const known[] = { "/run/docker.sock",
+                                         "/run/docker",
                                          "/run/podman",
-                                         "/run/containerd/containerd.sock",
-                                         "/run/crio/crio.sock",
+                                         "/run/containerd",
+                                         "/run/crio",
                                          "/run/dbus/system_bus_socket",
                                          "/run/snapd.socket",
+                                         "/run/snapd-snap.socket",
+                                         "/run/libvirt",
+                                         "/run/incus",
+                                         "/var/lib/incus/unix.socket",
+                                         "/var/lib/lxd/unix.socket",
+                                         "/var/snap/lxd/common/lxd/unix.socket",
+                                         "/run/pcscd",
+                                         "/run/screen",
+                                         "/run/systemd/private",
+                                         "/tmp/.X11-unix",
+                                         "/tmp/.ICE-unix",
                                          "/run/egress" };
+    static const char *const addresses[] = { "DBUS_SESSION_BUS_ADDRESS", "DOCKER_HOST",
+                                             "CONTAINER_HOST" };
+    char path[64];
+    const char *agent = eg_environ_get(e, "SSH_AUTH_SOCK");
+    const char *tmux = eg_environ_get(e, "TMUX");
+    enum eg_status status = EG_OK;
+    for (unsigned i = 0; i < sizeof known / sizeof *known && status == EG_OK; i++)
+        status = cover_socket(p, known[i], strlen(known[i]));
+    for (unsigned i = 0; i < sizeof addresses / sizeof *addresses && status == EG_OK; i++)
+        status = cover_address(p, eg_environ_get(e, addresses[i]));
+    if (status == EG_OK)
+        status = cover_socket(p, agent, agent ? strlen(agent) : 0);
+    if (status == EG_OK)
+        status = cover_socket(p, tmux, tmux ? strcspn(tmux, ",") : 0);
+    int n = snprintf(path, sizeof path, "/tmp/tmux-%u", (unsigned)child);
+    if (status == EG_OK)
+        status = cover_socket(p, path, (size_t)n);
+    return status == EG_OK ? cover_home_sockets(p, home) : status;
+}
+
+/* Devices that type for the person, or speak to the host's own sockets as a guest does. */
+static enum eg_status cover_devices(struct eg_run_paths *p)
+{
+    static const char *const known[] = { "/dev/uinput", "/dev/input", "/dev/bus/usb",
+                                         "/dev/vhost-vsock", "/dev/vhost-net" };
     enum eg_status status = EG_OK;
     for (unsigned i = 0; i < sizeof known / sizeof *known && status == EG_OK; i++)
         status = cover(p, known[i]);
-    if (status == EG_OK)
-        status = cover(p, eg_environ_get(e, "SSH_AUTH_SOCK"));
-    const char *bus = eg_environ_get(e, "DBUS_SESSION_BUS_ADDRESS");
-    const char *path = bus ? strstr(bus, "unix:path=") : NULL;
-    if (path && status == EG_OK)
-        status = add(p->covered, &p->lists.covered_count, path + 10, strcspn(path + 10, ",;"));
     return status;
 }
 
@@ -68,10 +139,8 @@ static enum eg_status cover_runtime(struct eg_run_paths *p, const struct eg_run_
         status = cover(p, folder);
     }
     const char *last = strrchr(at->control, '/');
-    if (status == EG_OK && last)
-        status =
-            add(p->covered, &p->lists.covered_count, at->control, (size_t)(last - at->control));
-    return status == EG_OK ? cover_sockets(p, e) : status;
+    return status == EG_OK && last ? cover_socket(p, at->control, (size_t)(last - at->control))
+                                   : status;
 }
 
 /* Where a program keeps what it gives: many of them in clear text, readable by their user. */
@@ -191,115 +260,96 @@ static enum eg_status keep_programs(struct eg_run_paths *p, const struct eg_poli
     return status;
 }
 
+/* ---- what would run outside later ---- */
+
+/* Below Landlock's rules the folder of a read-only file can't be written to: what stands where tools
+ * go on writing is held by mounts only. */
+static enum eg_status keep_later(struct eg_run_paths *p, const struct eg_environ *e,
+                                 const struct eg_run_child *child, const char *home)
+{
+    static struct eg_later l; /* large; one run a process */
+    l = (struct eg_later){ .environment = e,
+                           .home = home,
+                           .other_user = child->uid != geteuid(),
+                           .writable = child->writable,
+                           .writable_count = child->writable_count,
+                           .made = child->made };
+    enum eg_status status = eg_later_find(&l);
+    for (unsigned i = 0; i < l.held_count && status == EG_OK; i++)
+        status = child->enforcement == EG_ENFORCE_SECCOMP ? fix(p, l.held[i]) : hold(p, l.held[i]);
+    for (unsigned i = 0; i < l.tool_count && status == EG_OK; i++)
+        status = hold(p, l.tools[i]);
+    eg_later_done(&l);
+    return status;
+}
+
+/* A repository's policy stands where the child works: rules would freeze that folder. */
+static enum eg_status keep_own(struct eg_run_paths *p, const struct eg_run_places *at,
+                               struct eg_slice audit)
+{
+    enum eg_status status = add(p->read_only, &p->lists.read_only_count, audit.p, audit.n);
+    if (status == EG_OK)
+        status = fix(p, at->state);
+    if (status == EG_OK)
+        status = fix(p, at->config);
+    if (status == EG_OK)
+        status = hold(p, at->files);
+    for (unsigned i = 0; i < at->policy_count && status == EG_OK; i++)
+        status = at->policies[i].layer == EG_LAYER_REPO ? hold(p, at->policies[i].path)
+                                                        : fix(p, at->policies[i].path);
+    return status;
+}
+
+static const char *home_of(const struct eg_environ *e, uid_t child)
+{
+    const struct passwd *p = child != geteuid() ? getpwuid(child) : NULL;
+    const char *home = child == geteuid() ? eg_environ_get(e, "HOME") : p ? p->pw_dir : NULL;
+    return home && *home == '/' && home[1] ? home : NULL;
+}
+
 enum eg_status eg_run_paths_make(const struct eg_run_places *at,
                                  const struct eg_environ *environment,
-                                 const struct eg_policy *policy, uid_t child,
+                                 const struct eg_policy *policy, const struct eg_run_child *child,
                                  struct eg_run_paths *ret)
 {
     memset(ret, 0, sizeof *ret);
     ret->lists.covered = (const char *const *)ret->covered;
     ret->lists.read_only = (const char *const *)ret->read_only;
     ret->lists.programs = (const char *const *)ret->programs;
-    struct eg_slice audit = eg_policy_settings(policy)->audit_file;
-    enum eg_status status = cover_runtime(ret, at, environment, child);
+    ret->lists.held = (const char *const *)ret->held;
+    ret->lists.sockets = (const char *const *)ret->sockets;
+    const char *home = home_of(environment, child->uid);
+    enum eg_status status = cover_runtime(ret, at, environment, child->uid);
     if (status == EG_OK)
-        status = cover_credentials(ret, environment, policy, child);
+        status = cover_sockets(ret, environment, child->uid, home);
+    if (status == EG_OK)
+        status = cover_devices(ret);
+    if (status == EG_OK)
+        status = cover_credentials(ret, environment, policy, child->uid);
     if (status == EG_OK)
         status = keep_programs(ret, policy);
     if (status == EG_OK)
-        status = add(ret->read_only, &ret->lists.read_only_count, audit.p, audit.n);
-    if (status == EG_OK)
-        status = fix(ret, at->state);
-    if (status == EG_OK)
-        status = fix(ret, at->config);
-    for (unsigned i = 0; i < at->policy_count && status == EG_OK; i++)
-        status = fix(ret, at->policies[i].path);
+        status = keep_own(ret, at, eg_policy_settings(policy)->audit_file);
+    if (status == EG_OK && child->enforcement != EG_ENFORCE_NONE)
+        status = keep_later(ret, environment, child, home);
     if (status != EG_OK)
         eg_run_paths_done(ret);
     return status;
 }
 
+static void drop(char **list, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        free(list[i]);
+}
+
 void eg_run_paths_done(struct eg_run_paths *p)
 {
-    for (unsigned i = 0; i < p->lists.covered_count; i++)
-        free(p->covered[i]);
-    for (unsigned i = 0; i < p->lists.read_only_count; i++)
-        free(p->read_only[i]);
-    for (unsigned i = 0; i < p->lists.program_count; i++)
-        free(p->programs[i]);
-    for (unsigned i = 0; i < p->exposed_count; i++)
-        free(p->exposed[i]);
+    drop(p->covered, p->lists.covered_count);
+    drop(p->read_only, p->lists.read_only_count);
+    drop(p->programs, p->lists.program_count);
+    drop(p->held, p->lists.held_count);
+    drop(p->sockets, p->lists.socket_count);
+    drop(p->exposed, p->exposed_count);
     memset(p, 0, sizeof *p);
-}
-
-/* ---- who the child is ---- */
-
-static const struct passwd *other_user(const char *name, char *const *parent)
-{
-    if (geteuid() != 0)
-        return NULL;
-    if (name)
-        return getpwnam(name);
-    for (; *parent; parent++) {
-        unsigned long long uid;
-        if (strncmp(*parent, "SUDO_UID=", 9) == 0 &&
-            eg_slice_u64(eg_slice_str(*parent + 9), &uid) && uid < (uid_t)-1)
-            return getpwuid((uid_t)uid);
-    }
-    return NULL;
-}
-
-static bool of_caller(const char *item)
-{
-    static const char *const names[] = { "HOME=",
-                                         "USER=",
-                                         "LOGNAME=",
-                                         "MAIL=",
-                                         "XDG_RUNTIME_DIR=",
-                                         "XDG_CONFIG_HOME=",
-                                         "XDG_STATE_HOME=",
-                                         "XDG_DATA_HOME=",
-                                         "XDG_CACHE_HOME=",
-                                         "DBUS_SESSION_BUS_ADDRESS=",
-                                         "SSH_AUTH_SOCK=" };
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (strncmp(item, names[i], strlen(names[i])) == 0)
-            return true;
-    return false;
-}
-
-enum eg_status eg_run_user_make(const char *name, char *const *parent, struct eg_run_user *ret,
-                                struct eg_err *err)
-{
-    const struct passwd *p = other_user(name, parent);
-    size_t n = 0, count = 0;
-    memset(ret, 0, sizeof *ret);
-    ret->uid = p ? p->pw_uid : geteuid();
-    while (parent[count])
-        count++;
-    ret->environment = calloc(count + 4, sizeof *ret->environment);
-    if (!ret->environment)
-        return eg_err_set(err, EG_NOMEM, "run", 0, "out of memory");
-    for (size_t i = 0; i < count; i++)
-        if (!p || !of_caller(parent[i]))
-            ret->environment[n++] = parent[i];
-    if (!p)
-        return EG_OK;
-    if (asprintf(&ret->own[0], "HOME=%s", p->pw_dir) < 0 ||
-        asprintf(&ret->own[1], "USER=%s", p->pw_name) < 0 ||
-        asprintf(&ret->own[2], "LOGNAME=%s", p->pw_name) < 0) {
-        eg_run_user_done(ret);
-        return eg_err_set(err, EG_NOMEM, "run", 0, "out of memory");
-    }
-    for (unsigned i = 0; i < 3; i++)
-        ret->environment[n++] = ret->own[i];
-    return EG_OK;
-}
-
-void eg_run_user_done(struct eg_run_user *u)
-{
-    for (unsigned i = 0; i < 3; i++)
-        free(u->own[i]);
-    free(u->environment);
-    memset(u, 0, sizeof *u);
 }

@@ -240,6 +240,8 @@ static enum eg_status mark_all(const struct eg_go *go, struct eg_marks *marks, s
         status = eg_marks_add(marks, *p, EG_MARK_READ, err);
     for (char **p = go->programs; *p && status == EG_OK; p++)
         status = eg_marks_add(marks, *p, EG_MARK_PROGRAM, err);
+    for (char **p = go->held; *p && status == EG_OK; p++) /* where it costs nothing */
+        status = eg_marks_add_beside(marks, *p, err);
     return status;
 }
 

@@ -199,3 +199,14 @@ enum eg_status eg_marks_add(struct eg_marks *m, const char *path, enum eg_mark_k
         return EG_OK;
     return put(m, folder_of(&t), kind == EG_MARK_PROGRAM ? EG_MARK_HELD : kind, err);
 }
+
+enum eg_status eg_marks_add_beside(struct eg_marks *m, const char *path, struct eg_err *err)
+{
+    char real[PATH_MAX], folder[PATH_MAX];
+    if (!realpath(path, real))
+        return EG_OK;
+    snprintf(folder, sizeof folder, "%s", real);
+    char *last = strrchr(folder, '/');
+    *(last == folder ? last + 1 : last) = '\0';
+    return eg_marks_beneath(m, folder) ? put(m, real, EG_MARK_READ, err) : EG_OK;
+}

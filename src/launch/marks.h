@@ -34,6 +34,9 @@ struct eg_marks { /* all zero: empty */
  * EG_NOMEM, EG_TOO_BIG, EG_IO. */
 enum eg_status eg_marks_add(struct eg_marks *m, const char *path, enum eg_mark_kind kind,
                             struct eg_err *err) EG_MUST_USE;
+/* EG_MARK_READ on where path leads, if marks stand beneath its folder already. The same errors. */
+enum eg_status eg_marks_add_beside(struct eg_marks *m, const char *path,
+                                   struct eg_err *err) EG_MUST_USE;
 /* The strongest mark on that very path; NULL: none. */
 const struct eg_mark *eg_marks_on(const struct eg_marks *m, const char *path);
 /* Is there one beneath that folder? */

@@ -116,7 +116,8 @@ Test(cmd_run, programs_of_credentials_and_their_stores_are_kept_from_the_child, 
         "  c: {aws_sigv4: {from: \"aws:dev\"}, hosts: [c.example]}\n",
         &block, &policy);
     snprintf(at.control, sizeof at.control, "/run/egress/x.sock");
-    cr_assert_eq(eg_run_paths_make(&at, e, policy, geteuid(), &p), EG_OK);
+    const struct eg_run_child child = { .uid = geteuid(), .enforcement = EG_ENFORCE_NONE };
+    cr_assert_eq(eg_run_paths_make(&at, e, policy, &child, &p), EG_OK);
     cr_expect(in_list(p.lists.programs, p.lists.program_count, "/home/me/bin/token"));
     cr_expect(in_list(p.lists.programs, p.lists.program_count, "/home/me/script"));
     cr_expect(in_list(p.lists.programs, p.lists.program_count, "/opt/gh/bin/gh"));

@@ -76,6 +76,7 @@ static void make_home(void)
     static const char *const files[] = { "home/config/egress/user", "home/config/other",
                                          "home/keys/key",           "home/rc",
                                          "home/note",               "home/work/file",
+                                         "home/policy",
                                          "home/dot/profile" };
     for (unsigned i = 0; i < sizeof folders / sizeof *folders; i++)
         folder(folders[i]);
@@ -240,6 +241,9 @@ static const struct attempt attempts[] = {
     { "move where it leads", renames, "home/dot", EACCES, FIRST },
     { "list the home", lists, "home", 0, 0 },
     { "list a folder above a protected one", lists, "home/config", 0, 0 },
+    { "write to a file that is held where its folder is frozen anyway", writes, "home/policy",
+      EACCES, FIRST },
+    { "write to a file that is held by mounts alone", writes, "home/work/file", 0, 0 },
     { "write to a file beside", writes, "home/note", 0, 0 },
     { "write beside a read-only folder", writes, "home/config/other", 0, 0 },
     { "make a file in a folder beside", makes, "home/work/new", 0, 0 },
@@ -258,11 +262,15 @@ static const struct attempt attempts[] = {
 static void apply(unsigned max)
 {
     char config[256], rc[256], keys[256], profile[256], login[256];
+    char beside[256], free_one[256];
     char *none[] = { NULL }, *covered[] = { keys, NULL }, *programs[] = { profile, NULL };
+    char *held[] = { beside, free_one, NULL };
     char *fixed[] = { config, rc, login, NULL };
     struct eg_go go = { .environment = none, .covered = covered, .read_only = fixed,
-                        .programs = programs, .held = none, .sockets = none };
+                        .programs = programs, .held = held, .sockets = none };
     struct eg_err err = { 0 };
+    at(beside, "home/policy");
+    at(free_one, "home/work/file");
     at(config, "home/config/egress");
     at(rc, "home/rc");
     at(keys, "home/keys");

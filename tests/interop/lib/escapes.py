@@ -413,7 +413,7 @@ def report(what, own, limits, outside, inside):
     groups, left, limited = {}, [], []
     for name, (word, text) in inside.items():
         counts = groups.setdefault(name.partition(".")[0], [0, 0, 0])
-        if outside[name][0] != "out":
+        if outside[name][0] != "out" or word == "none":
             counts[2] += 1
         elif word == "out" and name not in own:
             counts[1] += 1

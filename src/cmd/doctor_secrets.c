@@ -368,9 +368,10 @@ void eg_doctor_secrets(struct eg_doctor *d)
 {
     struct eg_doctor_values *values = calloc(1, sizeof *values);
     struct eg_run_paths *covered = calloc(1, sizeof *covered);
+    const struct eg_run_child child = { .uid = d->who.uid, .enforcement = EG_ENFORCE_NAMESPACES };
     find_home(d);
     if (values && covered &&
-        eg_run_paths_make(d->places, d->parent, d->policy, d->who.uid, covered) == EG_OK) {
+        eg_run_paths_make(d->places, d->parent, d->policy, &child, covered) == EG_OK) {
         eg_doctor_values_read(d, values);
         check_environment(d, values);
         if (d->who.uid != geteuid())

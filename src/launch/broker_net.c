@@ -34,9 +34,27 @@ static int fresh(const struct eg_broker *b, int domain, int type)
     return -1;
 }
 
+/* One end of a pair: it can't listen, so nobody of the host is ever answered by the child under a name. */
+static void make_unix(const struct eg_broker *b, const struct eg_broker_call *c)
+{
+    int ends[2], flags = (int)c->args[1] & SOCK_NONBLOCK;
+    int sys = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0, ends) < 0 ? errno : 0;
+    if (sys == 0) {
+        close(ends[1]);
+        sys = eg_broker_give(b, c->id, ends[0], -1, ((int)c->args[1] & SOCK_CLOEXEC) != 0);
+        close(ends[0]);
+    }
+    if (sys != 0)
+        eg_broker_answer(b, c->id, sys);
+}
+
 void eg_broker_socket(struct eg_broker *b, const struct eg_broker_call *c)
 {
     int domain = (int)c->args[0], type = (int)c->args[1] & EG_TYPE_MASK;
+    if (domain == AF_UNIX && type == SOCK_STREAM && b->socket_count > 0) {
+        make_unix(b, c);
+        return;
+    }
     /* the filter hands nothing else over; its word is not taken for it */
     if ((domain != AF_INET && domain != AF_INET6) ||
         (type != SOCK_STREAM && (b->alone || type != SOCK_DGRAM))) {

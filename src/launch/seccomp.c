@@ -48,8 +48,8 @@ static void check_arch(struct eg_filter *f)
 #endif
 }
 
-/* AF_UNIX: where sockets are let in, their connect is the supervisor's; streams only, since a
- * datagram names its receiver without one. */
+/* AF_UNIX: where sockets are let in, they are the supervisor's to make and to connect; streams only, since
+ * a datagram names its receiver without one. */
 static void check_unix(struct eg_filter *f, bool sockets)
 {
     eg_filter_if_equal(f, AF_UNIX, sockets ? 5 : 1);
@@ -57,7 +57,7 @@ static void check_unix(struct eg_filter *f, bool sockets)
         eg_filter_load_arg(f, 1);
         eg_filter_and(f, 0xf);
         eg_filter_if_equal(f, SOCK_STREAM, 1);
-        eg_filter_ret(f, SECCOMP_RET_ALLOW);
+        eg_filter_ret(f, SECCOMP_RET_USER_NOTIF);
     }
     eg_filter_errno(f, EACCES);
 }

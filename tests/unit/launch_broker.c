@@ -627,6 +627,9 @@ static int reach_names(void)
     NEED(to_name("") == EACCES);
     NEED(socket(AF_UNIX, SOCK_DGRAM, 0) < 0 && errno == EACCES);
     NEED(socket(AF_UNIX, SOCK_SEQPACKET, 0) < 0 && errno == EACCES);
+    struct sockaddr_un own = { .sun_family = AF_UNIX, .sun_path = "" }; /* an abstract name */
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    NEED(fd >= 0 && (bind(fd, (struct sockaddr *)&own, sizeof own.sun_family) < 0 || listen(fd, 1) < 0));
     if (bed.namespaces)
         NEED(fresh4("127.0.0.1", bed.proxy) == 0 && socket(AF_INET, SOCK_DGRAM, 0) >= 0);
     else

@@ -196,6 +196,25 @@ static enum eg_status redirect(uint16_t port, struct eg_err *err)
     return status;
 }
 
+/* A client that has ended its side may wait long for its answer; the kernel would forget after a minute what is
+ * redirected where. Where it can't be told, it does. */
+static void remember(void)
+{
+    static const char *const states[] = { "fin_wait", "close_wait" };
+    static const char day[] = "86400";
+    for (unsigned i = 0; i < sizeof states / sizeof *states; i++) {
+        char path[80];
+        snprintf(path, sizeof path, "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_%s",
+                 states[i]);
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        ssize_t ignored = write(fd, day, sizeof day - 1);
+        (void)ignored;
+        close(fd);
+    }
+}
+
 /* ---- sockets ---- */
 
 static enum eg_status listen_at(const struct eg_addr *addr, uint16_t port,
@@ -289,6 +308,7 @@ enum eg_status eg_capture_files(struct eg_err *err)
     static const char resolver[] = "nameserver 127.0.0.1\nsearch .\noptions timeout:2 attempts:2\n";
     char hosts[HOST_NAME_MAX + 128];
     hosts_text(hosts, sizeof hosts);
+    remember(); /* here, where /proc is the child's own: a container's may be read-only */
     /* one place that is sure to exist, hidden for a moment, as in mounts.c */
     if (mount("tmpfs", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
               "mode=0755,size=64k,nr_inodes=16") < 0)

@@ -166,3 +166,13 @@ Test(launch_capture, child_can_change_none_of_it)
                   access("/etc/resolv.conf", R_OK) < 0,
               "%s", out);
 }
+
+/* A client that had ended its side lost its connection after a minute of waiting. */
+Test(launch_capture, half_closed_connections_are_not_forgotten)
+{
+    char out[200];
+    struct ran r;
+    start(&r, "cat /proc/sys/net/netfilter/nf_conntrack_tcp_timeout_{fin,close}_wait 2>/dev/null");
+    finish(&r, out, sizeof out);
+    cr_expect(strcmp(out, "86400\n86400\n") == 0 || out[0] == '\0', "%s", out);
+}

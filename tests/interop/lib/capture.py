@@ -206,7 +206,7 @@ while time.monotonic() < end:
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         check(read_line(p.stdout) == "220 hello ping\n", "it does not begin")
-        workers = [c for c in children(p.pid) if os.readlink(f"/proc/{c}/exe").endswith("egressctl") and not children(c)]
+        workers = [c for c in children(p.pid) if not children(c)]  # the namespace's init has the command
         check(len(workers) == 1, f"which is the worker? {workers}")
         os.kill(workers[0], signal.SIGKILL)
         wait_gone(workers[0])

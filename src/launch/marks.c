@@ -59,6 +59,7 @@ void eg_marks_done(struct eg_marks *m)
     for (unsigned i = 0; i < m->count; i++)
         free(m->list[i].path);
     free(m->list);
+    eg_aliases_done(&m->aliases);
     *m = (struct eg_marks){ 0 };
 }
 
@@ -184,6 +185,19 @@ static bool begin(struct eg_trail *t, const char *path)
     return n > 0 && (size_t)n < sizeof t->left;
 }
 
+static enum eg_status put_all(struct eg_marks *m, const char *path, enum eg_mark_kind kind,
+                              struct eg_err *err)
+{
+    char other[PATH_MAX];
+    unsigned at = 0;
+    enum eg_status status = put(m, path, kind, err);
+    if (status == EG_OK)
+        status = eg_aliases_read(&m->aliases, err);
+    while (status == EG_OK && eg_aliases_next(&m->aliases, path, &at, other))
+        status = put(m, other, kind, err);
+    return status;
+}
+
 enum eg_status eg_marks_add(struct eg_marks *m, const char *path, enum eg_mark_kind kind,
                             struct eg_err *err)
 {
@@ -197,7 +211,7 @@ enum eg_status eg_marks_add(struct eg_marks *m, const char *path, enum eg_mark_k
         return status;
     if (kind == EG_MARK_PROGRAM && !regular(folder_of(&t)))
         return EG_OK;
-    return put(m, folder_of(&t), kind == EG_MARK_PROGRAM ? EG_MARK_HELD : kind, err);
+    return put_all(m, folder_of(&t), kind == EG_MARK_PROGRAM ? EG_MARK_HELD : kind, err);
 }
 
 enum eg_status eg_marks_add_beside(struct eg_marks *m, const char *path, struct eg_err *err)

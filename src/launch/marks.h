@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/slice.h"
+#include "launch/alias.h"
 
 enum eg_mark_kind { /* the stronger, the later */
     EG_MARK_LINK,    /* a symbolic link on the way, which may not be replaced */
@@ -25,12 +26,14 @@ struct eg_mark {
 struct eg_marks { /* all zero: empty */
     struct eg_mark *list;
     unsigned count, cap;
+    struct eg_aliases aliases;
 };
 
 /* Follows path as the kernel would and marks where it ends; a folder that holds a link on the way,
  * or where the path ends for lack of a name, is frozen (and the link marked) if the calling process
  * may write there, since who can put another one there leads the path elsewhere. What the process
  * can't reach is passed over, and what it could not change in any way is only marked to be covered.
+ * Other paths to the same file, by mounts, are marked too.
  * EG_NOMEM, EG_TOO_BIG, EG_IO. */
 enum eg_status eg_marks_add(struct eg_marks *m, const char *path, enum eg_mark_kind kind,
                             struct eg_err *err) EG_MUST_USE;

@@ -2,9 +2,11 @@
  * links and devices too. Each script runs in the sandbox and prints what it could do. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -246,6 +248,45 @@ Test(launch_mounts, what_lies_below_a_covered_folder_is_no_fault)
     snprintf(script, sizeof script, "ls -A %s | wc -l", p.dir);
     eg_launched_script(script, &paths, &r);
     cr_assert_str_eq(r.out, "0\n", "%s", r.out);
+    remove_place(&p);
+}
+
+/* ---- other paths to the same file ---- */
+
+/* As of a chroot with /home in it. */
+static void mount_twice(const struct place *p, const char *second)
+{
+    if (geteuid() != 0)
+        cr_skip_test("mounts are root's to make");
+    cr_assert(unshare(CLONE_NEWNS) == 0 &&
+              mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mkdir(second, 0755) == 0 &&
+              mount(p->dir, second, NULL, MS_BIND, NULL) == 0);
+}
+
+Test(launch_mounts, file_that_is_mounted_twice_is_covered_and_held_twice)
+{
+    struct place p;
+    char second[96], held[160], script[1024];
+    struct eg_ran r;
+    make_place(&p);
+    own(&p);
+    snprintf(second, sizeof second, "%s-second place", p.dir);
+    snprintf(held, sizeof held, "%s/held", p.dir);
+    mount_twice(&p, second);
+    cr_assert_eq(mkdir(held, 0777) | chmod(held, 0777), 0);
+    const char *covered[] = { p.secret }, *kept[] = { held };
+    struct eg_launch_paths paths = {
+        .covered = covered, .covered_count = 1, .held = kept, .held_count = 1
+    };
+    snprintf(script, sizeof script,
+             "cd '%s' && cat secret 2>/dev/null; touch held/x 2>/dev/null && echo wrote; mv held h "
+             "2>/dev/null && echo moved; touch beside && rm beside && echo rest is free",
+             second);
+    eg_launched_script(script, &paths, &r);
+    cr_expect_str_eq(r.out, "rest is free\n", "%s", r.out);
+    umount2(second, MNT_DETACH);
+    rmdir(second);
+    rmdir(held);
     remove_place(&p);
 }
 

@@ -73,7 +73,7 @@ static void check_kernel(struct eg_doctor *d, const char *name, const char *desc
 
 static void check_systemd(struct eg_doctor *d, const char *name, const char *item)
 {
-    char path[PATH_MAX];
+    char path[2 * PATH_MAX];
     const char *folder = eg_environ_get(d->parent, "CREDENTIALS_DIRECTORY");
     snprintf(path, sizeof path, "%s/%s", folder ? folder : "", item);
     if (folder && access(path, R_OK) == 0)

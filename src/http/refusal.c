@@ -197,6 +197,27 @@ enum eg_status eg_refusal_write(struct eg_buf *out, const struct eg_refusal *r)
     return status;
 }
 
+enum eg_status eg_refusal_write_ssh(struct eg_buf *out, const struct eg_refusal *r)
+{
+    enum { HEAD = 5, FIXED = 1 + 4 + 4 + 4, BLOCK = 8, PADDING_MIN = 4, NOT_ALLOWED = 1, BY_APPLICATION = 11 };
+    static const char identification[] = "SSH-2.0-egress\r\n", padding[BLOCK + PADDING_MIN] = "";
+    char text[PHRASE_MAX + 1];
+    struct eg_slice why = phrase(r, text);
+    size_t payload = FIXED + why.n, pad = BLOCK - (HEAD + payload) % BLOCK;
+    pad += pad < PADDING_MIN ? BLOCK : 0;
+    size_t length = 1 + payload + pad; /* without itself */
+    bool policy = egress_status_class(eg_refusal_public(r->status)) == EG_CLASS_POLICY;
+    /* SSH_MSG_DISCONNECT: a code, a description, and no language */
+    const char head[] = { 0, 0, (char)(length >> 8), (char)length, (char)pad, 1, 0, 0, 0,
+                          policy ? NOT_ALLOWED : BY_APPLICATION, 0, 0, 0, (char)why.n };
+    enum eg_status status = eg_buf_append(out, identification, sizeof identification - 1);
+    if (status == EG_OK)
+        status = eg_buf_append(out, head, sizeof head);
+    if (status == EG_OK)
+        status = eg_buf_put(out, why);
+    return status == EG_OK ? eg_buf_append(out, padding, 4 + pad) : status;
+}
+
 static bool says(const struct eg_head *h, struct eg_slice field, struct eg_slice prefix)
 {
     const struct eg_field *f = eg_head_find(h, field, NULL);

@@ -32,5 +32,8 @@ enum eg_refusal_shape eg_refusal_shape_of(const struct eg_head *h);
  * name `egressctl audit --denied`). For a policy refusal the text says that this is policy and no
  * outage, and not to retry or go round it. */
 enum eg_status eg_refusal_write(struct eg_buf *out, const struct eg_refusal *r) EG_MUST_USE;
+/* The same reason phrase for an ssh client, which shows it: our identification and a disconnect before any key exchange (RFC 4253
+ * 4.2, 6, 11.1). At most 256 bytes. */
+enum eg_status eg_refusal_write_ssh(struct eg_buf *out, const struct eg_refusal *r) EG_MUST_USE;
 
 #endif

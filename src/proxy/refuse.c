@@ -30,6 +30,15 @@ static struct eg_slice subject_of(const struct eg_flow *f, char *text, size_t ca
     return eg_slice_str(text);
 }
 
+static enum eg_status write_ssh(struct eg_flow *f, enum eg_status reason)
+{
+    char subject[600];
+    const struct eg_refusal r = { .status = reason,
+                                  .subject = subject_of(f, subject, sizeof subject),
+                                  .rule = f->ticket->verdict.rule };
+    return eg_refusal_write_ssh(&f->client.out, &r);
+}
+
 static enum eg_status write_answer(struct eg_flow *f, enum eg_status reason, bool keep,
                                    struct eg_slice detail)
 {
@@ -61,8 +70,8 @@ static enum eg_status write_in_tunnel(struct eg_flow *f, enum eg_status reason,
     eg_hello_parse(first.p, first.n, &hello);
     if (hello.kind == EG_HELLO_HTTP)
         return write_answer(f, reason, false, detail);
-    if (hello.kind != EG_HELLO_TLS && eg_flow_captured(f))
-        return EG_OK; /* whatever it speaks, an alert is not of it */
+    if (hello.kind != EG_HELLO_TLS && eg_flow_captured(f)) /* an alert is not of what it speaks */
+        return eg_slice_starts(first, EG_SLICE("SSH-2.0-")) ? write_ssh(f, reason) : EG_OK;
     return eg_buf_append(&f->client.out, EG_HELLO_ALERT, EG_HELLO_ALERT_SIZE);
 }
 

@@ -118,7 +118,9 @@ static void check(const struct flow_world *w, enum scheme scheme, const char *sa
     if (w->up_n == 0 && w->down_n > 0)
         FLOW_MUST(
             (w->down_n == EG_HELLO_ALERT_SIZE && memcmp(w->down, EG_HELLO_ALERT, w->down_n) == 0) ||
-            (w->down_n > 9 && memcmp(w->down, "HTTP/1.1 ", 9) == 0));
+            (w->down_n > 9 && memcmp(w->down, "HTTP/1.1 ", 9) == 0) ||
+            (w->down_n > 16 && memcmp(w->down, "SSH-2.0-egress\r\n", 16) == 0 &&
+             memcmp(said, "SSH-2.0-", 8) == 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -259,6 +259,24 @@ Test(capture, refusals_are_told_in_the_clients_protocol)
     finish(&s);
 }
 
+/* What OpenSSH shows: "Received disconnect from ... port 22:1: egress policy: ..." */
+Test(capture, ssh_is_told_by_a_disconnect)
+{
+    struct scene s;
+    char got[400];
+    setup(&s, "main-label");
+    to_name(&s, "never.test", 22);
+    size_t n = said(&s, EG_SLICE("SSH-2.0-OpenSSH_9.2\r\n"), got, sizeof got);
+    cr_assert(n > 40 && memcmp(got, "SSH-2.0-egress\r\n", 16) == 0, "%zu", n);
+    const unsigned char *p = (const unsigned char *)got + 16;
+    size_t length = (size_t)p[2] << 8 | p[3], pad = p[4], text = p[13];
+    cr_expect(p[0] == 0 && p[1] == 0 && 4 + length == n - 16 && (4 + length) % 8 == 0 && pad >= 4);
+    cr_expect(p[5] == 1 && memcmp(p + 6, "\0\0\0\1\0\0\0", 7) == 0 && length == 1 + 1 + 4 + 4 + text + 4 + pad);
+    static const char want[] = "egress policy: host_denied: never.test:22";
+    cr_expect(text > sizeof want && memcmp(p + 14, want, sizeof want - 1) == 0);
+    finish(&s);
+}
+
 Test(capture, connect_that_fails_is_told_too)
 {
     struct scene s;

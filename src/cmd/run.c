@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "cmd/commands.h"
+#include "cmd/run_changes.h"
 #include "cmd/run_shell.h"
 #include "cmd/upstream.h"
 
@@ -28,6 +29,7 @@ struct eg_run {
     struct eg_run_places places;
     struct eg_run_files files;
     struct eg_run_made made;
+    struct eg_run_changes changes; /* of what only mounts keep */
     struct eg_run_shell shell; /* of `egressctl shell` */
     struct eg_launch *child;
     struct eg_environ *environment;
@@ -231,6 +233,8 @@ static enum eg_status keep_paths(struct eg_run *r, const struct eg_run_user *use
     if (status == EG_OK)
         status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
                                    &child, ret);
+    if (status == EG_OK && child.enforcement == EG_ENFORCE_SECCOMP)
+        status = eg_run_changes_begin(&r->changes, ret->lists.held, ret->lists.held_count);
     return status == EG_OK ? eg_run_made_now(&r->made, err) : status;
 }
 
@@ -291,6 +295,19 @@ static int fail_on_deny(const struct eg_run *r, enum eg_status status, const str
     return EG_EXIT_FAILED;
 }
 
+static void say_changes(const struct eg_run *r)
+{
+    struct eg_buf text;
+    char before[80];
+    snprintf(before, sizeof before, "%s: warning: ", r->asked.options->command);
+    eg_buf_init(&text, 64 * 1024);
+    if (eg_run_changes_say(&r->changes, before, &text) != EG_OK)
+        fprintf(stderr, "%sit is not known what git would run\n", before);
+    else if (text.len > 0)
+        fprintf(stderr, "%.*s", (int)text.len, eg_buf_slice(&text).p);
+    eg_buf_done(&text);
+}
+
 /* The exit status; own is the command's. */
 static int summarise(struct eg_run *r, int own)
 {
@@ -298,6 +315,7 @@ static int summarise(struct eg_run *r, int own)
     struct eg_summary sum = { .denied = true };
     char options[600];
     eg_buf_init(&text, 64 * 1024);
+    say_changes(r);
     explain_options(r, options, sizeof options);
     enum eg_status status = eg_summary_write(eg_supervisor_ring(r->supervisor), options,
                                              isatty(STDERR_FILENO), &text, &sum);
@@ -408,6 +426,7 @@ static void run_free(struct eg_run *r)
         failed(r, "warning", &err, status);
     eg_supervisor_free(r->supervisor);
     eg_run_made_end(&r->made); /* the command's mounts stand on it no more */
+    eg_run_changes_done(&r->changes);
     eg_sup_upstream_free(r->asked.upstream);
     eg_environ_free(r->environment);
     eg_launch_sweep();

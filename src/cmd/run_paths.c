@@ -292,8 +292,6 @@ static enum eg_status keep_own(struct eg_run_paths *p, const struct eg_run_place
         status = fix(p, at->state);
     if (status == EG_OK)
         status = fix(p, at->config);
-    if (status == EG_OK)
-        status = hold(p, at->files);
     for (unsigned i = 0; i < at->policy_count && status == EG_OK; i++)
         status = at->policies[i].layer == EG_LAYER_REPO ? hold(p, at->policies[i].path)
                                                         : fix(p, at->policies[i].path);
@@ -330,6 +328,8 @@ enum eg_status eg_run_paths_make(const struct eg_run_places *at,
         status = keep_programs(ret, policy);
     if (status == EG_OK)
         status = keep_own(ret, at, eg_policy_settings(policy)->audit_file);
+    if (status == EG_OK && child->enforcement == EG_ENFORCE_NAMESPACES)
+        status = hold(ret, at->files);
     if (status == EG_OK && child->enforcement != EG_ENFORCE_NONE)
         status = keep_later(ret, environment, child, home);
     if (status != EG_OK)

@@ -207,22 +207,28 @@ static void allow_terminals(struct eg_ll *l)
     }
 }
 
+/* Open to it, and not to everybody. */
+static bool others_file(int folder, const char *name)
+{
+    struct stat st;
+    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    return st.st_uid == geteuid() || faccessat(folder, name, W_OK, 0) == 0 ||
+           (!(st.st_mode & S_IROTH) && faccessat(folder, name, R_OK, 0) == 0);
+}
+
 /* Semaphores and memory of other programs stand there by name: it is the child's only where it has
  * nothing of theirs to open. */
 static bool others_memory(void)
 {
     const struct dirent *d;
-    struct stat st;
     bool found = false;
     DIR *list = opendir("/dev/shm");
     if (!list)
         return true;
     while (!found && (d = readdir(list)))
         found = strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0 &&
-                (faccessat(dirfd(list), d->d_name, R_OK, 0) == 0 ||
-                 faccessat(dirfd(list), d->d_name, W_OK, 0) == 0 ||
-                 (fstatat(dirfd(list), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                  st.st_uid == geteuid()));
+                others_file(dirfd(list), d->d_name);
     closedir(list);
     return found;
 }

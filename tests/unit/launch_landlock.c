@@ -388,6 +388,25 @@ Test(launch_landlock, files_move_between_folders_that_are_free, .init = begin, .
     cr_expect_eq(try(&early, FIRST), EXDEV, "the first ABI knows no such right");
 }
 
+/* Python's locks between processes are made there. */
+Test(launch_landlock, shared_memory_is_the_childs_only_where_nothing_of_others_is, .init = begin,
+     .fini = end)
+{
+    char name[64];
+    snprintf(name, sizeof name, "/dev/shm/egress-landlock-%d", (int)getpid());
+    const struct attempt reading = { "read", reads, name, 0, 0 };
+    int fd = open(name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        cr_skip_test("no /dev/shm");
+    bool given = write(fd, "x", 1) == 1 && (geteuid() != 0 || fchown(fd, SOMEBODY, SOMEBODY) == 0);
+    close(fd);
+    int alone = try(&reading, 0), kept = try(&reading, FIRST);
+    unlink(name);
+    cr_assert(given);
+    cr_expect_eq(alone, 0);
+    cr_expect_eq(kept, EACCES);
+}
+
 Test(launch_landlock, kernel_without_it_is_refused_with_what_to_change)
 {
     struct eg_err err = { 0 };

@@ -200,7 +200,7 @@ enum eg_status eg_refusal_write(struct eg_buf *out, const struct eg_refusal *r)
 enum eg_status eg_refusal_write_ssh(struct eg_buf *out, const struct eg_refusal *r)
 {
     enum { HEAD = 5, FIXED = 1 + 4 + 4 + 4, BLOCK = 8, PADDING_MIN = 4, NOT_ALLOWED = 1, BY_APPLICATION = 11 };
-    static const char identification[] = "SSH-2.0-egress\r\n", padding[BLOCK + PADDING_MIN] = "";
+    static const char identification[] = "SSH-2.0-egress\r\n", padding[4 + BLOCK + PADDING_MIN] = "";
     char text[PHRASE_MAX + 1];
     struct eg_slice why = phrase(r, text);
     size_t payload = FIXED + why.n, pad = BLOCK - (HEAD + payload) % BLOCK;

@@ -274,6 +274,8 @@ Test(capture, ssh_is_told_by_a_disconnect)
     cr_expect(p[5] == 1 && memcmp(p + 6, "\0\0\0\1\0\0\0", 7) == 0 && length == 1 + 1 + 4 + 4 + text + 4 + pad);
     static const char want[] = "egress policy: host_denied: never.test:22";
     cr_expect(text > sizeof want && memcmp(p + 14, want, sizeof want - 1) == 0);
+    for (size_t i = 14 + text; i < 4 + length; i++)
+        cr_expect(p[i] == 0, "language and padding came from behind the padding's own bytes");
     finish(&s);
 }
 

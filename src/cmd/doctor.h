@@ -26,11 +26,15 @@ struct eg_doctor {
     struct eg_findings *found;
     const char *user;                /* --user; NULL: not given */
     const struct eg_environ *parent; /* our own environment */
-    struct eg_run_user who;          /* who a child would be, and the environment as that user has it */
+    struct eg_run_user who; /* who a child would be, and the environment as that user has it */
     const struct eg_run_places *places;
     const struct eg_policy *policy; /* an empty one where there is none */
     bool has_policy;
-    char home[PATH_MAX - 512]; /* of the child's environment, copied: no forked process has that; empty: none */
+    enum eg_enforcement
+        enforcement; /* what `run` would have; where it has none, and refuses, the strongest */
+    char
+        home[PATH_MAX -
+             512]; /* of the child's environment, copied: no forked process has that; empty: none */
 };
 
 /* No text may hold a value that was found: names of variables, credentials and files alone. fix NULL: none is needed. What is not printable is replaced. */
@@ -45,7 +49,8 @@ void eg_doctor_policy(struct eg_doctor *d);
 
 /* ---- what a child would see ---- */
 enum { EG_DOCTOR_VALUES = 64, EG_DOCTOR_VALUE_MIN = 8 };
-struct eg_doctor_values { /* of credentials whose sources are variables and files: to look for copies */
+struct
+    eg_doctor_values { /* of credentials whose sources are variables and files: to look for copies */
     unsigned count;
     struct {
         char name[64];

@@ -368,7 +368,7 @@ void eg_doctor_secrets(struct eg_doctor *d)
 {
     struct eg_doctor_values *values = calloc(1, sizeof *values);
     struct eg_run_paths *covered = calloc(1, sizeof *covered);
-    const struct eg_run_child child = { .uid = d->who.uid, .enforcement = EG_ENFORCE_NAMESPACES };
+    const struct eg_run_child child = { .uid = d->who.uid, .enforcement = d->enforcement };
     find_home(d);
     if (values && covered &&
         eg_run_paths_make(d->places, d->parent, d->policy, &child, covered) == EG_OK) {

@@ -78,6 +78,7 @@ static void check_sandboxes(struct eg_doctor *d)
     char why[EG_DOCTOR_TEXT], weaker[EG_DOCTOR_TEXT], captured[EG_DOCTOR_TEXT];
     bool namespaces = try_launch(d, EG_ENFORCE_NAMESPACES, false, why, sizeof why);
     bool seccomp = try_launch(d, EG_ENFORCE_SECCOMP, false, weaker, sizeof weaker);
+    d->enforcement = namespaces || !seccomp ? EG_ENFORCE_NAMESPACES : EG_ENFORCE_SECCOMP;
     SAY(d,
         namespaces ? EG_DOCTOR_OK
         : seccomp  ? EG_DOCTOR_NOTE

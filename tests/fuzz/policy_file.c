@@ -1,11 +1,13 @@
 /* policy_file.c - fuzzes the way from a policy file to decisions. The first byte chooses trust, layer and who else names proxies, the rest is
  * the file, or with the high bit the URL of a proxy. Whatever is
- * in it, compiling ends, its messages can be shown, and what compiles can be opened and asked. */
+ * in it, compiling ends, its messages can be shown, and what compiles can be opened, asked and explained; under mode: observe nothing passes that is
+ * not said to. */
 #include <sodium.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "policy/compile.h"
+#include "policy/explain.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,8 +16,9 @@ static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, 
     (void)ctx;
     if (strstr(path, "no"))
         return eg_err_set(err, EG_NOT_FOUND, "file", 0, "there is no such file");
-    return eg_buf_printf(out, "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE "
-                              "KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
+    return eg_buf_printf(
+        out, "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n-----BEGIN PRIVATE "
+             "KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
 }
 
 static void ask_credentials(const struct eg_policy *p)
@@ -39,6 +42,61 @@ static void ask_credentials(const struct eg_policy *p)
     }
 }
 
+struct seen {
+    bool decides;
+    unsigned count;
+};
+
+static void see(void *ctx, const struct eg_considered *c)
+{
+    struct seen *s = ctx;
+    s->count++;
+    s->decides = s->decides || c->decides;
+    if (!c->why[0] || !c->to[0])
+        abort();
+}
+
+/* explain gives the same answer, shows who decides, and says what would help. */
+static void explain(const struct eg_policy *p, const struct eg_ask *asked)
+{
+    struct eg_verdict v;
+    struct eg_least least;
+    struct seen seen = { .count = 0 };
+    eg_policy_ask(p, asked, &v);
+    eg_policy_consider(p, asked, &v, see, &seen);
+    eg_policy_least(p, asked, &v, &least);
+    if (v.rule.n > 0 && !seen.decides)
+        abort();
+    if ((v.status != EG_OK || v.would_deny != EG_OK) != (least.text[0] != '\0'))
+        abort();
+    if (v.would_deny != EG_OK && (v.status != EG_OK || !eg_policy_settings(p)->observe))
+        abort();
+}
+
+static void explain_all(const struct eg_policy *p, const struct eg_authority *to,
+                        const struct eg_addr *addr)
+{
+    static const char *const paths[] = { "/", "/v1/x", "/a/*/{b}\"" };
+    struct eg_ask asked = { .kind = EG_ASK_TUNNEL, .to = *to, .method = EG_SLICE("GET") };
+    explain(p, &asked);
+    asked.addr = to->literal ? NULL : addr;
+    explain(p, &asked);
+    asked.kind = EG_ASK_HTTP;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        asked.path = eg_slice_str(paths[i]);
+        explain(p, &asked);
+    }
+    asked.flags = (struct eg_path_flags){ true, "it is a test" };
+    explain(p, &asked);
+    asked.kind = EG_ASK_ROUTE;
+    asked.addr = NULL;
+    for (unsigned i = 0; i < eg_policy_service_count(p) && i < 4; i++) {
+        asked.service = i;
+        asked.flags.unsafe = i % 2;
+        explain(p, &asked);
+    }
+}
+
 static void ask(const struct eg_policy *p)
 {
     static const char *const hosts[] = { "a.example:443", "x.a.example:80", "127.0.0.1:80",
@@ -58,8 +116,9 @@ static void ask(const struct eg_policy *p)
         (void)eg_policy_advise(p, &v, &to, advice, sizeof advice);
         eg_policy_judge_address(p, &v, &addr, to.port, &w);
         if (eg_policy_service_count(p) + eg_policy_credential_count(p) == 0 && v.status == EG_OK &&
-            v.rule.n == 0)
+            v.would_deny == EG_OK && v.rule.n == 0)
             abort();
+        explain_all(p, &to, &addr);
     }
     for (unsigned i = 0; i < eg_policy_service_count(p); i++) {
         struct eg_service s;
@@ -171,6 +230,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     choose(data[0], &hop, &choice);
     reader.upstream = data[0] & 4 ? &choice : NULL;
+    reader.observe = !(data[0] & 0x10);
     reader.allow_remote = data[0] & 0x40;
     struct eg_policy_file file = { "dir/egress.yaml", eg_slice(data + 1, size - 1),
                                    data[0] & 2 ? EG_LAYER_ORG : EG_LAYER_REPO, !(data[0] & 1) };

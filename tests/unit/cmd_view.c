@@ -51,6 +51,22 @@ Test(cmd_view, row_says_what_was_decided)
     cr_assert_not_null(strchr(text, 033));
 }
 
+Test(cmd_view, what_only_observing_let_through_is_told_and_counts_as_denied)
+{
+    static const struct eg_view_filter denied = { .denied = true };
+    struct egress_event e = decision(1, true);
+    e.observe = 1;
+    row(&e, false);
+    cr_assert(strstr(text, "allow") && !eg_view_wanted(&denied, &e));
+    e.reason = EG_HOST_NOT_ALLOWED;
+    row(&e, false);
+    cr_assert(strstr(text, "would") && strstr(text, "host_not_allowed") && !strstr(text, "allow "));
+    cr_assert(eg_view_wanted(&denied, &e));
+    e.allowed = 0; /* a deny rule, in that mode too */
+    row(&e, false);
+    cr_assert(strstr(text, "deny"));
+}
+
 Test(cmd_view, control_bytes_are_escaped)
 {
     struct egress_event e = decision(1, true);

@@ -250,6 +250,23 @@ static void see(void *ctx, const struct eg_considered *c)
     cr_assert(c->why[0] && c->to[0], "%s %.*s", c->action, (int)c->rule.n, c->rule.p);
 }
 
+/* As a file beside the policy. A service's rules can't be there: false. */
+static bool beside(const struct eg_ask *ask, const struct eg_least *least, char *out, size_t cap)
+{
+    const struct eg_authority *to = &ask->to;
+    if (strcmp(least->key, "networks.allow") == 0)
+        snprintf(out, cap, "egress: 1\nnetworks: {allow: [%s]}\n", least->line);
+    else if (strcmp(least->key, "allow") == 0)
+        snprintf(out, cap, "egress: 1\nallow:\n  - %s\n", least->line);
+    else if (ask->kind == EG_ASK_HTTP)
+        snprintf(out, cap,
+                 "egress: 1\nallow:\n  - {%s: \"%s\", scheme: http, ports: [%u], rules: [%s]}\n",
+                 to->literal ? "address" : "host", to->host, to->port, least->line);
+    else
+        return false;
+    return true;
+}
+
 /* What least proposes, beside the policy: is it allowed then? */
 static bool helps(const struct blocks *b, const struct eg_vector_row *row, const struct eg_ask *ask,
                   const struct eg_verdict *before, const struct eg_least *least)
@@ -258,10 +275,8 @@ static bool helps(const struct blocks *b, const struct eg_vector_row *row, const
     struct eg_policy *p;
     struct eg_buf block;
     struct eg_verdict v;
-    bool network = strcmp(least->key, "networks.allow") == 0;
-    snprintf(more, sizeof more,
-             network ? "egress: 1\nnetworks: {allow: [%s]}\n" : "egress: 1\nallow:\n  - %s\n",
-             least->line);
+    if (!beside(ask, least, more, sizeof more))
+        return true;
     eg_buf_init(&block, 16 << 20);
     compile(b, row->cell[0], more, &block);
     cr_assert_eq(eg_policy_open(block.data, block.len, &p, NULL), EG_OK);
@@ -292,8 +307,7 @@ static const char *explain_fault(const struct blocks *b, const struct eg_vector_
     eg_policy_least(p, &a->ask, &v, least);
     if ((v.status != EG_OK || v.would_deny != EG_OK) != (least->text[0] != '\0'))
         return "what would allow it is said of refusals, and of them all";
-    if (least->key[0] && strcmp(least->key, "rules") != 0 && !foreign &&
-        !helps(b, row, &a->ask, &v, least))
+    if (least->key[0] && !foreign && !helps(b, row, &a->ask, &v, least))
         return least->text;
     return NULL;
 }

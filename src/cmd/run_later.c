@@ -367,6 +367,8 @@ enum eg_status eg_later_find(struct eg_later *l)
     if (status == EG_OK)
         status = add_path(l);
     if (status == EG_OK)
+        status = eg_later_shell(l);
+    if (status == EG_OK)
         status = eg_later_git(l);
     if (status != EG_OK)
         eg_later_done(l);

@@ -32,6 +32,8 @@ const char *eg_later_name(unsigned i);
 
 /* run_later_git.c: of the repository that the working folder is in: its configuration and hooks. */
 enum eg_status eg_later_git(struct eg_later *l) EG_MUST_USE;
+/* run_later_shell.c: of the files that start-up files of shells name. */
+enum eg_status eg_later_shell(struct eg_later *l) EG_MUST_USE;
 /* For the files of run_later: adds one, unless it is writable on purpose. */
 enum eg_status eg_later_add(struct eg_later *l, const char *path, bool tool) EG_MUST_USE;
 

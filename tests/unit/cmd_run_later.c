@@ -205,6 +205,26 @@ LATER(folders_of_PATH_are_held_but_for_the_projects_own)
     cr_assert_eq(chdir(top), 0);
 }
 
+LATER(what_start_up_files_name_is_held_too)
+{
+    char text[512];
+    static const char *const files[] = { "aliases.sh", "env", "own", "plain", "history", "comment" };
+    folder(in(home, "dot"));
+    for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
+        put(in(in(home, "dot"), files[i]), "");
+    snprintf(text, sizeof text,
+             "[ -r ~/dot/aliases.sh ]&&. ~/dot/aliases.sh\n. \"$HOME/dot/env\"\nsource %s/dot/own;x\n"
+             "HISTFILE=~/dot/history\n # . ~/dot/comment\nexport A=$HOME/dot\n. ~/dot/missing",
+             home);
+    put(in(home, ".bashrc"), text);
+    put(in(home, ".zshrc"), "source ${HOME}/dot/plain");
+    find(NULL);
+    cr_expect(tool(in(home, "dot/aliases.sh")));
+    cr_expect(tool(in(home, "dot/env")) && tool(in(home, "dot/own")) && tool(in(home, "dot/plain")));
+    cr_expect_not(tool(in(home, "dot/history")) || tool(in(home, "dot/comment")));
+    cr_expect_not(tool(in(home, "dot")) || tool(in(home, "dot/missing")));
+}
+
 LATER(git_of_the_working_folder_is_held_with_what_its_configuration_names)
 {
     static const char *const folders[] = { "r",       "r/.git", "r/.git/modules", "r/.git/modules/m",

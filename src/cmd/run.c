@@ -71,7 +71,8 @@ static void on_exit_of(void *ctx, pid_t pid, int wait_status)
 static bool on_signal(void *ctx, int signal)
 {
     struct eg_run *r = ctx;
-    static const int passed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM };
+    static const int passed[] = { SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM, SIGUSR1,
+                                  SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP };
     for (unsigned i = 0; i < sizeof passed / sizeof *passed; i++)
         if (signal == passed[i]) {
             eg_launch_signal(r->child, signal);
@@ -364,7 +365,10 @@ static int supervise(struct eg_run *r)
     say_what_holds(r);
     status = let_go(r, &session, &err);
     if (status != EG_OK) {
-        failed(r, "the command was not started", &err, status);
+        char what[160];
+        snprintf(what, sizeof what, "%.120s was not started",
+                 r->asked.command ? r->asked.command[0] : r->shell.path);
+        failed(r, what, &err, status);
         return status == EG_NOT_FOUND    ? EG_RUN_NOT_FOUND
                : status == EG_PERMISSION ? EG_RUN_NOT_EXECUTABLE
                                          : EG_RUN_FAILED;

@@ -19,7 +19,7 @@
 enum { LAST_TICKS = 16 };
 
 static const int heard[] = { SIGCHLD, SIGHUP,  SIGTERM, SIGINT,  SIGQUIT,
-                             SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH };
+                             SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP };
 
 static void set_late(struct eg_supervisor *s, uint64_t ms)
 {
@@ -91,7 +91,9 @@ static void hear(struct eg_supervisor *s, int number)
     }
     if (s->options.signalled && s->options.signalled(s->options.ctx, number))
         return;
-    if (number == SIGHUP)
+    if (number == SIGTSTP)
+        raise(SIGSTOP); /* as it would be without us */
+    else if (number == SIGHUP)
         eg_sup_reload_ask(s, true);
     else if (number == SIGQUIT)
         eg_supervisor_quit(s, false);

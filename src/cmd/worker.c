@@ -311,7 +311,7 @@ static void link_closed(struct eg_link *l, enum eg_status why)
 static void signals(void)
 {
     static const int ignored[] = { SIGINT,  SIGTERM, SIGHUP,  SIGQUIT,
-                                   SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2 };
+                                   SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2, SIGTSTP };
     struct sigaction ignore = { .sa_handler = SIG_IGN }, plain = { .sa_handler = SIG_DFL };
     sigset_t none;
     /* the supervisor decides what they mean */

@@ -4,8 +4,10 @@
 #include "launch/broker.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -70,6 +72,26 @@ static enum eg_status confine(const struct eg_plan *plan, const struct eg_go *go
     return status == EG_OK ? eg_command_supervise(&rules, report, err) : status;
 }
 
+/* execvp's EACCES may be that of a folder of PATH which the child's user can't read, and says
+ * nothing of the command then. */
+static bool is_anywhere(const char *name, char *const *environment)
+{
+    static const char key[] = "PATH=";
+    char path[PATH_MAX];
+    const char *at = NULL;
+    for (; *environment && !at; environment++)
+        if (strncmp(*environment, key, sizeof key - 1) == 0)
+            at = *environment + sizeof key - 1;
+    bool found = strchr(name, '/') || !at;
+    while (at && !found) {
+        size_t n = strcspn(at, ":");
+        snprintf(path, sizeof path, "%.*s/%s", n ? (int)n : 1, n ? at : ".", name);
+        found = access(path, F_OK) == 0;
+        at = at[n] ? at + n + 1 : NULL;
+    }
+    return found;
+}
+
 static _Noreturn void command_main(const struct eg_plan *plan, const struct eg_go *go, int report)
 {
     struct eg_report r = { .kind = EG_REPORT_FAILED };
@@ -84,6 +106,8 @@ static _Noreturn void command_main(const struct eg_plan *plan, const struct eg_g
         execvp(plan->argv[0], plan->argv);
         r.kind = EG_REPORT_EXEC;
         err.sys = errno;
+        if (err.sys == EACCES && !is_anywhere(plan->argv[0], environ))
+            err.sys = ENOENT;
     }
     r.status = (int32_t)status;
     r.sys = err.sys;

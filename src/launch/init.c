@@ -205,6 +205,14 @@ static void reap(const struct eg_plan *plan, pid_t command)
     }
 }
 
+/* What a terminal sends is for all of a job; other signals are for the command alone, whatever it
+ * started. */
+static void pass(pid_t command, int signal)
+{
+    bool job = signal == SIGINT || signal == SIGQUIT || signal == SIGTSTP || signal == SIGWINCH;
+    kill(job ? -command : command, signal);
+}
+
 /* si_pid 0: from outside this namespace, or from the kernel. The command's own signals to us are
  * nobody's business. */
 static void on_signal(const struct eg_plan *plan, int fd, pid_t command)
@@ -217,7 +225,7 @@ static void on_signal(const struct eg_plan *plan, int fd, pid_t command)
         else if (info.ssi_signo == SIGCONT)
             continue; /* an order continues the command, once it has the terminal: before, it would stop again for it */
         else if (plan->enforcement != EG_ENFORCE_NAMESPACES || info.ssi_pid == 0)
-            kill(command, (int)info.ssi_signo);
+            pass(command, (int)info.ssi_signo);
     }
     if (child)
         reap(plan, command);
@@ -232,7 +240,7 @@ static void on_order(const struct eg_plan *plan, pid_t command)
     if (n == 1 && order == EG_ORDER_SIGNAL) {
         unsigned char number;
         if (eg_wire_read(plan->sock, &number, 1) == EG_OK)
-            kill(command, number);
+            pass(command, number);
         return;
     }
     if (n != 1 || (order != EG_ORDER_FOREGROUND && order != EG_ORDER_BACKGROUND))
@@ -275,6 +283,7 @@ _Noreturn void eg_init_main(const struct eg_plan *born)
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     signal(SIGCHLD, SIG_DFL); /* ignored by our caller, waitpid would never see a status */
+    setpgid(0, 0); /* what is sent to the launcher's group comes from the launcher, once */
     if (plan.enforcement == EG_ENFORCE_SECCOMP)
         eg_guard_fork();
     enum eg_status status = keep_descriptors(&plan, &err);

@@ -25,6 +25,7 @@ struct eg_launch {
     int sock;
     int tty;
     bool foreground; /* the command's group has the terminal */
+    bool had;        /* it had it when it stopped */
     bool gone;       /* waited for here, since it failed before it ran */
     enum eg_enforcement enforcement;
     char weaker_because[256];
@@ -283,6 +284,10 @@ void eg_launch_signal(struct eg_launch *l, int signal)
     const unsigned char order[2] = { EG_ORDER_SIGNAL, (unsigned char)signal };
     if (l->gone)
         return;
+    if (signal == SIGTSTP && l->tty < 0) {
+        raise(SIGSTOP); /* nobody would wake the command: we wait alone */
+        return;
+    }
     if (l->enforcement != EG_ENFORCE_SECCOMP)
         kill(l->pid, signal);
     else if (eg_wire_write(l->sock, order, sizeof order) != EG_OK)
@@ -294,11 +299,15 @@ int eg_launch_events_fd(const struct eg_launch *l)
     return l->sock;
 }
 
+static bool is_ours(const struct eg_launch *l)
+{
+    return l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp();
+}
+
 /* It asked for the terminal that we have: no reason to stop, it gets it. */
 static bool wants_terminal(const struct eg_launch *l, int signal)
 {
-    return (signal == SIGTTIN || signal == SIGTTOU) && l->tty >= 0 &&
-           tcgetpgrp(l->tty) == getpgrp();
+    return (signal == SIGTTIN || signal == SIGTTOU) && is_ours(l);
 }
 
 /* The terminal or the session's leader is gone: nobody would ever wake us. */
@@ -306,6 +315,14 @@ static bool abandoned(const struct eg_launch *l)
 {
     return l->tty >= 0 &&
            (tcgetpgrp(l->tty) < 0 || (kill(getsid(0), 0) < 0 && errno == ESRCH));
+}
+
+static void wake(struct eg_launch *l, bool foreground)
+{
+    char order = foreground ? EG_ORDER_FOREGROUND : EG_ORDER_BACKGROUND;
+    l->foreground = foreground;
+    if (eg_wire_write(l->sock, &order, 1) != EG_OK)
+        return; /* it ended meanwhile, and its status says so */
 }
 
 bool eg_launch_stopped(struct eg_launch *l)
@@ -319,19 +336,18 @@ bool eg_launch_stopped(struct eg_launch *l)
     if (hung_up || wants_terminal(l, r.sys)) {
         if (hung_up) /* as the kernel does to a stopped job that loses its shell */
             eg_launch_signal(l, SIGHUP);
-        eg_launch_continue(l);
+        wake(l, is_ours(l));
         return false;
     }
+    l->had = l->foreground;
     l->foreground = false; /* the shell takes the terminal when we stop too */
     return l->tty >= 0;
 }
 
+/* The rest of a pipeline keeps the terminal, as it did before. */
 void eg_launch_continue(struct eg_launch *l)
 {
-    l->foreground = l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp();
-    char order = l->foreground ? EG_ORDER_FOREGROUND : EG_ORDER_BACKGROUND;
-    if (eg_wire_write(l->sock, &order, 1) != EG_OK)
-        return; /* it ended meanwhile, and its status says so */
+    wake(l, is_ours(l) && (l->had || !piped()));
 }
 
 void eg_launch_take_terminal(struct eg_launch *l)

@@ -5,11 +5,12 @@ import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import termios
 import time
 
-from lib.world import DEADLINE, EGRESSCTL, Wrong, check, read_line
+from lib.world import DEADLINE, EGRESSCTL, Skip, Wrong, check, read_line
 
 
 def test_status_of_the_command(world):
@@ -21,7 +22,11 @@ def test_status_of_the_command(world):
 
 def test_command_that_is_not_there(world):
     r = world.run("egress-no-such-command")
-    check(r.code == 127 and r.err, r)
+    check(r.code == 127 and "egress-no-such-command" in r.err, r)
+    hidden = os.path.join(world.private, "hidden")  # root's alone, in the PATH of a child of nobody
+    os.mkdir(hidden, 0o700)
+    r = world.run("egress-no-such-command", env=world.environment(PATH=hidden + ":/usr/bin:/bin"))
+    check(r.code == 127, f"a folder that can't be read hides that there is no command: {r}")
     r = world.run(os.path.join(world.folder, "policy.yaml"))
     check(r.code == 126 and r.err, r)
 
@@ -308,3 +313,79 @@ def test_part_of_a_pipeline_that_asks_gets_the_terminal(world):
         t.expect(b"got choice")
         check(t.reported() == b"E007", "another status")
     in_shell(world, "echo data |", 'read a; echo up $a; read x </dev/tty; echo got $x; exit 7', "", conversation)
+
+
+def stopped(t):
+    """Waits until the launcher itself has stopped: what wakes it before that would be lost."""
+    until = time.monotonic() + DEADLINE
+    while time.monotonic() < until:
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{name}/stat") as f:
+                    state, _, _, session = f.read().rpartition(")")[2].split()[:4]
+                with open(f"/proc/{name}/cmdline") as f:
+                    program = f.read().split("\0")[0]
+            except OSError:
+                continue
+            if state == "T" and int(session) == t.pid and program == EGRESSCTL:
+                return
+        select.select([], [], [], 0.02)
+    raise Wrong("the launcher goes on")
+
+
+def test_suspend_key_in_a_pipeline_stops_it_once(world):
+    """It was stopped a second time by the command's own stop, right after it had been woken."""
+    def conversation(t):
+        t.expect(b"up")
+        t.type(b"\x1a")
+        check(t.reported() == b"Stop", "it did not stop")
+        stopped(t)
+        with open(os.path.join(world.work, "go"), "w"):
+            pass
+        t.resume()
+        t.expect(b"went on")
+        check(t.reported() == b"E000", "another status")
+    in_shell(world, "", 'echo up; until test -e "$WORK/go"; do sleep 0.05; done; echo went on', "| cat", conversation)
+
+
+def test_rest_of_a_pipeline_keeps_the_terminal_after_a_stop(world):
+    os.mkfifo(os.path.join(world.work, "fifo"))
+    os.chmod(os.path.join(world.work, "fifo"), 0o666)
+
+    def conversation(t):
+        t.expect(b"up")
+        t.type(b"\x1a")
+        check(t.reported() == b"Stop", "it did not stop")
+        stopped(t)
+        t.resume()
+        t.type(b"key\n")
+        t.expect(b"pager got key")
+        t.expect(b"the end")
+        check(t.reported() == b"E000", "another status")
+    in_shell(world, "", 'echo up; cat "$WORK/fifo"', '| sh -c \'read a; echo $a; read x </dev/tty; echo pager got $x; '
+             'echo the end >"$WORK/fifo"; cat\'', conversation)
+
+
+def test_interrupt_key_in_a_pipeline_ends_all_of_the_job(world):
+    """bash waits for what it started before it looks at the signal: that has to get it too."""
+    if not os.access("/bin/bash", os.X_OK):
+        raise Skip("no bash here")
+
+    def conversation(t):
+        t.expect(b"up")
+        t.type(b"\x03")
+        t.reported()
+        t.resume()
+        check(t.ended(), "something of it is still there")
+    in_shell(world, "", 'exec bash -c "sh -c \'echo up; exec sleep 600\'; echo after"', "| cat", conversation)
+
+
+def test_window_size_reaches_the_command(world):
+    def conversation(t):
+        t.expect(b"up")
+        fcntl.ioctl(t.master, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+        t.expect(b"33 77")
+        check(t.reported() == b"E000", "another status")
+    script = "trap 'stty size </dev/tty; exit 0' WINCH; echo up; while :; do sleep 0.05; done"
+    on_terminal(world, script, conversation)
+    in_shell(world, "", script, "| cat", conversation)

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -102,6 +102,7 @@ enum eg_status eg_sup_events_keep(const struct eg_supervisor *s, struct eg_err *
     uint64_t after = 0;
     struct egress_event e;
     struct eg_buf out;
+    struct stat st;
     if (!s->options.events_file)
         return EG_OK;
     enum eg_status status = eg_file_create(s->options.events_file, false, &fd, err);
@@ -129,6 +130,9 @@ enum eg_status eg_sup_events_keep(const struct eg_supervisor *s, struct eg_err *
     if (status == EG_OK)
         status = eg_file_write(fd, eg_buf_slice(&out), err);
     eg_buf_done(&out);
+    /* What a full disk took is kept; a file of nothing is nobody's. */
+    if (status != EG_OK && fstat(fd, &st) == 0 && st.st_size == 0)
+        (void)unlink(s->options.events_file);
     close(fd);
     return status;
 }

@@ -11,6 +11,7 @@ from lib.rows import MIB
 USER = 65534  # of the commands, where this is root
 TIMES = 20
 ALIKE = ('--unshare-user', '--unshare-net', '--unshare-pid', '--unshare-ipc', '--dev-bind', '/', '/', '--proc', '/proc')
+ORDINARY = ('.bashrc', '.profile', '.bash_logout', '.bash_history', '.ssh/config', '.gitconfig', '.config/git/ignore', '.local/bin/', '.vimrc', '.npmrc', '.cache/')
 POLICY = 'egress: 1\nallow: [api.example.com]\n'
 SERVICE = """services:
   api: {upstream: "https://api.example.com", credential: key, write: ["header:Authorization: Bearer {}"], env: {key: [API_KEY]}}
@@ -49,10 +50,18 @@ class Sandbox:
             self.lab.write(path, POLICY + (SERVICE if path == 'service.yaml' else ''))
         for program in (os.path.join(self.lab.build, 'egressctl'), self.lab.tool('start')):
             shutil.copy(program, self.lab.path('sandbox-' + os.path.basename(program)))
-        self.home = self.lab.path('sandbox-home')
-        os.makedirs(self.home, 0o700, exist_ok=True)
-        if os.geteuid() == 0:
-            os.chown(self.home, USER, USER)
+        self.home, self.runtime = self.lab.path('sandbox-home'), self.lab.path('sandbox-runtime')
+        for path in (self.home, self.runtime):
+            os.makedirs(path, 0o700, exist_ok=True)
+        for name in ORDINARY:  # made for each run where it is missing: a home of nothing is nobody's
+            path = os.path.join(self.home, name)
+            os.makedirs(path if name.endswith('/') else os.path.dirname(path), exist_ok=True)
+            if not name.endswith('/'):
+                open(path, 'w').close()
+        for place in (self.home, self.runtime):
+            for path in (place, *(os.path.join(p, n) for p, folders, files in os.walk(place) for n in folders + files)):
+                if os.geteuid() == 0:
+                    os.chown(path, USER, USER)
 
     def _program(self, name):
         return self.lab.path('sandbox-' + name)
@@ -62,7 +71,7 @@ class Sandbox:
 
     def _as_user(self):
         who = {'user': USER, 'group': USER, 'extra_groups': []} if os.geteuid() == 0 else {}
-        return {'env': {**ENVIRONMENT, 'HOME': self.home, 'XDG_RUNTIME_DIR': self.home, 'BENCH_KEY': 'k' * 40}, 'cwd': self.home, **who}
+        return {'env': {**ENVIRONMENT, 'HOME': self.home, 'XDG_RUNTIME_DIR': self.runtime, 'BENCH_KEY': 'k' * 40}, 'cwd': self.home, **who}
 
     def _held(self, argv):
         """(RSS, PSS) of the supervisor and its worker, once the command runs."""

@@ -53,6 +53,14 @@ def files(person):
     return found
 
 
+# What a run makes in a home where there is none, and keeps.
+OURS = {".config", ".config/egress", ".local", ".local/state", ".local/state/egress"}
+
+
+def below(top):
+    return {os.path.relpath(os.path.join(place, n), top) for place, folders, names in os.walk(top) for n in folders + names}
+
+
 class Scene:
     """One run, what was there before it, and a listener that nobody may reach from inside."""
 
@@ -206,7 +214,7 @@ def bombs(site, mode, uid):
 
 def full_disk(site, mode, uid):
     """For the generated files, the control socket and the events: the command is not started, or without what could not be kept; nothing stays."""
-    for variable, inodes in (("TMPDIR", 1), ("TMPDIR", 2), ("TMPDIR", 50), ("XDG_RUNTIME_DIR", 1), ("XDG_STATE_HOME", 1)):
+    for variable, inodes in (("TMPDIR", 1), ("TMPDIR", 2), ("TMPDIR", 50), ("XDG_RUNTIME_DIR", 1), ("XDG_STATE_HOME", 1), ("HOME", 1), ("HOME", 12), ("HOME", 500)):
         with Scene(site, uid, mode) as scene:
             place = os.path.join(scene.range.folder, "full")
             os.makedirs(place, exist_ok=True)
@@ -217,9 +225,9 @@ def full_disk(site, mode, uid):
                 if inodes > 2:
                     with open(place + "/all", "wb", buffering=0) as f:
                         f.write(bytes(4096))
-                there = set(os.listdir(place))
+                there = below(place)
                 code, out, err = scene.finish("sh", "-c", "echo ran", env={variable: place})
-                left = set(os.listdir(place)) - there
+                left = below(place) - there - OURS
             finally:
                 subprocess.run(["umount", place], check=True)
             scene.ended()

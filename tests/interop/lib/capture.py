@@ -51,6 +51,12 @@ def test_name_that_no_rule_names(world):
     check("unnamed.interop.test" in r.err and "host_not_allowed" in r.err, f"the summary does not tell: {r}")
 
 
+def test_ssh_says_why(world):
+    need("ssh")
+    r = captured(world, "sh", "-c", 'ssh -F none -o BatchMode=yes -o ConnectTimeout=60 -T git@unnamed.interop.test')
+    check(r.code == 255 and "egress policy: host_not_allowed: unnamed.interop.test:22" in r.err.split("what did not get through")[0], r)
+
+
 def test_other_name_in_the_tls_that_follows(world):
     need("openssl")
     r = captured(world, "sh", "-c", 'openssl s_client -connect "$API" -servername plain.interop.test </dev/null 2>&1')
@@ -67,7 +73,7 @@ for at in (("127.0.0.2", {world.api.port}), ("10.1.2.3", 22), ("198.18.9.9", 443
     s.settimeout({DEADLINE})
     try:
         s.connect(at)
-        s.sendall(b"SSH-2.0-x\\r\\n")
+        s.sendall(b"\\0\\0\\0\\x08\\4\\xd2\\x16\\x2f")
         print(at[0], s.recv(10))
     except OSError as e:
         print(at[0], e.errno)

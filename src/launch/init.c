@@ -61,10 +61,13 @@ static enum eg_status keep_descriptors(struct eg_plan *plan, struct eg_err *err)
 
 /* The id map holds one user and one group; a change from root to them keeps capabilities here,
  * since root is not in it. */
-static enum eg_status become(const struct eg_who *who, struct eg_err *err)
+static enum eg_status become(const struct eg_who *who, bool alone, struct eg_err *err)
 {
     if (!who->change)
         return EG_OK;
+    /* What can be given up only now; a user namespace's is given up later. */
+    for (unsigned long cap = 0; alone && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
     if (syscall(SYS_setgroups, 0, NULL) < 0 || setresgid(who->gid, who->gid, who->gid) < 0 ||
         setresuid(who->uid, who->uid, who->uid) < 0)
         return eg_err_set(err, EG_PERMISSION, "launch", errno, "becoming the child's user failed");
@@ -147,8 +150,8 @@ static enum eg_status set_up_alone(struct eg_plan *plan, struct eg_err *err)
     int fd, probe;
     if (eg_landlock_abi() == 0 || plan->landlock_abi == 0)
         return eg_err_set(err, EG_PERMISSION, "launch", 0,
-                          "without namespaces Landlock must keep files of yours from the command, and the "
-                          "kernel has none (Linux 5.13; boot with lsm=landlock,...)");
+                          "without namespaces Landlock must keep your files from the command, and there is "
+                          "none (Linux 5.13, lsm=landlock,... at boot; a container must permit its calls)");
     enum eg_status status = eg_namespace_listen(&fd, &plan->port, err);
     if (status != EG_OK)
         return status;
@@ -163,7 +166,8 @@ static enum eg_status set_up_alone(struct eg_plan *plan, struct eg_err *err)
 
 static enum eg_status set_up(struct eg_plan *plan, struct eg_err *err)
 {
-    enum eg_status status = become(&plan->who, err);
+    enum eg_status status =
+        become(&plan->who, plan->enforcement == EG_ENFORCE_SECCOMP, err);
     if (status == EG_OK && plan->enforcement != EG_ENFORCE_SECCOMP)
         status = eg_init_die_with_parent(plan->sock, SIGKILL, err);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

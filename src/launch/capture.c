@@ -22,6 +22,7 @@
 
 #include "net/sock.h"
 
+/* own: programs that ask which address is theirs, and call themselves there, find this one; no name has it. */
 static const struct eg_addr loop_v4 = { .family = 4, .b = { 127, 0, 0, 1 } },
                             loop_v6 = { .family = 6, .b = { [15] = 1 } },
                             own = { .family = 4, .b = { 198, 18, 0, 1 } };
@@ -176,7 +177,7 @@ static enum eg_status redirect(uint16_t port, struct eg_err *err)
              "table inet egress {\n"
              " chain out {\n"
              "  type nat hook output priority -100; policy accept;\n"
-             "  ip daddr 127.0.0.0/8 accept\n"
+             "  ip daddr { 127.0.0.0/8, 198.18.0.1 } accept\n"
              "  ip6 daddr ::1 accept\n"
              "  meta l4proto tcp redirect to :%u\n"
              "  udp dport %d redirect to :%d\n"

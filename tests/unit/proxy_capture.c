@@ -271,7 +271,8 @@ Test(capture, ssh_is_told_by_a_disconnect)
     const unsigned char *p = (const unsigned char *)got + 16;
     size_t length = (size_t)p[2] << 8 | p[3], pad = p[4], text = p[13];
     cr_expect(p[0] == 0 && p[1] == 0 && 4 + length == n - 16 && (4 + length) % 8 == 0 && pad >= 4);
-    cr_expect(p[5] == 1 && memcmp(p + 6, "\0\0\0\1\0\0\0", 7) == 0 && length == 1 + 1 + 4 + 4 + text + 4 + pad);
+    cr_expect(p[5] == 1 && memcmp(p + 6, "\0\0\0\1\0\0\0", 7) == 0 &&
+              length == 1 + 1 + 4 + 4 + text + 4 + pad);
     static const char want[] = "egress policy: host_denied: never.test:22";
     cr_expect(text > sizeof want && memcmp(p + 14, want, sizeof want - 1) == 0);
     for (size_t i = 14 + text; i < 4 + length; i++)

@@ -169,6 +169,22 @@ def test_server_that_speaks_first(world):
     check(r.code == 0 and r.out == "220 hello ping ended\n", r)
 
 
+def test_observe(world):
+    """What no rule names passes, whatever it speaks; deny rules hold."""
+    g = Greeter()
+    path = os.path.join(world.folder, "observe.yaml")
+    with open(path, "w") as f:
+        f.write(f"egress: 1\ndeny: [git.interop.test]\nnetworks: {{allow: [127.0.0.2/32]}}\n"
+                f'dns: {{servers: ["127.0.0.1:{world.names.port}"]}}\n')
+    r = script(world, TALK + f"""
+os.system('curl -sS --noproxy "*" --cacert "$CA" "https://$API/"; curl -sS --noproxy "*" "http://$PLAIN/"')
+print(talk(('svc.interop.test', {g.port})), talk(('git.interop.test', {g.port})))
+""", policy=path, options=("--transparent", "--observe"))
+    check(r.code == 0 and r.out == "hello from the origin\n" * 2 + "220 hello ping ended\n", r)
+    check({d[1:3] for d in decisions(world)} == {("api.interop.test", "would_deny"), ("plain.interop.test", "would_deny"),
+                                                 ("svc.interop.test", "would_deny"), ("git.interop.test", "deny")}, decisions(world))
+
+
 def test_several_workers(world):
     g = Greeter()
     policy = policy_with(world, f"{{host: svc.interop.test, scheme: tcp, ports: [{g.port}]}}")

@@ -1,11 +1,14 @@
 /* cmd_run_later.c - what of a home and a repository is kept from the child of `run` because it would
  * run outside later, and what is made for the time of a run so that it can be kept. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -400,6 +403,46 @@ LATER(nothing_is_made_without_a_state_folder)
     cr_assert_eq(eg_run_made_now(&m, &err), EG_OK);
     cr_expect(gone());
     eg_run_made_end(&m);
+}
+
+LATER(home_on_a_read_only_file_system_is_no_fault)
+{
+    struct eg_run_made m;
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", top, "tmpfs", 0, "mode=0755") < 0)
+        cr_skip_test("mounts are root's to make");
+    folder(home);
+    folder(state);
+    cr_assert_eq(mount(NULL, top, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), 0);
+    start(&m);
+    make(&m);
+    cr_expect(gone());
+    eg_run_made_end(&m);
+    umount2(top, MNT_DETACH);
+}
+
+/* As generated files: a clear fault, and nothing that stays. */
+LATER(full_disk_is_told_and_leaves_nothing)
+{
+    struct eg_run_made m;
+    struct eg_err err = { 0 };
+    char path[128];
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("tmpfs", home, "tmpfs", 0, "mode=0755,size=64k,nr_inodes=12") < 0)
+        cr_skip_test("mounts are root's to make");
+    start(&m);
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(path, sizeof path, "%s/%u", home, i);
+        cr_assert_eq(eg_run_made_file(&m, path, "x"), EG_OK);
+    }
+    cr_expect_eq(eg_run_made_now(&m, &err), EG_IO);
+    cr_expect_eq(err.sys, ENOSPC);
+    eg_run_made_end(&m);
+    snprintf(path, sizeof path, "%s/0", home);
+    cr_expect_not(there(path));
+    umount2(home, MNT_DETACH);
 }
 
 LATER(bash_reads_what_it_read_before)

@@ -359,7 +359,11 @@ static int supervise(struct eg_run *r)
     struct eg_session_info session = { 0 };
     enum eg_status status = start_proxy(r, &session, &err);
     if (status == EG_INVALID && !r->supervisor)
-        return failed(r, "the policy is not valid", &err, status);
+        return failed(r,
+                      err.status == EG_NOT_FOUND || err.status == EG_PERMISSION
+                          ? "the policy can't be read"
+                          : "the policy is not valid",
+                      &err, status);
     if (status != EG_OK)
         return failed(r, "the proxy can't be started", &err, status);
     say_what_holds(r);

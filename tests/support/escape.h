@@ -32,7 +32,10 @@ extern const struct escape_attempt
     escape_sockets[]; /* escape_socket.c: families, Unix sockets, descriptors */
 extern const struct escape_attempt escape_processes[]; /* escape_process.c: other processes */
 extern const struct escape_attempt
-    escape_kernel[]; /* escape_kernel.c: namespaces, mounts, what the kernel offers */
+    escape_signals[]; /* escape_signal.c: signals, what processes share, terminals */
+extern const struct escape_attempt escape_mounts[]; /* escape_mount.c: namespaces and mounts */
+extern const struct escape_attempt
+    escape_kernel[]; /* escape_kernel.c: what else the kernel offers */
 extern const struct escape_attempt
     escape_files[]; /* escape_file.c: what would be trusted or run later */
 

@@ -27,6 +27,7 @@ enum { DEADLINE_S = 8, PLAIN_CODE = 250 };
 
 static const struct escape_attempt *const tables[] = { escape_addresses, escape_packets,
                                                        escape_sockets,   escape_processes,
+                                                       escape_signals,   escape_mounts,
                                                        escape_kernel,    escape_files };
 #define TABLES (sizeof tables / sizeof *tables)
 

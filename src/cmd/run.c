@@ -441,10 +441,22 @@ static void run_free(struct eg_run *r)
     free(r);
 }
 
+/* As the command did; $? is 130 either way. */
+static void die_of_interrupt(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    signal(SIGINT, SIG_DFL);
+    raise(SIGINT);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static int run(const struct eg_cmd_options *o, int argc, char **argv)
 {
     struct eg_run *r = calloc(1, sizeof *r);
     struct eg_err err = { 0 };
+    bool interrupted;
     if (!r)
         return EG_RUN_FAILED;
     int code = eg_run_parse(o, argc, argv, &r->asked);
@@ -456,7 +468,10 @@ static int run(const struct eg_cmd_options *o, int argc, char **argv)
     code = status == EG_OK ? supervise(r)
                            : failed(r, "this process can't be hardened", &err, status);
 done:
+    interrupted = r->ended && eg_launch_interrupted(r->child);
     run_free(r);
+    if (interrupted)
+        die_of_interrupt();
     return code;
 }
 

@@ -221,7 +221,7 @@ static const char *variable(const struct eg_later *l, const char *name)
     return value && *value == '/' ? value : NULL;
 }
 
-static bool place(const struct eg_later *l, const char *path, char out[PATH_MAX])
+bool eg_later_place(const struct eg_later *l, const char *path, char out[PATH_MAX])
 {
     static const struct {
         const char *beneath, *variable;
@@ -239,8 +239,7 @@ static bool place(const struct eg_later *l, const char *path, char out[PATH_MAX]
     return n > 0 && n < PATH_MAX;
 }
 
-/* What nobody can start reads nothing. */
-static bool installed(const struct eg_later *l, const char *program)
+bool eg_later_installed(const struct eg_later *l, const char *program)
 {
     char file[PATH_MAX];
     const char *path = eg_environ_get(l->environment, "PATH");
@@ -261,7 +260,7 @@ static const char *text_of(const struct eg_later *l, const struct eg_later_row *
     char path[PATH_MAX];
     if (row->text != bash_chain)
         return row->text;
-    if (place(l, ".bash_login", path) && there(path))
+    if (eg_later_place(l, ".bash_login", path) && there(path))
         return "# made by egressctl run for the time of a run\n"
                "[ -r ~/.bash_login ] && . ~/.bash_login\n";
     return bash_chain;
@@ -271,9 +270,9 @@ static enum eg_status add_row(struct eg_later *l, const struct eg_later_row *row
 {
     char path[PATH_MAX];
     enum eg_status status = EG_OK;
-    if (!place(l, row->path, path) || let(l, path))
+    if (!eg_later_place(l, row->path, path) || let(l, path))
         return EG_OK;
-    bool present = there(path), make = !present && row->flags & MAKE && installed(l, row->program);
+    bool present = there(path), make = !present && row->flags & MAKE && eg_later_installed(l, row->program);
     if (!present && !make)
         return EG_OK;
     if (l->made && make)

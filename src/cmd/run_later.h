@@ -34,6 +34,13 @@ const char *eg_later_name(unsigned i);
 enum eg_status eg_later_git(struct eg_later *l) EG_MUST_USE;
 /* run_later_shell.c: of the files that start-up files of shells name. */
 enum eg_status eg_later_shell(struct eg_later *l) EG_MUST_USE;
+/* run_tools.c: asks `made` for the folders that tools make for themselves: for a child that can make
+ * nothing in its home. */
+enum eg_status eg_later_tools(const struct eg_later *l) EG_MUST_USE;
+/* For the files of run_later: where that path below home is, by the XDG variables too; false: too long. */
+bool eg_later_place(const struct eg_later *l, const char *path, char out[PATH_MAX]);
+/* Is there a program of that name in PATH? NULL: yes. What nobody can start reads nothing. */
+bool eg_later_installed(const struct eg_later *l, const char *program);
 /* For the files of run_later: adds one, unless it is writable on purpose. */
 enum eg_status eg_later_add(struct eg_later *l, const char *path, bool tool) EG_MUST_USE;
 

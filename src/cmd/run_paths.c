@@ -273,8 +273,11 @@ static enum eg_status keep_later(struct eg_run_paths *p, const struct eg_environ
                            .other_user = child->uid != geteuid(),
                            .writable = child->writable,
                            .writable_count = child->writable_count,
-                           .made = child->made };
+                           .made = child->enforcement == EG_ENFORCE_NAMESPACES ? child->made : NULL };
     enum eg_status status = eg_later_find(&l);
+    l.made = child->made;
+    if (status == EG_OK && child->enforcement == EG_ENFORCE_SECCOMP)
+        status = eg_later_tools(&l);
     for (unsigned i = 0; i < l.held_count && status == EG_OK; i++)
         status = child->enforcement == EG_ENFORCE_SECCOMP ? fix(p, l.held[i]) : hold(p, l.held[i]);
     for (unsigned i = 0; i < l.tool_count && status == EG_OK; i++)

@@ -192,6 +192,15 @@ static enum eg_status set_up(struct eg_plan *plan, struct eg_err *err)
 
 /* ---- watching over it ---- */
 
+/* Our own exit status can't say how the command ended: the first process of a namespace does not
+ * die by a signal of its own. */
+static void tell(const struct eg_plan *plan, int32_t kind, int signal)
+{
+    const struct eg_report r = { .kind = kind, .sys = signal };
+    if (eg_wire_report(plan->sock, &r, -1) != EG_OK)
+        leave(plan, 124);
+}
+
 static void reap(const struct eg_plan *plan, pid_t command)
 {
     int status;
@@ -200,11 +209,11 @@ static void reap(const struct eg_plan *plan, pid_t command)
         if (pid != command)
             continue;
         if (WIFSTOPPED(status)) {
-            struct eg_report r = { .kind = EG_REPORT_STOPPED, .sys = WSTOPSIG(status) };
-            if (eg_wire_report(plan->sock, &r, -1) != EG_OK)
-                leave(plan, 124);
+            tell(plan, EG_REPORT_STOPPED, WSTOPSIG(status));
             continue;
         }
+        if (WIFSIGNALED(status))
+            tell(plan, EG_REPORT_KILLED, WTERMSIG(status));
         leave(plan, eg_launch_exit_code(status));
     }
 }

@@ -39,6 +39,7 @@ enum eg_report_kind {
     EG_REPORT_FAILED,
     EG_REPORT_EXEC,
     EG_REPORT_STOPPED,
+    EG_REPORT_KILLED,  /* the command ended by a signal: sys */
     EG_REPORT_LISTENER /* the command to init: the filter's listener, beside it */
 };
 struct eg_report { /* init to launcher; fixed size, so that a stream needs no framing */

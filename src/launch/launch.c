@@ -26,6 +26,7 @@ struct eg_launch {
     int tty;
     bool foreground; /* the command's group has the terminal */
     bool had;        /* it had it when it stopped */
+    int killed_by;   /* the signal that ended the command; 0: none */
     bool gone;       /* waited for here, since it failed before it ran */
     enum eg_enforcement enforcement;
     char weaker_because[256];
@@ -325,12 +326,20 @@ static void wake(struct eg_launch *l, bool foreground)
         return; /* it ended meanwhile, and its status says so */
 }
 
+static bool next_report(struct eg_launch *l, struct eg_report *r)
+{
+    ssize_t n = recv(l->sock, r, sizeof *r, MSG_DONTWAIT | MSG_PEEK);
+    if (n != (ssize_t)sizeof *r || recv(l->sock, r, sizeof *r, MSG_DONTWAIT) != n)
+        return false;
+    if (r->kind == EG_REPORT_KILLED)
+        l->killed_by = r->sys;
+    return true;
+}
+
 bool eg_launch_stopped(struct eg_launch *l)
 {
     struct eg_report r;
-    ssize_t n = recv(l->sock, &r, sizeof r, MSG_DONTWAIT | MSG_PEEK);
-    if (n != (ssize_t)sizeof r || recv(l->sock, &r, sizeof r, MSG_DONTWAIT) != n ||
-        r.kind != EG_REPORT_STOPPED)
+    if (!next_report(l, &r) || r.kind != EG_REPORT_STOPPED)
         return false;
     bool hung_up = abandoned(l);
     if (hung_up || wants_terminal(l, r.sys)) {
@@ -365,7 +374,15 @@ void eg_launch_take_terminal(struct eg_launch *l)
 
 void eg_launch_ended(struct eg_launch *l)
 {
+    struct eg_report r;
     l->gone = true;
+    while (next_report(l, &r))
+        ;
+}
+
+bool eg_launch_interrupted(const struct eg_launch *l)
+{
+    return l->tty >= 0 && l->killed_by == SIGINT;
 }
 
 void eg_launch_sweep(void)

@@ -90,6 +90,8 @@ void eg_launch_continue(struct eg_launch *l);
 void eg_launch_take_terminal(struct eg_launch *l);
 /* The caller has waited for eg_launch_pid: its number may be somebody else's from now on. */
 void eg_launch_ended(struct eg_launch *l);
+/* The command ended by SIGINT under a terminal, and did not handle it: a shell ends a loop for a program that ends so, and for no exit status. After eg_launch_ended. */
+bool eg_launch_interrupted(const struct eg_launch *l);
 /* Ends and reaps every process that the fallback's child has left to us, though its own supervisors were killed. To be called
  * once nothing of the caller's own is left to wait for. */
 void eg_launch_sweep(void);

@@ -445,6 +445,25 @@ LATER(full_disk_is_told_and_leaves_nothing)
     umount2(home, MNT_DETACH);
 }
 
+LATER(tools_have_their_folders_where_nothing_new_can_be_made)
+{
+    struct eg_run_made made;
+    struct eg_err err = { 0 };
+    find(NULL);
+    cr_assert_eq(eg_run_made_begin(&made, state, geteuid(), getegid(), &err), EG_OK, "%s", err.text);
+    l.made = &made;
+    cr_assert_eq(eg_later_tools(&l), EG_OK);
+    cr_expect_not(there(in(home, ".npm")), "asked for, not made");
+    cr_assert_eq(eg_run_made_now(&made, &err), EG_OK, "%s", err.text);
+    cr_expect(there(in(home, ".codex")) && there(in(home, ".cargo/registry")));
+    cr_expect_not(there(in(home, ".npm")), "there is no node");
+    cr_expect_not(there(in(home, ".aws")) || there(in(home, ".kube")), "they name programs");
+    put(in(home, ".codex/session"), "kept");
+    eg_run_made_end(&made);
+    cr_expect_not(there(in(home, ".cargo")) || there(in(home, ".cache")), "empty ones are gone");
+    cr_expect(holds(in(home, ".codex/session"), "kept"));
+}
+
 LATER(bash_reads_what_it_read_before)
 {
     struct eg_run_made m;

@@ -42,9 +42,9 @@ def cargo(stage):
     if tuple(int(n) for n in version.split(".")[:2]) < (1, 68):
         raise Skip(f"cargo {version} knows no sparse registries")
     stage.api.files = index(stage.at)
-    words = (f'export CARGO_HTTP_CAINFO="$CA" CARGO_HOME="$HOME/cargo" PATH="{folder}:$PATH" CARGO_REGISTRIES_TRY_INDEX=sparse+{{}}/index/ CARGO_NET_RETRY=0; mkdir -p p/src && cd p && '
+    words = (f'export CARGO_HTTP_CAINFO="$CA" PATH="{folder}:$PATH" CARGO_REGISTRIES_TRY_INDEX=sparse+{{}}/index/ CARGO_NET_RETRY=0; mkdir -p p/src && cd p && '
              ': >src/lib.rs && printf \'[package]\\nname = "p"\\nversion = "1.0.0"\\nedition = "2021"\\n[dependencies]\\negresstry = {{ version = "1", registry = "try" }}\\n\' >Cargo.toml && '
-             'cargo fetch -q && cat "$CARGO_HOME"/registry/src/*/egresstry-1.0.0/src/lib.rs')
+             'cargo fetch -q && cat "${{CARGO_HOME:-$HOME/.cargo}}"/registry/src/*/egresstry-1.0.0/src/lib.rs')
     return Trial(version, words.format(stage.at), words.format(stage.hidden))
 
 

@@ -74,7 +74,7 @@ def npm(stage):
 def pnpm(stage):
     folder = parts.npm()
     program = next((p for p in (f"{folder}/node_modules/@pnpm/exe.linux-{parts.WORD}/pnpm",) if os.access(p, os.X_OK)), f"node {folder}/node_modules/pnpm/bin/pnpm.cjs")
-    allowed, refused = installs(stage, f"{program} add", "--ignore-scripts --config.fetch-retries=0 --store-dir=$HOME/store")
+    allowed, refused = installs(stage, f"{program} add", "--ignore-scripts --config.fetch-retries=0")
     return Trial(parts.npm_version(folder, "pnpm"), allowed, refused)
 
 

@@ -9,7 +9,8 @@ from compat import client as clients
 from compat.origin import Site
 
 LIMIT = 100  # seconds of one run; what a client does about a refusal may take its time
-PRELUDE = 'HOME=$(mktemp -d "$WORK/home-XXXXXX") && export HOME XDG_CACHE_HOME="$HOME/.cache" && cd "$HOME" || exit 99; '
+# An ordinary user's clients have the home that the launcher guards; root's child, who is nobody, has none.
+PRELUDE = '[ -w "$HOME" ] || HOME=$(mktemp -d "$WORK/home-XXXXXX") && export HOME && cd "$(mktemp -d "$WORK/try-XXXXXX")" || exit 99; '
 SERVICES = {"openai": "OPENAI", "anthropic": "ANTHROPIC", "gemini": "GEMINI", "groq": "GROQ"}
 HOW = {"openai": ("header:Authorization: Bearer {}", "{base_url: OPENAI_BASE_URL, base_path: /v1, key: [OPENAI_API_KEY]}, shape: {prefix: sk-}"),
        "anthropic": ("header:x-api-key: {}", "{base_url: ANTHROPIC_BASE_URL, key: [ANTHROPIC_API_KEY]}, shape: {prefix: sk-ant-}"),

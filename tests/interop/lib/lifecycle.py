@@ -389,3 +389,15 @@ def test_window_size_reaches_the_command(world):
     script = "trap 'stty size </dev/tty; exit 0' WINCH; echo up; while :; do sleep 0.05; done"
     on_terminal(world, script, conversation)
     in_shell(world, "", script, "| cat", conversation)
+
+
+def test_interrupt_key_ends_run_as_it_ended_the_command(world):
+    """By the signal: bash goes on with a loop after any exit status, 130 too. What handles the key has its own status."""
+    def conversation(status):
+        def talk(t):
+            t.expect(b"up")
+            t.type(b"\x03")
+            check(t.reported() == status, "another status")
+        return talk
+    on_terminal(world, "echo up; exec sleep 600", conversation(b"E-02"))
+    on_terminal(world, "trap 'exit 130' INT; echo up; while :; do read x; done", conversation(b"E130"))

@@ -219,7 +219,21 @@ static void drop_copies(const struct eg_run *r, char **environment)
     *to = NULL;
 }
 
-/* What the command must not see or change. Only mounts need something to stand on. */
+/* What the command must not see or change. Mounts need something to stand on; where there are none,
+ * tools need their folders, and can be run without. */
+static enum eg_status begin_making(struct eg_run *r, const struct eg_run_user *user,
+                                   struct eg_err *err)
+{
+    enum eg_enforcement how = eg_launch_enforcement(r->child);
+    enum eg_status status = eg_run_made_begin(
+        &r->made, how == EG_ENFORCE_NONE ? "" : r->places.state, user->uid, user->gid, err);
+    if (status == EG_OK || how == EG_ENFORCE_NAMESPACES)
+        return status;
+    *err = (struct eg_err){ 0 };
+    eg_run_made_end(&r->made);
+    return eg_run_made_begin(&r->made, "", user->uid, user->gid, err);
+}
+
 static enum eg_status keep_paths(struct eg_run *r, const struct eg_run_user *user,
                                  struct eg_run_paths *ret, struct eg_err *err)
 {
@@ -228,9 +242,7 @@ static enum eg_status keep_paths(struct eg_run *r, const struct eg_run_user *use
                                         .writable = r->asked.writable,
                                         .writable_count = r->asked.writable_count,
                                         .made = &r->made };
-    bool mounts = child.enforcement == EG_ENFORCE_NAMESPACES;
-    enum eg_status status = eg_run_made_begin(&r->made, mounts ? r->places.state : "", user->uid,
-                                              user->gid, err);
+    enum eg_status status = begin_making(r, user, err);
     if (status == EG_OK)
         status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
                                    &child, ret);

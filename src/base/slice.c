@@ -7,11 +7,6 @@
 #include <limits.h>
 #include <stdlib.h>
 
-bool eg_slice_caseeq(struct eg_slice a, struct eg_slice b)
-{
-    return a.n == b.n && eg_slice_casestarts(a, b);
-}
-
 bool eg_slice_starts(struct eg_slice a, struct eg_slice prefix)
 {
     return a.n >= prefix.n && (prefix.n == 0 || memcmp(a.p, prefix.p, prefix.n) == 0);
@@ -36,13 +31,6 @@ char *eg_slice_dup(struct eg_slice a)
         memcpy(s, a.p, a.n);
     s[a.n] = '\0';
     return s;
-}
-
-struct eg_slice eg_slice_from(struct eg_slice a, size_t n)
-{
-    if (n == 0)
-        return a;
-    return n < a.n ? eg_slice(a.p + n, a.n - n) : EG_SLICE_NONE;
 }
 
 long eg_slice_index(struct eg_slice a, char c)

@@ -36,13 +36,25 @@ static inline char eg_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-/* ASCII case-insensitive equality (RFC 9110 section 5.1 for field names). */
-bool eg_slice_caseeq(struct eg_slice a, struct eg_slice b);
 /* Does a begin with prefix / with prefix in any ASCII case? */
 bool eg_slice_starts(struct eg_slice a, struct eg_slice prefix);
 bool eg_slice_casestarts(struct eg_slice a, struct eg_slice prefix);
+
+/* ASCII case-insensitive equality (RFC 9110 section 5.1 for field names). Most names differ in their length or first letter. */
+static inline bool eg_slice_caseeq(struct eg_slice a, struct eg_slice b)
+{
+    return a.n == b.n &&
+           (a.n == 0 || ((a.p[0] | 0x20) == (b.p[0] | 0x20) && eg_slice_casestarts(a, b)));
+}
+
 /* a without the first n bytes; n > a.n gives the empty slice. */
-struct eg_slice eg_slice_from(struct eg_slice a, size_t n);
+static inline struct eg_slice eg_slice_from(struct eg_slice a, size_t n)
+{
+    if (n == 0)
+        return a;
+    return n < a.n ? eg_slice(a.p + n, a.n - n) : EG_SLICE_NONE;
+}
+
 /* Index of the first c, or -1. */
 long eg_slice_index(struct eg_slice a, char c);
 /* A string of its own, malloc'd; NULL without memory. strndup(3) may look for a NUL behind the slice, where nothing is. */

@@ -41,6 +41,8 @@ const struct eg_secret *eg_creds_field(const struct eg_creds *c, struct eg_slice
 /* Grows with each change of that name by put, and no two changes of any names have the same; 0: never put. For telling whether a refused credential has been
  * replaced since: of several names the greatest tells. */
 uint32_t eg_creds_version(const struct eg_creds *c, struct eg_slice name);
+/* The greatest version there is: while it is the same, no name's has changed. UINT32_MAX: it grows no more. */
+uint32_t eg_creds_changes(const struct eg_creds *c);
 /* Names that have their secret; failed ones do not count. */
 unsigned eg_creds_count(const struct eg_creds *c);
 

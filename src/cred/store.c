@@ -147,7 +147,7 @@ const struct eg_secret *eg_creds_field(const struct eg_creds *c, struct eg_slice
                                        struct eg_slice f, struct eg_err *why)
 {
     char full[NAME_MAX_BYTES + 1];
-    const struct entry *e = NULL, *whole = eg_table_get(c->table, name);
+    const struct entry *e = NULL;
     if (f.n == 0)
         return eg_creds_get(c, name, why);
     if (name.n + 1 + f.n <= NAME_MAX_BYTES) {
@@ -160,6 +160,7 @@ const struct eg_secret *eg_creds_field(const struct eg_creds *c, struct eg_slice
         return e->secret;
     if (!why)
         return NULL;
+    const struct entry *whole = eg_table_get(c->table, name);
     eg_err_reset(why);
     if (whole && !whole->secret)
         *why = whole->why;
@@ -174,6 +175,11 @@ uint32_t eg_creds_version(const struct eg_creds *c, struct eg_slice name)
 {
     const struct entry *e = eg_table_get(c->table, name);
     return e ? e->version : 0;
+}
+
+uint32_t eg_creds_changes(const struct eg_creds *c)
+{
+    return c->changes;
 }
 
 void eg_creds_drop(struct eg_creds *c, struct eg_slice name)

@@ -239,23 +239,45 @@ static enum eg_status take_byte(struct eg_msg *m, char c, struct eg_err *err)
     return status == EG_OK ? EG_AGAIN : status;
 }
 
+/* How many bytes at the front of p are from `first` (0x20 or 0x21) to 0x7e: eight at a time, then one by one. */
+static size_t plain_bytes(const char *p, size_t n, unsigned char first)
+{
+    const uint64_t ones = UINT64_MAX / 255;
+    size_t i = 0;
+    for (uint64_t w; n - i >= sizeof w; i += sizeof w) {
+        memcpy(&w, p + i, sizeof w);
+        /* the sign bit of every byte below first, from 0x80 or 0x7f; borrows and carries come of such a byte only */
+        if (((w - ones * first) | w | (w + ones)) & ones * 0x80) {
+            break;
+        }
+    }
+    while (i < n && (unsigned char)p[i] >= first && (unsigned char)p[i] < 0x7f) {
+        i++;
+    }
+    return i;
+}
+
 /* The plain bytes at the front of p, taken at once: none of them ends a line or is refused, so
- * take_byte would say EG_AGAIN to each. Only inside field lines, and never right after a CR.
+ * take_byte would say EG_AGAIN to each. Never right after a CR, and no space of a request line.
  * Returns how many; what it can't take is take_byte's. */
 static size_t take_run(struct eg_msg *m, const char *p, size_t n)
 {
+    bool request_line = m->phase == EG_AT_START && m->kind == EG_MSG_REQUEST;
     size_t room = m->limits.head_bytes - m->text_len;
-    size_t run = 0;
-    if (m->phase != EG_AT_FIELDS || m->text[m->text_len - 1] == '\r') {
+    if (m->text_len > m->line && m->text[m->text_len - 1] == '\r') {
         return 0;
     }
     room = room < m->text_cap - m->text_len ? room : m->text_cap - m->text_len;
-    n = n < room ? n : room;
-    while (run < n && p[run] >= 0x20 && p[run] < 0x7f) {
-        run++;
+    if (request_line && m->target_at > 0) { /* as far as watch_target goes */
+        size_t most = (size_t)m->target_at + m->limits.target_bytes + 11;
+        most = most > m->text_len ? most - m->text_len : 0;
+        room = room < most ? room : most;
     }
-    memcpy(m->text + m->text_len, p, run);
-    m->text_len += (uint32_t)run;
+    size_t run = plain_bytes(p, n < room ? n : room, request_line ? 0x21 : 0x20);
+    if (run > 0) {
+        memcpy(m->text + m->text_len, p, run);
+        m->text_len += (uint32_t)run;
+    }
     return run;
 }
 

@@ -15,11 +15,17 @@ static enum eg_status say(enum eg_status status, const char **why, const char *t
     return status;
 }
 
-/* RFC 9110 5.6.2, as bits of four 64-bit words. */
+/* RFC 9110 5.6.2 */
 static bool is_tchar(unsigned char c)
 {
-    static const uint64_t tchars[4] = { 0x03ff6cfa00000000, 0x57ffffffc7fffffe, 0, 0 };
-    return (tchars[c / 64] >> (c % 64) & 1) != 0;
+    static const bool tchars[256] = {
+        ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,
+        ['#'] = true,         ['$'] = true,         ['%'] = true,         ['&'] = true,
+        ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true,
+        ['.'] = true,         ['^'] = true,         ['_'] = true,         ['`'] = true,
+        ['|'] = true,         ['~'] = true,
+    };
+    return tchars[c];
 }
 
 bool eg_strict_token(struct eg_slice s)

@@ -99,6 +99,7 @@ void eg_engine_free(struct eg_engine *e)
         e->closed = i->next;
         ingress_free(i);
     }
+    free(e->spare);
     free(e->scratch);
     free(e);
 }

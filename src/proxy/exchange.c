@@ -22,9 +22,10 @@ enum eg_status eg_exchange_new(struct eg_flow *f)
 {
     const struct eg_limits *limits = f->snapshot->limits;
     const struct eg_head *head = eg_msg_head_get(f->request);
-    f->exchange = calloc(1, sizeof *f->exchange);
+    f->exchange = f->engine->spare ? f->engine->spare : calloc(1, sizeof *f->exchange);
     if (!f->exchange)
         return EG_NOMEM;
+    f->engine->spare = NULL;
     f->exchange->framing = head->framing;
     f->exchange->length = head->length;
     eg_buf_init(&f->exchange->path, (size_t)limits->target_bytes * 4 + 1024);
@@ -43,7 +44,9 @@ void eg_exchange_drop(struct eg_flow *f)
     eg_resign_drop(f->exchange);
     eg_quota_end(&f->exchange->quota);
     eg_buf_done(&f->exchange->path);
-    free(f->exchange);
+    free(f->engine->spare);
+    *f->exchange = (struct eg_exchange){ 0 };
+    f->engine->spare = f->exchange; /* the next request's, which mostly comes soon */
     f->exchange = NULL;
 }
 

@@ -185,6 +185,7 @@ struct eg_engine {
     } pipes[32];
     unsigned pipe_count;
     char *scratch;          /* EG_SCRATCH bytes */
+    struct eg_exchange *spare; /* one that has ended, all zero; NULL: none */
     struct eg_ticket woken; /* of a flow at rest: rest.c */
 };
 

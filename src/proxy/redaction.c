@@ -15,7 +15,9 @@ enum { SETS_MAX = 1024, VALUES_MAX = 16, NAME_SIZE = 256, KEY_SIZE = 1024 };
 
 struct known {
     struct eg_redact_set *set;
+    const struct eg_snapshot *of; /* whose templates say what is searched for; never looked into */
     uint64_t version;
+    uint32_t changes; /* eg_creds_changes when version was still right */
 };
 
 struct values { /* what of the credential may be sent, and so come back */
@@ -180,27 +182,49 @@ static enum eg_status known_of(struct eg_flow *f, struct known **ret)
     return status;
 }
 
-enum eg_status eg_redaction_begin(struct eg_flow *f, struct eg_err *err)
+/* Makes the set anew if one of the values has changed since. All sets are dropped when another policy takes over (engine.c): an address in
+ * `of` is no other snapshot's. */
+static enum eg_status renew(const struct eg_flow *f, struct known *k, struct eg_err *err)
 {
     struct values v = { .count = 0 };
+    struct eg_redact_set *set = NULL;
+    uint32_t changes = eg_creds_changes(f->engine->creds);
+    bool ours = k->set && k->of == f->snapshot;
+    if (ours && k->changes == changes && changes != UINT32_MAX)
+        return EG_OK;
+    gather(f, &v);
+    if (v.over)
+        return EG_TOO_BIG;
+    if (!ours || k->version != v.version) {
+        enum eg_status status = eg_redact_set_new(f->engine->vault, v.pair, v.count, &set, err);
+        if (status != EG_OK)
+            return status;
+        eg_redact_set_unref(k->set);
+        k->set = set;
+        k->of = f->snapshot;
+        k->version = v.version;
+    }
+    k->changes = changes;
+    return EG_OK;
+}
+
+enum eg_status eg_redaction_begin(struct eg_flow *f, struct eg_err *err)
+{
     struct known *k = NULL;
     struct eg_exchange *x = f->exchange;
     eg_redaction_drop(x);
-    if (f->want != EG_WANT_ROUTE || !x->service.redact || x->service.credential.n == 0)
+    if (f->want != EG_WANT_ROUTE || x->service.credential.n == 0)
         return EG_OK;
-    gather(f, &v);
-    enum eg_status status = v.over ? EG_TOO_BIG : known_of(f, &k);
-    if (status == EG_OK && (!k->set || k->version != v.version)) {
-        struct eg_redact_set *set = NULL;
-        status = eg_redact_set_new(f->engine->vault, v.pair, v.count, &set, err);
-        if (status == EG_OK) {
-            eg_redact_set_unref(k->set);
-            k->set = set;
-            k->version = v.version;
-        }
+    if (!x->service.redact) {
+        x->version = eg_redaction_version(f);
+        return EG_OK;
     }
+    enum eg_status status = known_of(f, &k);
+    if (status == EG_OK)
+        status = renew(f, k, err);
     if (status != EG_OK)
         return eg_err_set(err, status, "redaction", 0, "the answer could not be searched");
+    x->version = k->version;
     if (!eg_redact_set_empty(k->set))
         x->redact_set = eg_redact_set_ref(k->set);
     return EG_OK;

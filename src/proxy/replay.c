@@ -50,7 +50,6 @@ enum eg_status eg_replay_begin(struct eg_flow *f)
 {
     struct eg_exchange *x = f->exchange;
     const struct eg_head *head = eg_msg_head_get(f->request);
-    x->version = eg_redaction_version(f);
     if (x->replayed) {
         enum eg_status status = send_kept(f);
         eg_replay_drop(x);

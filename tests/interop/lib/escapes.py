@@ -181,8 +181,9 @@ class Range:
 class Person:
     """Who starts it: their homes with what a person has there, made anew; their other processes; how a program of theirs is started."""
 
-    def __init__(self, range, uid):
-        self.range, self.uid, self.stack = range, uid, []
+    def __init__(self, range, uid, alone=False):
+        """alone: without what the attempts are aimed at."""
+        self.range, self.uid, self.stack, self.masters = range, uid, [], []
         for owner, home in range.homes.items():
             shutil.rmtree(home, ignore_errors=True)
             self._home(owner, home)
@@ -199,9 +200,10 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
         self._repository()
         self.targets = {**range.targets, "home": range.homes[UID], "state": state, "config": config, "policy": self.policy, "credential": self.credential,
                         "runtime": self.runtime}
-        self._sockets()
-        self._victims()
-        self._terminal()
+        if not alone:
+            self._sockets()
+            self._victims()
+            self._terminal()
 
     def _home(self, owner, home):
         folder(home, 0o755, owner)
@@ -261,7 +263,6 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
             pass  # namespaces are refused: the attempts on it can't be tried
 
     def _terminal(self):
-        self.masters = []
         for name in ("tty", "other_pty"):
             master, slave = pty.openpty()
             os.chown(os.ttyname(slave), UID, -1)
@@ -309,7 +310,7 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
 
     def environment(self):
         return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": self.home, "XDG_RUNTIME_DIR": self.runtime, "SSH_AUTH_SOCK": self.targets["ssh_agent"],
-                "DBUS_SESSION_BUS_ADDRESS": "unix:path=" + self.targets["session_bus"], "LANG": "C.UTF-8", "TMPDIR": self.range.temporary}
+                "DBUS_SESSION_BUS_ADDRESS": f"unix:path=/run/user/{UID}/bus", "LANG": "C.UTF-8", "TMPDIR": self.range.temporary}
 
     def end(self):
         for p in self.stack:

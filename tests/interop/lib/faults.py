@@ -66,7 +66,7 @@ class Scene:
 
     def __init__(self, site, uid, mode):
         self.range = site.once("escapes", lambda: Range(site))
-        self.person, self.mode = Person(self.range, uid), mode
+        self.person, self.mode = Person(self.range, uid, alone=True), mode
         self.target = socket.create_server(("127.0.0.1", 0))
         self.target.setblocking(False)
         self.process = None
@@ -151,7 +151,7 @@ class Scene:
 
 def each(site, mode, uid):
     """Every process of a run killed, alone and together."""
-    for which in ("launcher", "init", "command", "launcher init", "init launcher", "worker launcher", "worker init", "launcher worker init command", "command init worker launcher"):
+    for which in ("launcher", "init", "command", "launcher init", "init launcher", "worker init", "worker launcher init command"):
         with Scene(site, uid, mode) as scene:
             numbers = scene.up(scene.range.escape, "hammer", "127.0.0.1", str(scene.target.getsockname()[1]), "3")
             for name in which.split():

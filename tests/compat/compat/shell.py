@@ -44,7 +44,7 @@ def git_https(stage):
     return Trial(version_of("git", "--version"), words + clone("https://$API/git/repo.git"), words + clone("https://$UNNAMED/git/repo.git"), expect="the commit")
 
 
-@client("git (ssh)", CAPTURED)
+@client("git (ssh)", CAPTURED, tells=True)
 def git_ssh(stage):
     need_transparent(stage)
     bare = repository(stage.folder)

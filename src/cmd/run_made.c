@@ -51,12 +51,24 @@ static bool hopeless(int sys)
            sys == ENFILE;
 }
 
-/* Returns an errno. */
-static int make_item(const struct eg_made_item *item)
+/* The path without the slash that a folder's ends in: is it one? */
+static bool plain(const struct eg_made_item *item, char path[PATH_MAX])
 {
     size_t n = strlen(item->path);
-    if (n > 0 && item->path[n - 1] == '/')
-        return mkdir(item->path, 0700) < 0 ? errno : 0;
+    bool folder = n > 1 && item->path[n - 1] == '/';
+    snprintf(path, PATH_MAX, "%.*s", (int)(folder ? n - 1 : n), item->path);
+    return folder;
+}
+
+/* Returns an errno. */
+static int make_item(struct eg_run_made *m, const struct eg_made_item *item)
+{
+    char path[PATH_MAX];
+    bool folder = plain(item, path);
+    if (!*item->text && eg_spare_take(&m->spare, path, folder))
+        return 0;
+    if (folder)
+        return mkdir(path, 0700) < 0 ? errno : 0;
     int fd = open(item->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno;
@@ -69,12 +81,12 @@ static int make_item(const struct eg_made_item *item)
     return sys;
 }
 
-static int make_items(struct eg_slice list)
+static int make_items(struct eg_run_made *m, struct eg_slice list)
 {
     struct eg_made_item item;
     int sys = 0;
     while (!hopeless(sys) && next_item(&list, &item))
-        sys = make_item(&item);
+        sys = make_item(m, &item);
     return hopeless(sys) ? sys : 0;
 }
 
@@ -91,8 +103,9 @@ static bool as_it_was_made(const struct eg_made_item *item)
 }
 
 /* The last first: files before their folders. */
-static int remove_items(struct eg_slice list)
+static int remove_items(struct eg_run_made *m, struct eg_slice list)
 {
+    char path[PATH_MAX];
     struct eg_made_item item, *all = calloc(list.n / 2 + 1, sizeof *all);
     size_t count = 0;
     if (!all)
@@ -101,11 +114,13 @@ static int remove_items(struct eg_slice list)
         all[count++] = item;
     while (count > 0) {
         item = all[--count];
-        size_t n = strlen(item.path);
-        if (n > 0 && item.path[n - 1] == '/')
-            rmdir(item.path); /* refused where something is in it */
+        bool folder = plain(&item, path);
+        if (!*item.text && eg_spare_give(&m->spare, path, folder))
+            continue;
+        if (folder)
+            rmdir(path); /* refused where something is in it */
         else if (as_it_was_made(&item))
-            unlink(item.path);
+            unlink(path);
     }
     free(all);
     return 0;
@@ -118,16 +133,17 @@ static bool become(const struct eg_run_made *m)
 }
 
 /* Returns an errno. */
-static int as_user(const struct eg_run_made *m, int (*job)(struct eg_slice), struct eg_slice list)
+static int as_user(struct eg_run_made *m, int (*job)(struct eg_run_made *, struct eg_slice),
+                   struct eg_slice list)
 {
     int status;
     if (m->uid == geteuid())
-        return job(list);
+        return job(m, list);
     pid_t pid = fork();
     if (pid < 0)
         return errno;
     if (pid == 0)
-        _exit(become(m) ? job(list) & 255 : EPERM);
+        _exit(become(m) ? job(m, list) & 255 : EPERM);
     while (waitpid(pid, &status, 0) < 0)
         if (errno != EINTR)
             return errno;
@@ -152,7 +168,7 @@ static int set_lock(int fd, short type, bool wait)
 }
 
 /* With the lock alone ours. */
-static enum eg_status remove_recorded(const struct eg_run_made *m, struct eg_err *err)
+static enum eg_status remove_recorded(struct eg_run_made *m, struct eg_err *err)
 {
     struct eg_buf text;
     eg_buf_init(&text, EG_MADE_MAX * 4);
@@ -206,8 +222,11 @@ enum eg_status eg_run_made_begin(struct eg_run_made *m, const char *state, uid_t
     if (!*state)
         return EG_OK;
     int n = snprintf(m->list, sizeof m->list, "%s/made-%u", state, (unsigned)uid);
-    if (n < 0 || (size_t)n >= sizeof m->list)
+    int k = snprintf(m->spare.place, sizeof m->spare.place, "%s/spare", state);
+    if (n < 0 || (size_t)n >= sizeof m->list || k < 0 || (size_t)k >= sizeof m->spare.place)
         return EG_TOO_BIG;
+    if (uid != geteuid()) /* the stock is ours, and the home is theirs */
+        m->spare.place[0] = '\0';
     return open_record(m, err);
 }
 

@@ -9,10 +9,12 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "cmd/run_spare.h"
 
 struct eg_run_made {
     int lock;            /* shared by all runs that use the same record; -1: nothing is made */
     char list[PATH_MAX]; /* the record of what was made */
+    struct eg_spare spare;
     struct eg_buf asked; /* what is to be made now, as in the record */
     uid_t uid;           /* whose it is to be */
     gid_t gid;

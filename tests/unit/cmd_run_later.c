@@ -211,10 +211,11 @@ LATER(folders_of_PATH_are_held_but_for_the_projects_own)
 LATER(what_start_up_files_name_is_held_too)
 {
     char text[512];
-    static const char *const files[] = { "aliases.sh", "env", "own", "plain", "history", "comment" };
+    static const char *const files[] = { "dot/aliases.sh", "dot/env",     "dot/own",
+                                         "dot/plain",      "dot/history", "dot/comment" };
     folder(in(home, "dot"));
     for (unsigned i = 0; i < sizeof files / sizeof *files; i++)
-        put(in(in(home, "dot"), files[i]), "");
+        put(in(home, files[i]), "");
     snprintf(text, sizeof text,
              "[ -r ~/dot/aliases.sh ]&&. ~/dot/aliases.sh\n. \"$HOME/dot/env\"\nsource %s/dot/own;x\n"
              "HISTFILE=~/dot/history\n # . ~/dot/comment\nexport A=$HOME/dot\n. ~/dot/missing",
@@ -308,6 +309,48 @@ LATER(what_is_missing_is_made_and_removed)
     start(&m);
     make(&m);
     cr_expect(made());
+    eg_run_made_end(&m);
+    cr_expect(gone());
+}
+
+/* On ext4 to remove a folder costs more than all else of a run's mounts. */
+LATER(empty_ones_are_kept_for_the_next_run)
+{
+    struct eg_run_made m;
+    struct stat before, after;
+    start(&m);
+    make(&m);
+    cr_assert_eq(stat(in(home, ".zshenv"), &before), 0);
+    eg_run_made_end(&m);
+    cr_expect(gone() && there(in(state, "spare/f0")) && there(in(state, "spare/d1")));
+    cr_expect_not(there(in(state, "spare/f1")), "one with a text is made anew");
+    start(&m);
+    make(&m);
+    cr_assert_eq(stat(in(home, ".zshenv"), &after), 0);
+    cr_expect(made() && before.st_ino == after.st_ino);
+    eg_run_made_end(&m);
+    cr_expect(gone());
+}
+
+/* A child may own it where it is not held. */
+LATER(what_is_no_more_as_it_was_made_is_not_kept)
+{
+    struct eg_run_made m;
+    start(&m);
+    make(&m);
+    cr_assert_eq(chmod(in(home, ".zshenv"), 0666) | chmod(in(home, ".config/git"), 0777), 0);
+    cr_assert_eq(link(in(home, ".inputrc"), in(home, "other")), 0);
+    eg_run_made_end(&m);
+    cr_expect(gone());
+    cr_expect_not(there(in(state, "spare/f0")) || there(in(state, "spare/d1")));
+    start(&m);
+    make(&m);
+    put(in(state, "spare/d0"), "no folder");
+    put(in(state, "spare/f0"), "not empty");
+    eg_run_made_end(&m);
+    start(&m);
+    make(&m);
+    cr_expect(made() && holds(in(home, ".zshenv"), ""));
     eg_run_made_end(&m);
     cr_expect(gone());
 }

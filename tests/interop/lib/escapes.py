@@ -327,6 +327,7 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
         found = {}
         for top in (*self.range.homes.values(), self.range.work + "/.git"):
             for place, folders, files in os.walk(top):
+                folders[:] = [n for n in folders if not (n == "spare" and place.endswith("/egress"))]
                 for name in folders + files:
                     path = os.path.join(place, name)
                     st = os.lstat(path)

@@ -45,10 +45,11 @@ def listeners():
 
 
 def files(person):
-    """What a run keeps on purpose is left out: its events."""
+    """What a run keeps on purpose is left out: its events, and its stock of empty files and folders."""
     found = set()
     for top in (*person.range.homes.values(), "/run/user", person.range.temporary, person.range.work):
         for place, folders, names in os.walk(top):
+            folders[:] = [n for n in folders if not (n == "spare" and place.endswith("/egress"))]
             found |= {os.path.join(place, n) for n in folders + names if not (n.startswith("run-") and n.endswith(".jsonl"))}
     return found
 
@@ -58,7 +59,8 @@ OURS = {".config", ".config/egress", ".local", ".local/state", ".local/state/egr
 
 
 def below(top):
-    return {os.path.relpath(os.path.join(place, n), top) for place, folders, names in os.walk(top) for n in folders + names}
+    found = {os.path.relpath(os.path.join(place, n), top) for place, folders, names in os.walk(top) for n in folders + names}
+    return {n for n in found if not n.startswith(".local/state/egress/spare")}
 
 
 class Scene:

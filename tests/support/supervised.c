@@ -40,10 +40,20 @@ void eg_supervised_open(void)
     eg_supervised.namespaces = false;
 }
 
+/* A test that fails leaves nobody behind. */
+pid_t eg_supervised_fork(void)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    return pid;
+}
+
 static void as_user(void)
 {
     if (geteuid() == 0 && (setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0))
         _exit(120);
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of user forgets it */
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 }
 
@@ -87,7 +97,7 @@ static _Noreturn void supervise(int (*attempt)(void))
     eg_supervised.outside = getpid(); /* the one that answers is outside too */
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         _exit(122);
-    pid_t pid = fork();
+    pid_t pid = eg_supervised_fork();
     if (pid == 0) {
         close(ends[0]);
         tried(attempt, ends[1]);
@@ -101,7 +111,7 @@ static _Noreturn void supervise(int (*attempt)(void))
 void eg_supervised_try(int (*attempt)(void))
 {
     int status;
-    pid_t pid = fork();
+    pid_t pid = eg_supervised_fork();
     cr_assert_geq(pid, 0);
     if (pid == 0)
         supervise(attempt);

@@ -27,6 +27,8 @@ void eg_supervised_open(void);
 /* Runs it under the filter; the test fails where its return is not 0, and is skipped for EG_SUPERVISED_SKIP. */
 void eg_supervised_try(int (*attempt)(void));
 
+/* fork(2); the new process dies with this one. */
+pid_t eg_supervised_fork(void);
 /* For attempts: a listener on that family's loopback, -1; a new socket's connect (0 or errno); that of an open one. */
 int eg_supervised_listen(int domain, uint16_t *port);
 int eg_supervised_to4(int fd, const char *address, uint16_t port);

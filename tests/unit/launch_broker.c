@@ -35,7 +35,7 @@ static int reach_proxy(void)
 Test(launch_broker, proxy_is_reached_and_speaks)
 {
     eg_supervised_open();
-    pid_t pid = fork();
+    pid_t pid = eg_supervised_fork();
     if (pid == 0) {
         char byte;
         int fd = accept(eg_supervised.proxy_fd, NULL, NULL);
@@ -283,7 +283,7 @@ static int race_address(void)
     NEED(at != MAP_FAILED);
     *at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(eg_supervised.proxy),
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    pid_t pid = fork();
+    pid_t pid = eg_supervised_fork();
     if (pid == 0)
         for (;;) {
             *(volatile in_port_t *)&at->sin_port = htons(eg_supervised.other);
@@ -314,7 +314,7 @@ static void drain(int signal)
 Test(launch_broker, an_address_that_changes_under_the_judge_leads_nowhere_else)
 {
     eg_supervised_open();
-    pid_t pid = fork();
+    pid_t pid = eg_supervised_fork();
     if (pid == 0) {
         signal(SIGTERM, drain);
         for (;;)

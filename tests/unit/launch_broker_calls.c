@@ -23,7 +23,7 @@ TestSuite(launch_broker_calls, .timeout = 120);
 
 static int signal_others(void)
 {
-    pid_t child = fork();
+    pid_t child = eg_supervised_fork();
     if (child == 0)
         for (;;)
             pause();
@@ -49,13 +49,13 @@ Test(launch_broker_calls, signals_reach_descendants_only)
 static int signal_groups(void)
 {
     int status;
-    pid_t child = fork();
+    pid_t child = eg_supervised_fork();
     if (child == 0)
         for (;;)
             pause();
     /* this group is the one of the process that answers, too: it must not be hit */
     NEED(kill(-1, SIGKILL) == 0 && waitpid(child, &status, 0) == child && WTERMSIG(status) == SIGKILL);
-    child = fork();
+    child = eg_supervised_fork();
     if (child == 0) {
         setpgid(0, 0);
         for (;;)
@@ -77,7 +77,7 @@ Test(launch_broker_calls, groups_are_their_descendants)
 static int abort_self(void)
 {
     int status;
-    pid_t child = fork();
+    pid_t child = eg_supervised_fork();
     if (child == 0)
         abort();
     NEED(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);

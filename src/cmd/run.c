@@ -6,8 +6,6 @@
  * credentials are read, the workers start; only then does the child go on to the command. While
  * it runs nothing is printed. Exit statuses are docker's: the command's own, 125 for ours, 126
  * and 127. */
-#include "cmd/run.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,29 +18,8 @@
 
 #include "base/log.h"
 #include "cmd/commands.h"
-#include "cmd/run_changes.h"
-#include "cmd/run_shell.h"
+#include "cmd/run_state.h"
 #include "cmd/upstream.h"
-
-struct eg_run {
-    struct eg_run_asked asked;
-    struct eg_run_places places;
-    struct eg_run_files files;
-    struct eg_run_made made;
-    struct eg_run_changes changes; /* of what only mounts keep */
-    struct eg_run_shell shell; /* of `egressctl shell` */
-    struct eg_launch *child;
-    struct eg_environ *environment;
-    struct eg_supervisor *supervisor;
-    struct eg_watch watch; /* the child's init, about its terminal */
-    bool ended;
-    int wait_status;
-};
-
-static bool enforced(const struct eg_run *r)
-{
-    return eg_launch_enforcement(r->child) != EG_ENFORCE_NONE;
-}
 
 static int failed(const struct eg_run *r, const char *what, const struct eg_err *err,
                   enum eg_status status)
@@ -171,112 +148,6 @@ static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *sess
     return status;
 }
 
-/* And the files that it names. */
-static enum eg_status child_environment(struct eg_run *r, const struct eg_session_info *session,
-                                        const struct eg_run_user *user, char ***ret,
-                                        struct eg_err *err)
-{
-    const char **services = calloc(session->phantom_count + 1, sizeof *services);
-    const char **texts = calloc(session->phantom_count + 1, sizeof *texts);
-    enum eg_status status = services && texts ? EG_OK : EG_NOMEM;
-    for (unsigned i = 0; status == EG_OK && i < session->phantom_count; i++) {
-        services[i] = session->phantoms[i].service;
-        texts[i] = session->phantoms[i].phantom;
-    }
-    const struct eg_child_env_spec spec = {
-        .parent = user->environment,
-        .policy = eg_supervisor_policy(r->supervisor),
-        .listener = eg_launch_address(r->child, EG_ENTRY_PROXY),
-        .open = eg_launch_address(r->child, EG_ENTRY_OPEN),
-        .session = session->label,
-        .token = session->token,
-        .policy_path = r->places.policies[r->places.policy_count - 1].path,
-        .strict = r->asked.strict,
-        .files = r->files.path,
-        .more = r->shell.variables,
-        .phantom_count = session->phantom_count,
-        .phantom_services = services,
-        .phantom_texts = texts,
-    };
-    if (status == EG_OK)
-        status = eg_child_files_write(&spec, user->uid, err);
-    if (status == EG_OK && !r->asked.command)
-        status = eg_run_shell_write(&r->shell, r->files.path, user, err);
-    if (status == EG_OK)
-        status = eg_child_env_make(&spec, ret, err);
-    free(services);
-    free(texts);
-    return status;
-}
-
-/* Whatever source a key comes from, the parent may hold a copy of it under any name. */
-static void drop_copies(const struct eg_run *r, char **environment)
-{
-    char **to = environment;
-    for (char **e = environment; *e; e++)
-        if (!eg_supervisor_holds_secret(r->supervisor, *e))
-            *to++ = *e;
-    *to = NULL;
-}
-
-/* What the command must not see or change. Mounts need something to stand on; where there are none,
- * tools need their folders, and can be run without. */
-static enum eg_status begin_making(struct eg_run *r, const struct eg_run_user *user,
-                                   struct eg_err *err)
-{
-    enum eg_enforcement how = eg_launch_enforcement(r->child);
-    enum eg_status status = eg_run_made_begin(
-        &r->made, how == EG_ENFORCE_NONE ? "" : r->places.state, user->uid, user->gid, err);
-    if (status == EG_OK || how == EG_ENFORCE_NAMESPACES)
-        return status;
-    *err = (struct eg_err){ 0 };
-    eg_run_made_end(&r->made);
-    return eg_run_made_begin(&r->made, "", user->uid, user->gid, err);
-}
-
-static enum eg_status keep_paths(struct eg_run *r, const struct eg_run_user *user,
-                                 struct eg_run_paths *ret, struct eg_err *err)
-{
-    const struct eg_run_child child = { .uid = user->uid,
-                                        .enforcement = eg_launch_enforcement(r->child),
-                                        .writable = r->asked.writable,
-                                        .writable_count = r->asked.writable_count,
-                                        .made = &r->made };
-    enum eg_status status = begin_making(r, user, err);
-    if (status == EG_OK)
-        status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
-                                   &child, ret);
-    if (status == EG_OK && child.enforcement == EG_ENFORCE_SECCOMP)
-        status = eg_run_changes_begin(&r->changes, ret->lists.held, ret->lists.held_count);
-    return status == EG_OK ? eg_run_made_now(&r->made, err) : status;
-}
-
-static enum eg_status let_go(struct eg_run *r, const struct eg_session_info *session,
-                             struct eg_err *err)
-{
-    struct eg_run_user user = { 0 };
-    struct eg_run_paths paths = { 0 };
-    char **environment = NULL;
-    enum eg_status status = eg_run_user_make(r->asked.user, eg_environ_all(r->environment), &user, err);
-    if (status == EG_OK)
-        drop_copies(r, user.environment);
-    if (status == EG_OK)
-        status = child_environment(r, session, &user, &environment, err);
-    if (status == EG_OK)
-        status = keep_paths(r, &user, &paths, err);
-    for (unsigned i = 0; enforced(r) && status == EG_OK && i < paths.exposed_count; i++)
-        fprintf(stderr,
-                "%s: warning: file:%s: whoever replaces it meanwhile shows it to the command: keep "
-                "it in a folder (0700) of its own\n",
-                r->asked.options->command, paths.exposed[i]);
-    if (status == EG_OK)
-        status = eg_launch_go(r->child, environment, &paths.lists, err);
-    eg_child_env_free(environment);
-    eg_run_paths_done(&paths);
-    eg_run_user_done(&user);
-    return status;
-}
-
 /* ---- after ---- */
 
 /* So that `egressctl explain` finds the same policy. */
@@ -348,7 +219,7 @@ static void say_what_holds(const struct eg_run *r)
                 "%s: warning: --observe: only deny rules, forbidden addresses and metadata are "
                 "refused\n",
                 name);
-    if (!enforced(r))
+    if (!eg_run_enforced(r))
         fprintf(stderr,
                 "%s: warning: --no-enforce: the command is not confined: it can go round the proxy, "
                 "read your files and the memory of your processes, and use this proxy's control "
@@ -359,7 +230,7 @@ static void say_what_holds(const struct eg_run *r)
                 "%s: warning: no namespaces (%s): the command is held by supervised system calls and "
                 "Landlock; it sees your processes' names\n",
                 name, eg_launch_weaker_because(r->child));
-    if (enforced(r) && !r->asked.command)
+    if (eg_run_enforced(r) && !r->asked.command)
         fprintf(stderr, "%s: %s has no network but what %s allows (%s); `exit` ends it\n", name,
                 r->shell.path, r->places.policies[r->places.policy_count - 1].path,
                 eg_enforcement_name(eg_launch_enforcement(r->child)));
@@ -379,7 +250,7 @@ static int supervise(struct eg_run *r)
     if (status != EG_OK)
         return failed(r, "the proxy can't be started", &err, status);
     say_what_holds(r);
-    status = let_go(r, &session, &err);
+    status = eg_run_let_go(r, &session, &err);
     if (status != EG_OK) {
         char what[160];
         snprintf(what, sizeof what, "%.120s was not started",

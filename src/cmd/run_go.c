@@ -1,0 +1,113 @@
+/* run_go.c - the last step before the command runs: its environment and the files that this names,
+ * what it must not see or change. All of it is made here, after the proxy is ready, and given to
+ * launch; what the command holds of a credential is a phantom. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd/run_state.h"
+
+/* And the files that it names. */
+static enum eg_status child_environment(struct eg_run *r, const struct eg_session_info *session,
+                                        const struct eg_run_user *user, char ***ret,
+                                        struct eg_err *err)
+{
+    const char **services = calloc(session->phantom_count + 1, sizeof *services);
+    const char **texts = calloc(session->phantom_count + 1, sizeof *texts);
+    enum eg_status status = services && texts ? EG_OK : EG_NOMEM;
+    for (unsigned i = 0; status == EG_OK && i < session->phantom_count; i++) {
+        services[i] = session->phantoms[i].service;
+        texts[i] = session->phantoms[i].phantom;
+    }
+    const struct eg_child_env_spec spec = {
+        .parent = user->environment,
+        .policy = eg_supervisor_policy(r->supervisor),
+        .listener = eg_launch_address(r->child, EG_ENTRY_PROXY),
+        .open = eg_launch_address(r->child, EG_ENTRY_OPEN),
+        .session = session->label,
+        .token = session->token,
+        .policy_path = r->places.policies[r->places.policy_count - 1].path,
+        .strict = r->asked.strict,
+        .files = r->files.path,
+        .more = r->shell.variables,
+        .phantom_count = session->phantom_count,
+        .phantom_services = services,
+        .phantom_texts = texts,
+    };
+    if (status == EG_OK)
+        status = eg_child_files_write(&spec, user->uid, err);
+    if (status == EG_OK && !r->asked.command)
+        status = eg_run_shell_write(&r->shell, r->files.path, user, err);
+    if (status == EG_OK)
+        status = eg_child_env_make(&spec, ret, err);
+    free(services);
+    free(texts);
+    return status;
+}
+
+/* Whatever source a key comes from, the parent may hold a copy of it under any name. */
+static void drop_copies(const struct eg_run *r, char **environment)
+{
+    char **to = environment;
+    for (char **e = environment; *e; e++)
+        if (!eg_supervisor_holds_secret(r->supervisor, *e))
+            *to++ = *e;
+    *to = NULL;
+}
+
+/* What the command must not see or change. Mounts need something to stand on; where there are none,
+ * tools need their folders, and can be run without. */
+static enum eg_status begin_making(struct eg_run *r, const struct eg_run_user *user,
+                                   struct eg_err *err)
+{
+    enum eg_enforcement how = eg_launch_enforcement(r->child);
+    enum eg_status status = eg_run_made_begin(
+        &r->made, how == EG_ENFORCE_NONE ? "" : r->places.state, user->uid, user->gid, err);
+    if (status == EG_OK || how == EG_ENFORCE_NAMESPACES)
+        return status;
+    *err = (struct eg_err){ 0 };
+    eg_run_made_end(&r->made);
+    return eg_run_made_begin(&r->made, "", user->uid, user->gid, err);
+}
+
+static enum eg_status keep_paths(struct eg_run *r, const struct eg_run_user *user,
+                                 struct eg_run_paths *ret, struct eg_err *err)
+{
+    const struct eg_run_child child = { .uid = user->uid,
+                                        .enforcement = eg_launch_enforcement(r->child),
+                                        .writable = r->asked.writable,
+                                        .writable_count = r->asked.writable_count,
+                                        .made = &r->made };
+    enum eg_status status = begin_making(r, user, err);
+    if (status == EG_OK)
+        status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
+                                   &child, ret);
+    if (status == EG_OK && child.enforcement == EG_ENFORCE_SECCOMP)
+        status = eg_run_changes_begin(&r->changes, ret->lists.held, ret->lists.held_count);
+    return status == EG_OK ? eg_run_made_now(&r->made, err) : status;
+}
+
+enum eg_status eg_run_let_go(struct eg_run *r, const struct eg_session_info *session,
+                             struct eg_err *err)
+{
+    struct eg_run_user user = { 0 };
+    struct eg_run_paths paths = { 0 };
+    char **environment = NULL;
+    enum eg_status status = eg_run_user_make(r->asked.user, eg_environ_all(r->environment), &user, err);
+    if (status == EG_OK)
+        drop_copies(r, user.environment);
+    if (status == EG_OK)
+        status = child_environment(r, session, &user, &environment, err);
+    if (status == EG_OK)
+        status = keep_paths(r, &user, &paths, err);
+    for (unsigned i = 0; eg_run_enforced(r) && status == EG_OK && i < paths.exposed_count; i++)
+        fprintf(stderr,
+                "%s: warning: file:%s: whoever replaces it meanwhile shows it to the command: keep "
+                "it in a folder (0700) of its own\n",
+                r->asked.options->command, paths.exposed[i]);
+    if (status == EG_OK)
+        status = eg_launch_go(r->child, environment, &paths.lists, err);
+    eg_child_env_free(environment);
+    eg_run_paths_done(&paths);
+    eg_run_user_done(&user);
+    return status;
+}

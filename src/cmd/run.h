@@ -61,9 +61,6 @@ enum eg_status eg_run_policies_find(struct eg_run_places *p, const char *file, b
 /* Removes the sockets that killed runs have left beside that control socket. */
 void eg_run_drop_stale(const char *control);
 
-/* Removes the sockets that killed runs have left beside that control socket. */
-void eg_run_drop_stale(const char *control);
-
 struct eg_run_paths { /* owns its texts; for eg_launch_go */
     char *covered[EG_RUN_PATHS], *read_only[EG_RUN_PATHS], *programs[EG_RUN_PATHS];
     char *held[EG_RUN_PATHS], *sockets[EG_RUN_PATHS];

@@ -17,8 +17,8 @@ bool eg_slice_casestarts(struct eg_slice a, struct eg_slice prefix)
     if (a.n < prefix.n)
         return false;
     for (size_t i = 0; i < prefix.n; i++)
-        if (eg_lower(a.p[i]) != eg_lower(prefix.p[i]))
-            return false;
+        if (a.p[i] != prefix.p[i] && eg_lower(a.p[i]) != eg_lower(prefix.p[i]))
+            return false; /* most letters are alike as they stand */
     return true;
 }
 

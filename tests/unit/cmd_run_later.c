@@ -95,6 +95,13 @@ static void end(void)
     nftw(top, take_away, 16, FTW_PHYS | FTW_DEPTH);
 }
 
+/* A test that is skipped has no end of its own. */
+static void skip(const char *why)
+{
+    end();
+    cr_skip_test("%s", why);
+}
+
 static bool in_list(char *const *list, unsigned n, const char *path)
 {
     for (unsigned i = 0; i < n; i++)
@@ -428,7 +435,7 @@ LATER(folder_that_can_not_be_written_to_is_passed_over)
 {
     struct eg_run_made m;
     if (geteuid() == 0)
-        cr_skip_test("root writes everywhere");
+        skip("root writes everywhere");
     cr_assert_eq(chmod(home, 0500), 0);
     start(&m);
     make(&m);
@@ -454,7 +461,7 @@ LATER(home_on_a_read_only_file_system_is_no_fault)
     if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("tmpfs", top, "tmpfs", 0, "mode=0755") < 0)
-        cr_skip_test("mounts are root's to make");
+        skip("mounts are root's to make");
     folder(home);
     folder(state);
     cr_assert_eq(mount(NULL, top, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), 0);
@@ -474,7 +481,7 @@ LATER(full_disk_is_told_and_leaves_nothing)
     if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("tmpfs", home, "tmpfs", 0, "mode=0755,size=64k,nr_inodes=12") < 0)
-        cr_skip_test("mounts are root's to make");
+        skip("mounts are root's to make");
     start(&m);
     for (unsigned i = 0; i < 40; i++) {
         snprintf(path, sizeof path, "%s/%u", home, i);
@@ -512,7 +519,7 @@ LATER(bash_reads_what_it_read_before)
     struct eg_run_made m;
     char command[256];
     if (access("/bin/bash", X_OK) != 0)
-        cr_skip_test("no bash");
+        skip("no bash");
     put(in(home, ".profile"), "echo from the profile > \"$HOME/out\"\n");
     start(&m);
     find(&m);

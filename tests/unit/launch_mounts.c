@@ -225,7 +225,7 @@ Test(launch_mounts, folder_held_through_a_link_is_held_by_every_way)
              "cd %s; touch config/git/x 2>/dev/null && echo wrote; touch state/git/x 2>/dev/null && "
              "echo wrote by the other way; rm config 2>/dev/null && echo removed; mv state state.2 "
              "2>/dev/null && echo moved; mv config/git x 2>/dev/null && echo moved it; touch "
-             "config/beside && ls state; rm state/beside",
+             "config/beside && ls state; rm -r state/beside x", /* mv had begun to copy it */
              p.dir);
     eg_launched_script(script, &paths, &r);
     cr_assert_str_eq(r.out, "beside\ngit\n", "%s", r.out);

@@ -241,6 +241,11 @@ Test(net, dns_asks_once_while_an_answer_lasts)
     tear_down(&s);
 }
 
+static bool moved(const struct eg_dns_answer *a)
+{
+    return a->count == 1 && a->addrs[0].family == 4 && a->addrs[0].b[3] == 2;
+}
+
 Test(net, dns_asks_again_when_the_time_to_live_is_over)
 {
     struct setup s;
@@ -248,11 +253,12 @@ Test(net, dns_asks_again_when_the_time_to_live_is_over)
     set_up(&s, plain, rules);
     uint64_t from = eg_clock_ms();
     cr_assert_eq(look_up(&s, "moving.test"), EG_OK);
-    while (s.last.count == 2 && eg_clock_ms() - from < 20000)
+    /* each family's own time: one may still be kept while the other is asked for, which has 50 ms then */
+    while (!moved(&s.last) && eg_clock_ms() - from < 20000)
         cr_assert_eq(look_up(&s, "moving.test"), EG_OK);
-    cr_assert(s.last.count == 1 && s.last.addrs[0].b[3] == 2);
+    cr_assert(moved(&s.last));
     cr_assert_geq(eg_clock_ms() - from, 1000);
-    cr_assert_eq(dnsd_questions(s.server), 4);
+    cr_assert_geq(dnsd_questions(s.server), 4);
     tear_down(&s);
 }
 

@@ -110,6 +110,7 @@ def php(stage, what, options=()):
 
 @client("PHP curl")
 def php_curl(stage):
+    need("php")
     if "curl" not in subprocess.run(["php", "-m"], capture_output=True, text=True, timeout=DEADLINE).stdout.split():
         raise Skip("php has no curl here")
     return php(stage, "curl")

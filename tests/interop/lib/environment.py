@@ -30,7 +30,7 @@ def in_home(home, script):
 
 
 def asked(world, host, r):
-    check([e for e in world.events() if e["event"] == "decision" and e["host"] == host], f"the proxy was not asked: {r}")
+    check([e for e in world.events() if e["event"] == "decision" and e.get("host") == host], f"the proxy was not asked: {r}")
 
 
 def test_git_with_another_proxy_in_its_configuration(world):
@@ -43,6 +43,9 @@ def test_git_with_another_proxy_in_its_configuration(world):
 
 def test_npm_with_another_proxy_in_its_configuration(world):
     need("npm")
+    version = subprocess.run(["npm", "--version"], capture_output=True, text=True, timeout=DEADLINE).stdout.strip()
+    if int(version.partition(".")[0]) < 10:
+        raise Skip(f"npm {version} shows its credentials to no proxy, whoever names it")
     home = home_of_child(world, **{".npmrc": f"proxy={DEAD}\nhttps-proxy={DEAD}\nregistry=http://{'plain.interop.test:%d' % world.plain.port}/\nfetch-retries=0\n"})
     r = world.run("sh", "-c", in_home(home, f"cd {world.work} && npm view something --cache {world.work}/cache"))
     check("proxy.invalid" not in r.err, r)

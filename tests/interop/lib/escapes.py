@@ -35,6 +35,9 @@ LIMITS = {"seccomp": {"proc.cmdline": "rules of the file system can't tell one p
                       **{f"later.git-{name}": "rules are for folders with all that is in them: the project's would be frozen; a warning says what changed"
                          for name in ("hook", "hook-parent", "repository", "repository-replace")}}}
 LIMITS.update({f"landlock{abi}": LIMITS["seccomp"] for abi in (1, 2, 4)})
+# What is written for a program that may not be here: then nobody would read it later, and `run` does not make it.
+READERS = {"later.zshenv": "zsh", "later.vim-plugin": "vi", "later.gpg": "gpg"}
+PATH = "/usr/local/bin:/usr/bin:/bin"
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -309,7 +312,7 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
         return p
 
     def environment(self):
-        return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": self.home, "XDG_RUNTIME_DIR": self.runtime, "SSH_AUTH_SOCK": self.targets["ssh_agent"],
+        return {"PATH": PATH, "HOME": self.home, "XDG_RUNTIME_DIR": self.runtime, "SSH_AUTH_SOCK": self.targets["ssh_agent"],
                 "DBUS_SESSION_BUS_ADDRESS": f"unix:path=/run/user/{UID}/bus", "LANG": "C.UTF-8", "TMPDIR": self.range.temporary}
 
     def end(self):
@@ -378,17 +381,17 @@ def lineage(pid, above):
 
 
 def names(range, mode):
-    """Of the attempts; none: all. What egressctl itself finds in a home is not asked of fallback.c."""
-    if not (mode or "").startswith("landlock"):
-        return []
+    """Of the attempts that are made inside. What egressctl itself finds in a home is not asked of fallback.c."""
     said = subprocess.run([range.escape, "list"], capture_output=True, text=True, check=True, timeout=DEADLINE).stdout
-    return [line.split("\t")[0] for line in said.splitlines() if not line.startswith("later.")]
+    all = [line.split("\t")[0] for line in said.splitlines()]
+    unread = [n for n, reader in READERS.items() if not shutil.which(reader, path=PATH)]
+    return [n for n in all if n not in unread and not (mode.startswith("landlock") and n.startswith("later."))]
 
 
 def attempts(person, mode=None):
     """name -> (word, text) of every attempt, outside or inside."""
     range = person.range
-    argv = [range.escape, "run", *names(range, mode)]
+    argv = [range.escape, "run", *(names(range, mode) if mode else ())]
     p = person.start(*(person.inside(mode, *argv) if mode else argv))
     killed = False
     try:
@@ -457,7 +460,7 @@ def try_all(site, mode, uid):
         after = person.fingerprint()
     finally:
         person.end()
-    check(set(inside) == set(names(range, mode) or outside), "the two runs made different attempts")
+    check(set(inside) == set(names(range, mode)), "the two runs made different attempts")
     tried, left = report(f"{mode}, {'root' if uid == 0 else 'an ordinary user'}", OWN.get(mode, {}), LIMITS.get(mode, {}), outside, inside)
     limits = (person.credential, range.work + "/.git/") if mode in LIMITS else ("-",)
     changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k) and not k.startswith(limits))

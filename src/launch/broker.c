@@ -2,7 +2,7 @@
  * connections that wait. What a call may do is decided in broker_net.c and broker_signal.c.
  *
  * Invariants: every call is answered once or its caller is gone; nothing here blocks; a call is let go on by itself only where the
- * registers alone decide (a new process, limits of a process), never where a pointer does. */
+ * registers alone decide (limits of a process), never where a pointer does. */
 #include "launch/broker.h"
 
 #include <errno.h>
@@ -164,14 +164,6 @@ static void serve(struct eg_broker *b, const struct eg_broker_call *c)
         return;
     case SYS_connect:
         eg_broker_connect(b, c);
-        return;
-    case SYS_clone:
-#ifdef SYS_fork
-    case SYS_fork:
-    case SYS_vfork:
-#endif
-        /* the filter has judged its flags; the kernel goes on with those very ones */
-        eg_broker_go_on(b, c->id);
         return;
     case SYS_prlimit64:
     case SYS_sched_setscheduler:

@@ -133,8 +133,9 @@ enum eg_status eg_descent_list(pid_t ancestor, struct eg_descent_task **ret,
                                unsigned *count) EG_MUST_USE;
 bool eg_descent_is(pid_t pid, pid_t ancestor);
 bool eg_descent_read(pid_t pid, struct eg_descent_task *ret);
-/* Kills and reaps all below the calling process, which must be their subreaper, until none is left. Nothing may be answering
- * their forks any more: a process that only ever forks and ends can't be caught otherwise. */
+/* Kills and reaps all below the calling process, which must be their subreaper, until none is left; processes that only fork and
+ * end are chased by their numbers. Gives up after EG_DESCENT_END_MS. */
+enum { EG_DESCENT_END_MS = 20000 };
 void eg_descent_end(void);
 
 #endif

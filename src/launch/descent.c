@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 enum { EG_DESCENT_DEPTH = 1 << 16, EG_DESCENT_MAX = 1 << 22 };
 
 /* The name in the second field may hold anything, parentheses too (proc_pid_stat(5)). */
@@ -149,16 +151,52 @@ static void kill_all(void)
     free(list);
 }
 
+/* The number that was given out last in this namespace (proc_loadavg(5)); 0: not known. */
+static pid_t newest(int fd)
+{
+    char text[128];
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    const char *last = strrchr(text, ' ');
+    return last ? (pid_t)strtol(last + 1, NULL, 10) : 0;
+}
+
+/* A process that forks and ends at once is gone before a list of all is read: the numbers that are given out meanwhile are looked
+ * at one by one, each as soon as it is there. Orphans come to us, so their parent is known at once. */
+static void chase(void)
+{
+    enum { LOOKS = 2000, BEHIND = 64 };
+    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    pid_t seen = fd >= 0 ? newest(fd) : 0;
+    for (unsigned i = 0; i < LOOKS && seen > 0; i++) {
+        pid_t now = newest(fd);
+        pid_t from = now < seen || now - seen > BEHIND ? now - BEHIND : seen; /* they begin anew at the end */
+        for (pid_t pid = from > 1 ? from : 2; pid <= now; pid++) {
+            struct eg_descent_task t;
+            if (pid != getpid() && eg_descent_is(pid, getpid()) && eg_descent_read(pid, &t))
+                kill_one(&t);
+        }
+        seen = now > 0 ? now : seen;
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
 /* ECHILD is the proof: who descends from us has an ancestor that is our child. */
 void eg_descent_end(void)
 {
-    for (;;) {
+    const uint64_t until = eg_clock_ms() + EG_DESCENT_END_MS;
+    for (unsigned round = 0; eg_clock_ms() < until; round++) {
         pid_t pid;
         while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
             ;
         if (pid < 0 && errno == ECHILD)
             return;
         kill_all();
+        if (round >= 3)
+            chase();
         if (waitpid(-1, NULL, 0) < 0 && errno == ECHILD)
             return;
     }

@@ -1,8 +1,8 @@
 /* seccomp_alone.c - what the filter must do where no namespace does it: the child is in the host's network and among the
- * host's processes. Sockets and connections are its supervisor's to make (broker.c), and so are new processes, so that
- * nothing forks any more once the command is over; signals too where Landlock does not keep them inside. What reaches other
- * processes of the same user in other ways is refused. What a filter can't see, it hands over: a pointer is never judged
- * here. */
+ * host's processes. Sockets and connections are its supervisor's to make (broker.c); signals too where Landlock does not keep
+ * them inside. What reaches other processes of the same user in other ways is refused. What a filter can't see, it hands over:
+ * a pointer is never judged here. New processes are not handed over: a call that waits for its supervisor ends with EINTR when a
+ * signal comes, which fork(2) never does, and shells take it for the end of the machine. */
 #include "launch/filter.h"
 #include "launch/internal.h"
 
@@ -36,21 +36,6 @@ void eg_seccomp_connect(struct eg_filter *f)
     eg_filter_deny_bits(f, SYS_sendto, 3, MSG_FASTOPEN, EOPNOTSUPP);
     eg_filter_deny_bits(f, SYS_sendmsg, 2, MSG_FASTOPEN, EOPNOTSUPP);
     eg_filter_deny_bits(f, SYS_sendmmsg, 3, MSG_FASTOPEN, EOPNOTSUPP);
-}
-
-/* A thread ends with its process; a process is the supervisor's to let be. */
-static void check_fork(struct eg_filter *f)
-{
-    unsigned short first = eg_filter_begin(f, SYS_clone);
-    eg_filter_load_arg(f, 0);
-    eg_filter_if_any_bit(f, CLONE_THREAD, 1);
-    eg_filter_ret(f, SECCOMP_RET_ALLOW);
-    eg_filter_ret(f, SECCOMP_RET_USER_NOTIF);
-    eg_filter_end(f, first, true);
-#ifdef SYS_fork
-    notify(f, SYS_fork);
-    notify(f, SYS_vfork);
-#endif
 }
 
 /* Argument i names a process: oneself (0), or the supervisor finds out whose it is. */
@@ -132,7 +117,6 @@ static void check_signals(struct eg_filter *f)
 
 void eg_seccomp_alone(struct eg_filter *f, const struct eg_seccomp_rules *rules)
 {
-    check_fork(f);
     check_others(f);
     check_ipc(f);
     if (!rules->scoped)

@@ -107,6 +107,14 @@ Test(launch_alone, orphans_end_with_the_command)
     cr_assert_str_eq(r.out, "done\n");
 }
 
+/* A call that is handed over ends with EINTR when a signal comes: a shell that waits for children said "Cannot fork" in every sixth of these. */
+Test(launch_alone, fork_is_not_interrupted_by_the_end_of_a_child)
+{
+    RUN("i=0; while [ $i -lt 100 ]; do i=$((i+1)); sh -c 'echo a | cat | cat >/dev/null; (exit 3); true' 2>&1; done; exit 8", 0);
+    cr_assert_eq(r.code, 8);
+    cr_assert_str_eq(r.out, "");
+}
+
 /* Each forks and ends at once: no list of processes is ever true for it. */
 Test(launch_alone, processes_that_only_fork_and_end_are_ended)
 {

@@ -36,7 +36,7 @@ void eg_filter_if_equal(struct eg_filter *f, uint32_t k, uint8_t skip)
     eg_filter_add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, k, 0, skip));
 }
 
-void eg_filter_if_any_bit(struct eg_filter *f, uint32_t k, uint8_t skip)
+static void if_any_bit(struct eg_filter *f, uint32_t k, uint8_t skip)
 {
     eg_filter_add(f, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, k, 0, skip));
 }
@@ -82,7 +82,7 @@ void eg_filter_deny_bits(struct eg_filter *f, long call, unsigned i, uint32_t bi
 {
     unsigned short first = eg_filter_begin(f, call);
     eg_filter_load_arg(f, i);
-    eg_filter_if_any_bit(f, bits, 1);
+    if_any_bit(f, bits, 1);
     eg_filter_errno(f, sys);
     eg_filter_end(f, first, false);
 }

@@ -24,7 +24,6 @@ void eg_filter_ret(struct eg_filter *f, uint32_t action);
 void eg_filter_errno(struct eg_filter *f, int sys);
 /* The next `skip` instructions run only if the accumulator is k, or has any bit of it. */
 void eg_filter_if_equal(struct eg_filter *f, uint32_t k, uint8_t skip);
-void eg_filter_if_any_bit(struct eg_filter *f, uint32_t k, uint8_t skip);
 /* The next `skip` instructions run only if it is not k. */
 void eg_filter_if_other(struct eg_filter *f, uint32_t k, uint8_t skip);
 void eg_filter_and(struct eg_filter *f, uint32_t k);

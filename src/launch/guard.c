@@ -28,6 +28,6 @@ void eg_guard_fork(void)
             break;
     if (pid > 0)
         status = now;
-    eg_descent_end(); /* nobody answers their forks any more */
+    eg_descent_end();
     _exit(eg_launch_exit_code(status));
 }

@@ -317,7 +317,7 @@ Test(launch_alone, inside_itself_it_is_refused_with_what_to_do)
                                        .strongest = EG_ENFORCE_SECCOMP,
                                        .weakest = EG_ENFORCE_SECCOMP,
                                        .user = geteuid() == 0 ? "nobody" : NULL };
-        const struct eg_seccomp_rules rules = { .sockets = true }; /* forks are not supervised */
+        const struct eg_seccomp_rules rules = { .sockets = true };
         struct eg_launch *l = NULL;
         struct eg_err err = { 0 };
         int listener;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "support/proc.h"
+#include "support/daemon.h"
 
 #define REAL "sk-live-0123456789abcdefghijklmnopqrstuvwxyzABCD"
 
@@ -43,17 +43,7 @@ static const char *const NAMES[] = { "api.example.test=127.0.0.1", "wrong.test=1
 /* The phantom of the session's service, as `egressctl env` shows it. */
 static void phantom_of(const struct eg_world *w, const char *variable, char *out, size_t cap)
 {
-    char *text = NULL, prefix[64];
-    const char *argv[] = { EG_BUILD_DIR "/egressctl",
-                           "env",
-                           "--control",
-                           w->control,
-                           "--session",
-                           "default",
-                           "--format",
-                           "json",
-                           NULL };
-    cr_assert(eg_proc_run(w, argv, NULL, &text) == 0, "%s", text);
+    char prefix[64], *text = eg_daemon_environment(w);
     snprintf(prefix, sizeof prefix, "\"%s\"", variable);
     char *at = strstr(text, prefix);
     cr_assert(at != NULL, "%s in %s", variable, text);

@@ -78,22 +78,6 @@ static void variable(const char *json, const char *name, char *out, size_t cap)
     snprintf(out, cap, "%.*s", (int)strcspn(at, "\""), at);
 }
 
-static char *environment(const struct eg_world *w)
-{
-    char *text = NULL;
-    const char *argv[] = { EG_BUILD_DIR "/egressctl",
-                           "env",
-                           "--control",
-                           w->control,
-                           "--session",
-                           "default",
-                           "--format",
-                           "json",
-                           NULL };
-    cr_assert(eg_proc_run(w, argv, NULL, &text) == 0, "%s", text);
-    return text;
-}
-
 static void setup_with(struct eg_world *w, struct keys *keys, const char *policy)
 {
     cr_assert(sodium_init() >= 0);
@@ -101,7 +85,7 @@ static void setup_with(struct eg_world *w, struct keys *keys, const char *policy
     eg_world_origin(w, NULL);
     eg_world_dns(w, NAMES);
     eg_world_egressd(w, policy, NULL, ENVIRONMENT);
-    char *json = environment(w);
+    char *json = eg_daemon_environment(w);
     variable(json, "AWS_ACCESS_KEY_ID", keys->id, sizeof keys->id);
     variable(json, "AWS_SECRET_ACCESS_KEY", keys->secret, sizeof keys->secret);
     free(json);
@@ -254,7 +238,7 @@ Test(sigv4, gives_the_child_two_phantoms, .timeout = 120)
     setup(&w, &keys);
     cr_expect(strlen(keys.id) == 20 && strncmp(keys.id, "AKIA0", 5) == 0, "%s", keys.id);
     cr_expect(strlen(keys.secret) == 40, "%s", keys.secret);
-    char *json = environment(&w);
+    char *json = eg_daemon_environment(&w);
     variable(json, "PINNED_ID", pinned.id, sizeof pinned.id);
     variable(json, "PINNED_SECRET", pinned.secret, sizeof pinned.secret);
     cr_expect(strcmp(pinned.id, keys.id) != 0 && strcmp(pinned.secret, keys.secret) != 0);
@@ -507,7 +491,7 @@ Test(sigv4, takes_region_and_service_of_the_policy, .timeout = 120)
     struct keys keys, pinned;
     char answer[HEAD_MAX];
     setup(&w, &keys);
-    char *json = environment(&w);
+    char *json = eg_daemon_environment(&w);
     variable(json, "PINNED_ID", pinned.id, sizeof pinned.id);
     variable(json, "PINNED_SECRET", pinned.secret, sizeof pinned.secret);
     free(json);
@@ -595,7 +579,7 @@ Test(sigv4, sends_no_unsigned_body_in_the_clear, .timeout = 120)
     struct eg_world w;
     struct keys keys, other;
     setup(&w, &keys);
-    char *json = environment(&w);
+    char *json = eg_daemon_environment(&w);
     variable(json, "OPEN_ID", other.id, sizeof other.id);
     variable(json, "OPEN_SECRET", other.secret, sizeof other.secret);
     free(json);

@@ -242,3 +242,19 @@ size_t eg_daemon_client_hello(unsigned char *out, const char *name)
     memcpy(out + i + sizeof rest, name, n);
     return i + sizeof rest + n;
 }
+
+char *eg_daemon_environment(const struct eg_world *w)
+{
+    char *text = NULL;
+    const char *argv[] = { EG_BUILD_DIR "/egressctl",
+                           "env",
+                           "--control",
+                           w->control,
+                           "--session",
+                           "default",
+                           "--format",
+                           "json",
+                           NULL };
+    cr_assert(eg_proc_run(w, argv, NULL, &text) == 0, "%s", text);
+    return text;
+}

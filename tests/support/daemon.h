@@ -14,6 +14,8 @@
 int eg_ctl_run(const struct eg_world *w, char **out, ...) __attribute__((sentinel));
 /* `egressctl status --json`, malloc'd. */
 char *eg_daemon_status(const struct eg_world *w);
+/* `egressctl env --format json` of the default session, malloc'd. */
+char *eg_daemon_environment(const struct eg_world *w);
 /* The integer behind "key": in a text; aborts the test when it is not there. after: searched from there on, or NULL. */
 long eg_json_number(const char *text, const char *after, const char *key);
 /* The text behind "key":" into out. */

@@ -1,0 +1,71 @@
+/* policy_cmd.c - the tables of commands, `egressctl NAME` and `egressctl policy NAME`, and how one is found. Each command lives in a file of its
+ * own; a row here is all that makes it one. */
+#include <string.h>
+
+#include "cmd/commands.h"
+#include "cmd/run.h"
+
+const struct eg_command eg_policy_commands[] = {
+    { "explain", eg_cmd_explain, "say why the policy allows or refuses something",
+      &eg_explain_options, NULL, 0 },
+    { NULL, NULL, NULL, NULL, NULL, 0 },
+};
+
+const struct eg_command eg_commands[] = {
+    { "run", eg_cmd_run, "run a command whose only network is the policy's", &eg_run_options, NULL,
+      EG_RUN_FAILED },
+    { "shell", eg_cmd_shell, "start your shell in the same way", &eg_shell_options, NULL,
+      EG_RUN_FAILED },
+    { "session", eg_cmd_session, "make, show and revoke sessions", &eg_session_options, NULL, 0 },
+    { "audit", eg_cmd_audit, "show what was decided", &eg_audit_options, NULL, 0 },
+    { "env", eg_cmd_env, "print the variables of a session", &eg_env_options, NULL, 0 },
+    { "status", eg_cmd_status, "show how the proxy does", &eg_status_options, NULL, 0 },
+    { "creds", eg_cmd_creds, "show the proxy's credentials, and why one is not there",
+      &eg_creds_options, NULL, 0 },
+    { "explain", eg_cmd_explain, "say why the policy allows or refuses something",
+      &eg_explain_options, NULL, 0 },
+    { "policy", eg_cmd_policy_command, "what can be done with a policy file", NULL,
+      eg_policy_commands, 0 },
+    { "doctor", eg_cmd_doctor, "say what works here, what the policy needs, which secrets show",
+      &eg_doctor_options, NULL, 0 },
+    { "trust", eg_cmd_trust, "trust a repository's policy file", &eg_trust_options, NULL, 0 },
+    { NULL, NULL, NULL, NULL, NULL, 0 },
+};
+
+const struct eg_command *eg_command_find(const struct eg_command *table, const char *name)
+{
+    for (; table->name; table++)
+        if (strcmp(table->name, name) == 0)
+            return table;
+    return NULL;
+}
+
+void eg_command_list(const char *command, const struct eg_command *table, FILE *out)
+{
+    fprintf(out, "usage: %s COMMAND [options]\n\n", command);
+    for (; table->name; table++)
+        fprintf(out, "  %-10s %s\n", table->name, table->about);
+    fprintf(out, "\n%s COMMAND --help tells more%s\n", command,
+            strchr(command, ' ') ? "" : "; egressctl --version");
+}
+
+int eg_command_dispatch(const char *command, const struct eg_command *table, int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        eg_command_list(command, table, stdout);
+        return EG_EXIT_OK;
+    }
+    const struct eg_command *c = eg_command_find(table, name);
+    if (c)
+        return c->run(argc - 1, argv + 1);
+    if (*name)
+        fprintf(stderr, "%s: there is no command %s\n", command, name);
+    eg_command_list(command, table, stderr);
+    return EG_EXIT_USAGE;
+}
+
+int eg_cmd_policy_command(int argc, char **argv)
+{
+    return eg_command_dispatch("egressctl policy", eg_policy_commands, argc, argv);
+}

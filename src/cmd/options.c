@@ -115,6 +115,32 @@ const char *eg_cmd_value(const struct eg_cmd_options *o, const struct eg_cmd_giv
     return found;
 }
 
+/* The index of the word in "a|b|c", or -1. */
+static int word_index(const char *words, const char *word)
+{
+    size_t n = strlen(word);
+    for (int i = 0; words; i++) {
+        size_t length = strcspn(words, "|");
+        if (length == n && memcmp(words, word, n) == 0)
+            return i;
+        words = words[length] ? words + length + 1 : NULL;
+    }
+    return -1;
+}
+
+int eg_cmd_word(const struct eg_cmd_options *o, const struct eg_cmd_given *given, unsigned count,
+                const char *name)
+{
+    const char *word = eg_cmd_value(o, given, count, name), *words = "";
+    for (const struct eg_cmd_option *p = o->list; p->letter || p->name; p++)
+        if (p->name && strcmp(p->name, name) == 0)
+            words = p->arg;
+    int index = word ? word_index(words, word) : 0;
+    if (index < 0)
+        eg_cmd_usage(o, "--%s takes %s", name, words);
+    return index;
+}
+
 bool eg_cmd_duration(const char *text, uint64_t *seconds)
 {
     static const struct {

@@ -23,7 +23,8 @@ enum {
 struct eg_cmd_option {
     char letter;      /* short form; 0: none */
     const char *name; /* long form; NULL: none */
-    const char *arg;  /* name of its argument in --help; NULL: takes none */
+    /* its argument in --help: a name (FILE and PATH are completed as files), or its words, "a|b|c"; NULL: takes none */
+    const char *arg;
     const char *help;
 };
 enum { EG_CMD_OPTIONS_MAX = 24 };
@@ -54,6 +55,9 @@ int eg_cmd_usage(const struct eg_cmd_options *o, const char *format, ...)
  * none). */
 const char *eg_cmd_value(const struct eg_cmd_options *o, const struct eg_cmd_given *given,
                          unsigned count, const char *name);
+/* For an option whose arg is words, "a|b|c": the index of the last value given, 0 where none was; -1 after a message where it is none of them. */
+int eg_cmd_word(const struct eg_cmd_options *o, const struct eg_cmd_given *given, unsigned count,
+                const char *name);
 /* What --help prints. */
 void eg_cmd_help(const struct eg_cmd_options *o);
 

@@ -117,6 +117,7 @@ fuzzers := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/*.c)))
 benches := $(patsubst tests/bench/%.c,%,$(sort $(wildcard tests/bench/*.c)))
 headers := $(sort $(wildcard include/egress/*.h))
 pages := $(sort $(wildcard man/*.1 man/*.5 man/*.8))
+presets := $(sort $(wildcard policy/presets/*.yaml))
 
 obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 lib := $(OUT)/libegress.a
@@ -163,10 +164,20 @@ $(OUT)/obj/tests/%.o: tests/%.c $(OUT)/flags | $(llhttp_dep)
 # The list of members is an input too: a removed source must leave the archive.
 $(OUT)/members: FORCE
 	@mkdir -p $(@D)
-	@printf '%s\n' $(srcs) - $(support) >$@.new
+	@printf '%s\n' $(srcs) - $(support) - $(presets) >$@.new
 	@cmp -s $@.new $@ && rm -f $@.new || mv $@.new $@
 
-$(lib): $(call obj,$(srcs)) $(OUT)/members
+# The presets of policy/presets are part of the library.
+$(OUT)/obj/gen/presets.c: $(presets) scripts/embed $(OUT)/members
+	$(call say,GEN,$@)
+	@mkdir -p $(@D)
+	$(Q)scripts/embed $(presets) >$@
+
+$(OUT)/obj/gen/presets.o: $(OUT)/obj/gen/presets.c $(OUT)/flags
+	$(call say,CC,$<)
+	$(Q)$(CC) $(cppflags) $(cflags) -MMD -MP -c -o $@ $<
+
+$(lib): $(call obj,$(srcs)) $(OUT)/obj/gen/presets.o $(OUT)/members
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 

@@ -1,30 +1,41 @@
-/* ask.c - the policy of a command that starts nothing: found where `run` finds it, compiled as the proxy compiles it. */
+/* ask.c - the policy of a command that starts nothing: found where `run` finds it, compiled as the proxy compiles it, its problems for people. */
+#include "cmd/ask.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-#include "cmd/ask.h"
-#include "cmd/run.h"
+#include "cmd/files.h"
 
-int eg_cmd_policy(const char *command, const char *file, bool trust, struct eg_sup_policy **ret)
+enum { DIAG_TEXT = 1 << 20 };
+
+void eg_cmd_diags(const struct eg_diags *d)
 {
+    struct eg_buf text;
+    eg_buf_init(&text, DIAG_TEXT);
+    if (eg_diags_render(d, isatty(2) && !getenv("NO_COLOR"), &text) == EG_OK && text.len > 0)
+        (void)!eg_file_write(2, eg_buf_slice(&text), NULL);
+    eg_buf_done(&text);
+}
+
+int eg_cmd_policy(const char *command, const char *file, bool trust, struct eg_loaded **ret)
+{
+    const struct eg_load_spec spec = { .file = file, .trust = trust };
     struct eg_err err = { 0 };
     char text[400];
-    int code = EG_EXIT_FAILED;
-    struct eg_run_places *places = calloc(1, sizeof *places);
-    enum eg_status status = places ? eg_run_policies_find(places, file, trust, &err) : EG_NOMEM;
-    if (status == EG_OK) {
-        const struct eg_supervisor_options options = { .policies = places->policies,
-                                                       .policy_count = places->policy_count };
-        status = eg_sup_policy_compile(&options, ret, &err);
-        code = status == EG_INVALID ? EG_EXIT_POLICY : EG_EXIT_FAILED;
-    } else if (status == EG_NOT_FOUND) {
-        code = EG_EXIT_POLICY;
+    enum eg_status status = eg_load(&spec, ret, &err);
+    if (status != EG_OK) {
+        fprintf(stderr, "%s: %s\n", command,
+                err.status != EG_OK ? eg_err_format(&err, text, sizeof text)
+                                    : egress_status_sentence(status));
+        return status == EG_INVALID || status == EG_NOT_FOUND ? EG_EXIT_POLICY : EG_EXIT_FAILED;
     }
-    free(places);
-    if (status == EG_OK)
+    eg_cmd_diags((*ret)->diags);
+    if ((*ret)->policy)
         return -1;
-    fprintf(stderr, "%s: %s\n", command,
-            err.status != EG_OK ? eg_err_format(&err, text, sizeof text)
-                                : egress_status_sentence(status));
+    int code = eg_loaded_exit(*ret);
+    fprintf(stderr, "%s: the policy is not valid\n", command);
+    eg_loaded_free(*ret);
+    *ret = NULL;
     return code;
 }

@@ -4,6 +4,7 @@
 
 #include "cmd/ask.h"
 #include "cmd/run.h"
+#include "cmd/state.h"
 
 enum eg_doctor_state {
     EG_DOCTOR_OK,

@@ -298,7 +298,7 @@ int eg_cmd_explain(int argc, char **argv)
 {
     const struct eg_cmd_options *o = &eg_explain_options;
     struct eg_cmd_given g[EG_CMD_OPTIONS_MAX];
-    struct eg_sup_policy *policy = NULL;
+    struct eg_loaded *policy = NULL;
     struct explain x = { .method = EG_SLICE("GET") };
     unsigned n;
     int at, code = eg_cmd_parse(o, argc, argv, g, EG_CMD_OPTIONS_MAX, &n, &at);
@@ -327,6 +327,6 @@ int eg_cmd_explain(int argc, char **argv)
         code = finish(&x);
     eg_buf_done(&x.path);
     json_decref(x.ways);
-    eg_sup_policy_free(policy);
+    eg_loaded_free(policy);
     return code;
 }

@@ -1,25 +1,17 @@
-/* policy.c - reads the policy files anew, compiles them with what this machine is, and seals block
- * and facts in memory files that workers map.
- *
- * It decides nothing: a file is trusted because the operator named it, or because its very bytes
- * were trusted. */
+/* policy.c - has the policy files read anew and compiled (load.h), says what is wrong with them, and
+ * seals block and facts in memory files that workers map. */
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "cmd/ask.h"
 #include "cmd/facts.h"
 #include "cmd/files.h"
 #include "cmd/state.h"
-#include "cmd/trust.h"
 #include "cmd/upstream.h"
-
-enum { OWN_MAX = 256, POLICIES_MAX = 8, DIAG_TEXT = 1 << 20 };
 
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 
@@ -37,38 +29,9 @@ void eg_sup_policy_free(struct eg_sup_policy *p)
     free(p);
 }
 
-static unsigned own_addresses(struct eg_addr *out)
-{
-    struct ifaddrs *list = NULL;
-    unsigned n = 0;
-    if (getifaddrs(&list) < 0)
-        return 0;
-    for (const struct ifaddrs *i = list; i && n < OWN_MAX; i = i->ifa_next) {
-        struct eg_sockaddr at;
-        socklen_t size = i->ifa_addr && i->ifa_addr->sa_family == AF_INET6
-                             ? sizeof(struct sockaddr_in6)
-                             : sizeof(struct sockaddr_in);
-        if (i->ifa_addr && eg_sockaddr_from(i->ifa_addr, size, &at))
-            out[n++] = at.addr;
-    }
-    freeifaddrs(list);
-    return n;
-}
-
-static enum eg_status read_named(void *ctx, const char *path, struct eg_buf *out,
-                                 struct eg_err *err)
-{
-    (void)ctx;
-    return eg_file_read(path, out, NULL, err);
-}
-
 static void show(const struct eg_diags *d, struct eg_err *err)
 {
-    struct eg_buf text;
-    eg_buf_init(&text, DIAG_TEXT);
-    if (eg_diags_render(d, isatty(2) && !getenv("NO_COLOR"), &text) == EG_OK && text.len > 0)
-        (void)!eg_file_write(2, eg_buf_slice(&text), NULL);
-    eg_buf_done(&text);
+    eg_cmd_diags(d);
     for (unsigned i = 0; i < eg_diags_total(d); i++) {
         const struct eg_diag *one = eg_diags_at(d, i);
         if (one->severity == EG_DIAG_ERROR) {
@@ -79,62 +42,25 @@ static void show(const struct eg_diags *d, struct eg_err *err)
     }
 }
 
-static enum eg_status read_files(const struct eg_supervisor *s, struct eg_policy_file *files,
-                                 struct eg_buf *texts, struct eg_err *err)
-{
-    const struct eg_supervisor_options *o = &s->options;
-    for (unsigned i = 0; i < o->policy_count; i++) {
-        const struct eg_policy_source *from = &o->policies[i];
-        eg_buf_init(&texts[i], EG_FILE_POLICY_MAX);
-        enum eg_status status = eg_file_read(from->path, &texts[i], NULL, err);
-        if (status != EG_OK)
-            return status == EG_NOMEM ? status : EG_INVALID;
-        files[i] = (struct eg_policy_file){ .path = from->path,
-                                            .text = eg_buf_slice(&texts[i]),
-                                            .layer = from->layer,
-                                            .trusted = from->trusted };
-        struct eg_err why = { 0 };
-        if (!from->trusted && from->layer == EG_LAYER_REPO &&
-            eg_trust_check(from->path, files[i].text, &files[i].trusted, &why) != EG_OK)
-            files[i].trusted = false;
-        if (why.status != EG_OK && why.status != EG_NOT_FOUND)
-            eg_log(EG_LOG_WARN, "%s", why.text);
-    }
-    return EG_OK;
-}
-
 static enum eg_status compile(const struct eg_supervisor *s, struct eg_buf *block,
                               struct eg_err *err)
 {
-    struct eg_policy_file files[POLICIES_MAX];
-    struct eg_buf texts[POLICIES_MAX];
-    struct eg_addr own[OWN_MAX];
-    struct eg_diags *diags = NULL;
-    unsigned count = s->options.policy_count;
-    if (count == 0 || count > POLICIES_MAX)
-        return eg_err_set(err, EG_INVALID, "policy", 0, "1 to %d policy files", POLICIES_MAX);
-    memset(texts, 0, sizeof texts);
-    struct eg_policy_reader reader = { .read = read_named,
-                                       .own_addresses = own,
-                                       .own_count = own_addresses(own),
-                                       .upstream = eg_sup_upstream_choice(s->options.upstream),
-                                       .observe = s->options.observe,
-                                       .allow_remote = s->options.allow_remote };
-    enum eg_status status = eg_diags_new(&diags);
-    if (status == EG_OK)
-        status = read_files(s, files, texts, err);
-    if (status == EG_OK) {
-        struct eg_err fault = { 0 };
-        status = eg_policy_compile(files, count, &reader, diags, block, &fault);
-        show(diags, err);
-        if (status != EG_OK && err && err->status == EG_OK)
-            *err = fault;
-        else if (status == EG_OK)
-            eg_err_reset(err);
-    }
-    eg_diags_free(diags);
-    for (unsigned i = 0; i < count; i++)
-        eg_buf_done(&texts[i]);
+    const struct eg_supervisor_options *o = &s->options;
+    const struct eg_load_spec spec = { .sources = o->policies,
+                                       .source_count = o->policy_count,
+                                       .upstream = eg_sup_upstream_choice(o->upstream),
+                                       .observe = o->observe,
+                                       .allow_remote = o->allow_remote };
+    struct eg_loaded *l = NULL;
+    enum eg_status status = eg_load(&spec, &l, err);
+    if (status != EG_OK)
+        return status;
+    show(l->diags, err);
+    if (l->policy)
+        status = eg_buf_put(block, eg_buf_slice(&l->block));
+    else
+        status = EG_INVALID;
+    eg_loaded_free(l);
     return status;
 }
 

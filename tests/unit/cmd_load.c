@@ -1,0 +1,189 @@
+/* cmd_load.c - policy files as commands get them: read, not printed, compiled where they are valid; and as they were in a revision of git. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cmd/load.h"
+#include "cmd/options.h"
+
+static char folder[64];
+
+static void put(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600);
+    cr_assert(fd >= 0, "%s", path);
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+static void setup(void)
+{
+    snprintf(folder, sizeof folder, "/tmp/egress-load-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(chdir(folder), 0);
+    cr_assert(sodium_init() >= 0);
+    setenv("XDG_STATE_HOME", folder, 1);
+    setenv("XDG_CONFIG_HOME", folder, 1);
+    setenv("HOME", folder, 1);
+    unsetenv("GIT_DIR");
+    unsetenv("GIT_WORK_TREE");
+}
+
+static void teardown(void)
+{
+    char command[100];
+    cr_assert_eq(chdir("/"), 0);
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(cmd_load, .init = setup, .fini = teardown, .timeout = 60);
+
+static bool allows(const struct eg_loaded *l, const char *host)
+{
+    struct eg_authority to;
+    struct eg_verdict v;
+    cr_assert_not_null(l->policy);
+    cr_assert_eq(eg_authority_parse(eg_slice_str(host), 443, &to, NULL), EG_OK);
+    eg_policy_judge_tunnel(l->policy, &to, &v);
+    return v.status == EG_OK;
+}
+
+static struct eg_loaded *load(const struct eg_load_spec *spec)
+{
+    struct eg_loaded *l = NULL;
+    struct eg_err err = { 0 };
+    cr_assert_eq(eg_load(spec, &l, &err), EG_OK, "%s", err.text);
+    return l;
+}
+
+Test(cmd_load, layers_are_read_together_or_the_file_alone)
+{
+    cr_assert_eq(mkdir("egress", 0700), 0);
+    put("egress/user.yaml", "egress: 1\nallow: [user.example.com]\n");
+    put("egress.yaml", "egress: 1\nallow: [repo.example.com]\n");
+    struct eg_loaded *l = load(&(struct eg_load_spec){ 0 });
+    cr_assert(allows(l, "user.example.com"));
+    cr_assert(allows(l, "repo.example.com"));
+    cr_assert_geq(l->count, 2);
+    cr_assert_str_eq(l->files[l->count - 1].path, "egress.yaml");
+    cr_assert_eq(eg_loaded_exit(l), EG_EXIT_OK);
+    eg_loaded_free(l);
+    l = load(&(struct eg_load_spec){ .alone = true });
+    cr_assert(!allows(l, "user.example.com"));
+    cr_assert_eq(l->count, 1);
+    eg_loaded_free(l);
+}
+
+Test(cmd_load, what_is_wrong_is_returned_and_tells_the_exit_status)
+{
+    put("egress.yaml", "egress: 1\nvia: true\n");
+    struct eg_loaded *l = load(&(struct eg_load_spec){ .alone = true });
+    cr_assert_null(l->policy);
+    cr_assert_str_eq(eg_diags_at(l->diags, 0)->code, "untrusted-key");
+    cr_assert_eq(eg_loaded_exit(l), EG_EXIT_REFUSED);
+    eg_loaded_free(l);
+    put("egress.yaml", "egress: 1\nvia: true\nnonsense: 1\n");
+    l = load(&(struct eg_load_spec){ .alone = true });
+    cr_assert_eq(eg_loaded_exit(l), EG_EXIT_POLICY, "a mistake is mended before trust is asked for");
+    eg_loaded_free(l);
+    l = load(&(struct eg_load_spec){ .alone = true, .trust = true });
+    cr_assert_eq(eg_diags_count(l->diags, EG_DIAG_ERROR), 1);
+    eg_loaded_free(l);
+}
+
+Test(cmd_load, no_policy_and_an_unreadable_one_are_told_apart)
+{
+    struct eg_loaded *l = NULL;
+    struct eg_err err = { 0 };
+    if (access("/etc/egress/org.yaml", F_OK) < 0)
+        cr_assert_eq(eg_load(&(struct eg_load_spec){ 0 }, &l, &err), EG_NOT_FOUND);
+    cr_assert_eq(eg_load(&(struct eg_load_spec){ .file = "missing.yaml" }, &l, &err), EG_INVALID);
+    cr_assert_null(l);
+}
+
+Test(cmd_load, texts_need_no_file)
+{
+    const struct eg_policy_file text = { "x.yaml", EG_SLICE("egress: 1\nallow: [a.example.com]\n"),
+                                         EG_LAYER_REPO, true };
+    struct eg_loaded *l =
+        load(&(struct eg_load_spec){ .texts = &text, .text_count = 1, .portable = true });
+    cr_assert(allows(l, "a.example.com"));
+    eg_loaded_free(l);
+}
+
+static void git(const char *arguments)
+{
+    char command[400];
+    snprintf(command, sizeof command,
+             "git -c user.name=n -c user.email=n@mail.example -c init.defaultBranch=main %s >/dev/null 2>&1",
+             arguments);
+    cr_assert_eq(system(command), 0, "%s", arguments);
+}
+
+static void two_revisions(void)
+{
+    if (access("/usr/bin/git", X_OK) < 0)
+        cr_skip_test("git is not installed");
+    git("init .");
+    cr_assert_eq(mkdir("sub", 0700), 0);
+    put("sub/egress.yaml", "egress: 1\nallow: [old.example.com]\n");
+    git("add sub");
+    git("commit -m one");
+    put("sub/egress.yaml", "egress: 1\nallow: [new.example.com]\n");
+}
+
+Test(cmd_load, a_revision_is_what_the_file_was_then)
+{
+    two_revisions();
+    cr_assert(eg_load_is_revision("HEAD:sub/egress.yaml"));
+    cr_assert(!eg_load_is_revision("sub/egress.yaml"));
+    struct eg_loaded *l = load(&(struct eg_load_spec){ .file = "HEAD:sub/egress.yaml",
+                                                       .revision = true });
+    cr_assert(allows(l, "old.example.com"));
+    cr_assert(!allows(l, "new.example.com"));
+    cr_assert_str_eq(l->files[0].path, "HEAD:sub/egress.yaml");
+    eg_loaded_free(l);
+    cr_assert_eq(chdir("sub"), 0);
+    l = load(&(struct eg_load_spec){ .file = "HEAD:./egress.yaml", .revision = true });
+    cr_assert(allows(l, "old.example.com"));
+    eg_loaded_free(l);
+    cr_assert_eq(chdir(".."), 0);
+}
+
+Test(cmd_load, what_names_no_file_of_a_revision_is_refused)
+{
+    static const char *const names[] = { "HEAD:missing.yaml", "HEAD:", "--batch:x",
+                                         ":sub/egress.yaml",  "x:y",   "HEAD:../../etc/passwd",
+                                         "HEAD:sub" };
+    two_revisions();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct eg_loaded *l = NULL;
+        struct eg_err err = { 0 };
+        const struct eg_load_spec spec = { .file = names[i], .revision = true };
+        cr_assert_eq(eg_load(&spec, &l, &err), EG_INVALID, "%s", names[i]);
+        cr_assert(*err.text, "%s", names[i]);
+    }
+}
+
+Test(cmd_load, a_revision_runs_no_filter_of_the_repository)
+{
+    char ran[100], command[200];
+    two_revisions();
+    snprintf(ran, sizeof ran, "%s/ran", folder);
+    put(".gitattributes", "* diff=x filter=x\n");
+    snprintf(command, sizeof command, "config diff.x.textconv 'touch %s; cat'", ran);
+    git(command);
+    snprintf(command, sizeof command, "config filter.x.smudge 'touch %s; cat'", ran);
+    git(command);
+    struct eg_loaded *l = load(&(struct eg_load_spec){ .file = "HEAD:sub/egress.yaml",
+                                                       .revision = true });
+    cr_assert(allows(l, "old.example.com"));
+    eg_loaded_free(l);
+    cr_assert(access(ran, F_OK) < 0);
+}

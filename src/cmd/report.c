@@ -42,8 +42,9 @@ json_t *eg_report_string(struct eg_slice text)
 {
     struct eg_buf b;
     eg_buf_init(&b, TEXT_MAX);
-    json_t *s = eg_report_clean(text, &b) == EG_OK ? json_stringn(b.len ? eg_buf_slice(&b).p : "", b.len)
-                                                   : NULL;
+    json_t *s = eg_report_clean(text, &b) == EG_OK
+                    ? json_stringn(b.len ? eg_buf_slice(&b).p : "", b.len)
+                    : NULL;
     eg_buf_done(&b);
     return s;
 }
@@ -106,8 +107,8 @@ enum eg_status eg_report_github(const struct eg_report_note *n, struct eg_buf *o
             st = put_escaped(eg_slice_str(n->file), github_property, out);
     }
     if (st == EG_OK && n->file && n->line)
-        st = eg_buf_printf(out, ",line=%u,endLine=%u,col=%u,endColumn=%u", n->line, n->line, n->column,
-                           n->column + n->width);
+        st = eg_buf_printf(out, ",line=%u,endLine=%u,col=%u,endColumn=%u", n->line, n->line,
+                           n->column, n->column + n->width);
     if (st == EG_OK)
         st = eg_buf_put(out, EG_SLICE("::"));
     if (st == EG_OK)
@@ -158,7 +159,8 @@ static enum eg_status put_attribute(const char *name, const char *value, struct 
     return st == EG_OK ? eg_buf_append(out, "\"", 1) : st;
 }
 
-static enum eg_status put_case(const char *suite, const struct eg_report_case *c, struct eg_buf *out)
+static enum eg_status put_case(const char *suite, const struct eg_report_case *c,
+                               struct eg_buf *out)
 {
     const char *tag = c->kind ? "failure" : "system-out";
     enum eg_status st = eg_buf_printf(out, "    <testcase");
@@ -181,8 +183,8 @@ static enum eg_status put_case(const char *suite, const struct eg_report_case *c
     return st == EG_OK ? eg_buf_printf(out, "</%s>\n    </testcase>\n", tag) : st;
 }
 
-enum eg_status eg_report_junit_suite(const char *name, const struct eg_report_case *cases, unsigned count,
-                                     struct eg_buf *out)
+enum eg_status eg_report_junit_suite(const char *name, const struct eg_report_case *cases,
+                                     unsigned count, struct eg_buf *out)
 {
     unsigned failures = 0;
     for (unsigned i = 0; i < count; i++)

@@ -41,8 +41,8 @@ struct eg_report_case {
     const char *detail;  /* more of it; may be NULL */
 };
 enum eg_status eg_report_junit_begin(struct eg_buf *out) EG_MUST_USE;
-enum eg_status eg_report_junit_suite(const char *name, const struct eg_report_case *cases, unsigned count,
-                                     struct eg_buf *out) EG_MUST_USE;
+enum eg_status eg_report_junit_suite(const char *name, const struct eg_report_case *cases,
+                                     unsigned count, struct eg_buf *out) EG_MUST_USE;
 enum eg_status eg_report_junit_end(struct eg_buf *out) EG_MUST_USE;
 
 #endif

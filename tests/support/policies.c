@@ -5,6 +5,8 @@
 #include <sodium.h>
 #include <stdio.h>
 
+#include "policy/codes.h"
+
 enum { TEXT_MAX = 4096 };
 
 static enum eg_status read_pem(void *ctx, const char *path, struct eg_buf *out, struct eg_err *err)
@@ -30,6 +32,7 @@ static void list(const struct eg_diags *d, char *out, size_t cap)
     out[0] = '\0';
     for (unsigned i = 0; i < eg_diags_total(d) && n < cap; i++) {
         const struct eg_diag *one = eg_diags_at(d, i);
+        cr_expect_not_null(eg_code_find(one->code), "%s has no row in codes.c", one->code);
         n += (size_t)snprintf(out + n, cap - n, "%s%u:%u %s%s", i ? ", " : "", one->line,
                               one->column, one->severity == EG_DIAG_WARNING ? "W " : "", one->code);
     }

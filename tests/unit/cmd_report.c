@@ -75,16 +75,19 @@ Test(report, a_github_annotation_stays_one_command)
                                       .text = "100%\n::warning::x",
                                       .fix = "write\ra" };
     cr_assert_eq(eg_report_github(&n, &b), EG_OK);
-    cr_assert_str_eq(text_of(&b), "::error title=bad-host,file=a%2Cb%3Ac%25 %3A%3Astop.yaml,line=3,endLine=3,col=5,"
-                                  "endColumn=9::100%25 ::warning::x%0Afix: write a\n");
+    cr_assert_str_eq(
+        text_of(&b),
+        "::error title=bad-host,file=a%2Cb%3Ac%25 %3A%3Astop.yaml,line=3,endLine=3,col=5,"
+        "endColumn=9::100%25 ::warning::x%0Afix: write a\n");
     eg_buf_done(&b);
     const struct eg_report_note whole = { .level = "notice", .title = "t", .text = "x" };
     eg_buf_init(&b, MAX);
     cr_assert_eq(eg_report_github(&whole, &b), EG_OK);
     cr_assert_eq(eg_report_agent(&whole, &b), EG_OK);
     cr_assert_eq(eg_report_agent(&n, &b), EG_OK);
-    cr_assert_str_eq(text_of(&b), "::notice title=t::x\nnotice t x\n"
-                                  "a,b:c% ::stop.yaml:3:5 error bad-host 100% ::warning::x; fix: write a\n");
+    cr_assert_str_eq(text_of(&b),
+                     "::notice title=t::x\nnotice t x\n"
+                     "a,b:c% ::stop.yaml:3:5 error bad-host 100% ::warning::x; fix: write a\n");
     eg_buf_done(&b);
 }
 
@@ -101,18 +104,19 @@ Test(report, junit_counts_and_escapes)
     cr_assert_eq(eg_report_junit_begin(&b), EG_OK);
     cr_assert_eq(eg_report_junit_suite("s<1>", cases, 4, &b), EG_OK);
     cr_assert_eq(eg_report_junit_end(&b), EG_OK);
-    cr_assert_str_eq(text_of(&b),
-                     "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
-                     "  <testsuite name=\"s&lt;1&gt;\" tests=\"4\" failures=\"2\" errors=\"0\">\n"
-                     "    <testcase classname=\"s&lt;1&gt;\" name=\"one\"/>\n"
-                     "    <testcase classname=\"s&lt;1&gt;\" name=\"two\">\n"
-                     "      <system-out>a note</system-out>\n    </testcase>\n"
-                     "    <testcase classname=\"s&lt;1&gt;\" name=\"&quot;three&quot;\">\n"
-                     "      <failure type=\"bad&lt;\" message=\"it &amp; that\">more of it</failure>\n"
-                     "    </testcase>\n"
-                     "    <testcase classname=\"s&lt;1&gt;\" name=\"four\">\n"
-                     "      <failure type=\"k\" message=\"\"></failure>\n    </testcase>\n"
-                     "  </testsuite>\n</testsuites>\n");
+    cr_assert_str_eq(
+        text_of(&b),
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n"
+        "  <testsuite name=\"s&lt;1&gt;\" tests=\"4\" failures=\"2\" errors=\"0\">\n"
+        "    <testcase classname=\"s&lt;1&gt;\" name=\"one\"/>\n"
+        "    <testcase classname=\"s&lt;1&gt;\" name=\"two\">\n"
+        "      <system-out>a note</system-out>\n    </testcase>\n"
+        "    <testcase classname=\"s&lt;1&gt;\" name=\"&quot;three&quot;\">\n"
+        "      <failure type=\"bad&lt;\" message=\"it &amp; that\">more of it</failure>\n"
+        "    </testcase>\n"
+        "    <testcase classname=\"s&lt;1&gt;\" name=\"four\">\n"
+        "      <failure type=\"k\" message=\"\"></failure>\n    </testcase>\n"
+        "  </testsuite>\n</testsuites>\n");
     eg_buf_done(&b);
 }
 
@@ -131,7 +135,9 @@ Test(options, words_are_found_by_their_index)
 {
     static const struct eg_cmd_option list[] = { { 0, "format", "pretty|json|git", "" },
                                                  { 0, NULL, NULL, NULL } };
-    const struct eg_cmd_options o = { .command = "test", .operands = "", .about = "", .list = list };
+    const struct eg_cmd_options o = {
+        .command = "test", .operands = "", .about = "", .list = list
+    };
     static const struct {
         const char *word;
         int index;

@@ -289,8 +289,7 @@ int eg_schema_word(const char *words, struct eg_slice text)
     return -1;
 }
 
-/* Optimal string alignment distance of two short texts. */
-static unsigned distance(struct eg_slice a, const char *b)
+unsigned eg_schema_distance(struct eg_slice a, const char *b)
 {
     enum { CAP = 32 };
     unsigned before[CAP + 1] = { 0 }, last[CAP + 1], row[CAP + 1];
@@ -335,7 +334,7 @@ const char *eg_schema_nearest(uint32_t parent, struct eg_slice name)
     for (uint32_t i = 0; i < ROW_COUNT; i++) {
         if (!eg_schema_is_child(parent, i + 1) || (rows[i].flags & EG_KEY_RESERVED))
             continue;
-        unsigned d = distance(name, eg_schema_name(i + 1));
+        unsigned d = eg_schema_distance(name, eg_schema_name(i + 1));
         if (d < best) {
             best = d;
             found = eg_schema_name(i + 1);

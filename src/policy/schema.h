@@ -47,6 +47,8 @@ bool eg_schema_is_child(uint32_t parent, uint32_t row);
 uint32_t eg_schema_element(uint32_t parent);
 /* The known sibling that is nearest to a misspelt name; NULL when none is near. */
 const char *eg_schema_nearest(uint32_t parent, struct eg_slice name);
+/* Optimal string alignment distance of two short texts; 32 for longer ones. */
+unsigned eg_schema_distance(struct eg_slice a, const char *b);
 /* Last part of the row's path. */
 const char *eg_schema_name(uint32_t row);
 /* Index of the word in "a|b|c", or -1. */

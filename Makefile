@@ -128,7 +128,7 @@ helper_bins := $(addprefix $(OUT)/tests/bin/,$(helpers))
 fuzz_bins := $(addprefix $(OUT)/,$(fuzzers))
 bench_bins := $(addprefix $(OUT)/bench/,$(benches))
 
-.PHONY: all help release debug asan cov tests test unit vectors integration interop compat fuzz fuzz-run bench lint \
+.PHONY: all help release debug asan cov tests test unit vectors integration interop properties compat fuzz fuzz-run bench lint \
 	install uninstall clean FORCE
 
 all: $(lib) $(bins) ## libegress.a and the programs in build/FLAVOR (FLAVOR=release|debug|asan|cov|fuzz)
@@ -220,6 +220,10 @@ test: ## unit, vectors and integration, with sanitizers and as released
 
 interop: tests ## against real curl, git, nginx, squid, keyrings and client libraries
 	$(Q)if [ -x tests/interop/run ]; then tests/interop/run; else echo 'no tests/interop/run'; exit 1; fi
+
+properties: ## random policies and requests: engine against naive evaluator (PROPERTY_PAIRS=1000000, PROPERTY_SEED=)
+	$(Q)$(MAKE) --no-print-directory FLAVOR=release build/release/tests/bin/properties
+	$(Q)build/release/tests/bin/properties $(or $(PROPERTY_PAIRS),1000000) $(PROPERTY_SEED)
 
 compat: all ## real clients inside `run` (scripts/deps compat installs them); writes their table into README.md
 	$(Q)EG_BUILD_DIR='$(abspath $(OUT))' tests/compat/run --readme

@@ -26,9 +26,9 @@ static void environment(char texts[GIT_ENV][PATH_MAX], const char *env[GIT_ENV +
     unsigned n = 0;
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
         const char *value = getenv(kept[i]);
-        if (!value || strlen(kept[i]) + strlen(value) + 2 > PATH_MAX)
+        int k = value ? snprintf(texts[n], PATH_MAX, "%s=%s", kept[i], value) : -1;
+        if (k < 0 || k >= PATH_MAX)
             continue;
-        snprintf(texts[n], PATH_MAX, "%s=%s", kept[i], value);
         env[n] = texts[n];
         n++;
     }

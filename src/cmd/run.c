@@ -320,6 +320,7 @@ static void run_free(struct eg_run *r)
     eg_run_changes_done(&r->changes);
     eg_sup_upstream_free(r->asked.upstream);
     eg_environ_free(r->environment);
+    eg_run_janitor_end(&r->janitor);
     eg_launch_sweep();
     free(r);
 }
@@ -348,8 +349,12 @@ static int run(const struct eg_cmd_options *o, int argc, char **argv)
     if (code >= 0)
         goto done;
     enum eg_status status = harden(r);
-    code = status == EG_OK ? supervise(r)
-                           : failed(r, "this process can't be hardened", &err, status);
+    if (status != EG_OK)
+        code = failed(r, "this process can't be hardened", &err, status);
+    else if ((status = eg_run_janitor_start(&r->janitor, r, &err)) != EG_OK)
+        code = failed(r, "nobody would clean up behind this process", &err, status);
+    else
+        code = supervise(r);
 done:
     interrupted = r->ended && eg_launch_interrupted(r->child);
     run_free(r);

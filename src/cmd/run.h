@@ -58,8 +58,8 @@ enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, boo
 enum eg_status eg_run_policies_find(struct eg_run_places *p, const char *file, bool trust,
                                     struct eg_err *err) EG_MUST_USE;
 
-/* Removes the sockets that killed runs have left beside that control socket. */
-void eg_run_drop_stale(const char *control);
+/* Removes the sockets that killed runs have left beside that control socket, and their folders of ssh's. ended: of that process alone, which is over; 0: of all that are. */
+void eg_run_drop_stale(const char *control, pid_t ended);
 
 struct eg_run_paths { /* owns its texts; for eg_launch_go */
     char *covered[EG_RUN_PATHS], *read_only[EG_RUN_PATHS], *programs[EG_RUN_PATHS];

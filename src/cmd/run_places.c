@@ -157,6 +157,6 @@ enum eg_status eg_run_places_find(struct eg_run_places *p, const char *file, boo
     if (status != EG_OK)
         eg_err_set(err, status, "run", 0, "a path is too long");
     else
-        eg_run_drop_stale(p->control);
+        eg_run_drop_stale(p->control, 0);
     return status;
 }

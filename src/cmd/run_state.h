@@ -5,6 +5,7 @@
 
 #include "cmd/run.h"
 #include "cmd/run_changes.h"
+#include "cmd/run_janitor.h"
 #include "cmd/run_shell.h"
 
 struct eg_run {
@@ -15,6 +16,7 @@ struct eg_run {
     struct eg_run_changes changes; /* of what only mounts keep */
     struct eg_run_shell shell; /* of `egressctl shell` */
     struct eg_launch *child;
+    struct eg_run_janitor janitor;
     struct eg_environ *environment;
     struct eg_supervisor *supervisor;
     struct eg_watch watch; /* the child's init, about its terminal */

@@ -7,11 +7,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -70,14 +72,34 @@ enum eg_status eg_ssh_program(char *const *environment, char *out, size_t cap, s
     }
 }
 
+void eg_ssh_folder_remove(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 ? fdopendir(fd) : NULL;
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (e->d_name[0] != '.')
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+    if (d) {
+        (void)rmdir(path);
+        closedir(d);
+    } else if (fd >= 0) {
+        close(fd);
+    }
+}
+
 static enum eg_status try_folder(struct eg_sup_ssh *s, const char *in)
 {
     /* OpenSSH would expand % and $ */
-    if (*in != '/' || strpbrk(in, "%$") || strlen(in) > FOLDER_MAX - sizeof "/ssh-XXXXXX")
+    if (*in != '/' || strpbrk(in, "%$") || strlen(in) > FOLDER_MAX - sizeof "/ssh-4194304-XXXXXX")
         return EG_TOO_BIG;
-    snprintf(s->folder, sizeof s->folder, "%.*s/ssh-XXXXXX", FOLDER_MAX, in);
-    if (mkdtemp(s->folder))
-        return EG_OK;
+    /* the number tells whose it was, once we were killed */
+    snprintf(s->folder, sizeof s->folder, "%.*s/ssh-%d-XXXXXX", FOLDER_MAX, in, (int)getpid());
+    if (mkdtemp(s->folder)) {
+        s->lock = open(s->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) == 0)
+            return EG_OK;
+        eg_ssh_folder_remove(s->folder);
+    }
     s->folder[0] = '\0';
     return EG_IO;
 }
@@ -90,18 +112,6 @@ enum eg_status eg_ssh_folder(struct eg_sup_ssh *s, struct eg_err *err)
     return eg_err_set(err, EG_IO, "ssh", errno, "no folder for the control sockets could be made");
 }
 
-static void remove_folder(struct eg_sup_ssh *s)
-{
-    DIR *d = s->folder[0] ? opendir(s->folder) : NULL;
-    for (struct dirent *e; d && (e = readdir(d));)
-        if (e->d_name[0] != '.')
-            (void)unlinkat(dirfd(d), e->d_name, 0);
-    if (d)
-        closedir(d);
-    if (s->folder[0])
-        (void)rmdir(s->folder);
-}
-
 enum eg_status eg_sup_ssh_new(const struct eg_sup_ssh_config *config, struct eg_sup_ssh **ret,
                               struct eg_err *err)
 {
@@ -109,6 +119,7 @@ enum eg_status eg_sup_ssh_new(const struct eg_sup_ssh_config *config, struct eg_
     if (!s)
         return EG_NOMEM;
     s->config = *config;
+    s->lock = -1;
     snprintf(s->base, sizeof s->base, "%s", config->folder ? config->folder : "");
     s->environment = calloc(KEPT + 1, sizeof *s->environment);
     enum eg_status status = s->environment ? EG_OK : EG_NOMEM;
@@ -271,7 +282,10 @@ void eg_sup_ssh_free(struct eg_sup_ssh *s)
             wait_for(s->masters->pid);
         eg_ssh_master_free(s->masters);
     }
-    remove_folder(s);
+    if (s->lock >= 0)
+        close(s->lock);
+    if (s->folder[0])
+        eg_ssh_folder_remove(s->folder);
     for (unsigned i = 0; s->environment && s->environment[i]; i++)
         free(s->environment[i]);
     free(s->environment);

@@ -48,6 +48,8 @@ enum eg_status eg_sup_ssh_new(const struct eg_sup_ssh_config *config, struct eg_
                               struct eg_err *err) EG_MUST_USE;
 /* Ends the masters, waits for them (bounded), removes the folder. */
 void eg_sup_ssh_free(struct eg_sup_ssh *s);
+/* Such a folder of sockets, by its path, if nobody holds its lock; no link is followed. */
+void eg_ssh_folder_remove(const char *path);
 /* From now on these and no others: masters are started, and ended with their channels. open_max:
  * channels that one owner may have at once. */
 enum eg_status eg_sup_ssh_gateways(struct eg_sup_ssh *s, const struct eg_sup_ssh_gateway *list,

@@ -59,6 +59,7 @@ struct eg_sup_ssh {
     struct eg_sup_ssh_config config;
     char base[PATH_MAX];      /* where the folder is made */
     char folder[EG_SSH_PATH]; /* empty: not made yet */
+    int lock;                 /* on it, while we live; -1 */
     char program[PATH_MAX];
     char **environment; /* of the masters; owned texts */
     unsigned serial;    /* of the next control socket */

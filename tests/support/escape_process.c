@@ -1,5 +1,5 @@
 /* escape_process.c - attempts on other processes: their memory, environment, descriptors and files, their limits and priority. Signals are in escape_signal.c. A row's
- * argument names the process: the victim is one of the same user; launcher, worker and init are this sandbox's own, for which the control run has others like the victim. */
+ * argument names the process: the victim is one of the same user; launcher, worker, janitor and init are this sandbox's own, for which the control run has others like the victim. */
 #include "support/escape.h"
 
 #include <errno.h>
@@ -211,12 +211,14 @@ static int by_kill(const char *process)
 #define OURS(what, name, function)                                                                 \
     { "proc.launcher-" what, name " of the launcher", function, "launcher" },                      \
         { "proc.worker-" what, name " of the proxy's worker", function, "worker" },                \
+        { "proc.janitor-" what, name " of who cleans up", function, "janitor" },                   \
     {                                                                                              \
         "proc.init-" what, name " of the sandbox's first process", function, "init"                \
     }
 #define OURS_IN_PROC(what, name, function)                                                         \
     { "proc.launcher-" what, name " of the launcher", function, "launcher " what },                \
         { "proc.worker-" what, name " of the proxy's worker", function, "worker " what },          \
+        { "proc.janitor-" what, name " of who cleans up", function, "janitor " what },             \
     {                                                                                              \
         "proc.init-" what, name " of the sandbox's first process", function, "init " what          \
     }

@@ -343,6 +343,7 @@ const struct escape_attempt escape_signals[] = {
     { "signal.owner-ioctl", "a signal by way of FIOSETOWN", by_ioctl, "victim" },
     { "signal.end-init", "the end of the sandbox's first process", end_it, "init" },
     { "signal.end-worker", "the end of the proxy's worker", end_it, "worker" },
+    { "signal.end-janitor", "the end of who cleans up", end_it, "janitor" },
     { "signal.end-launcher", "the end of the launcher", end_it, "launcher" },
     { "signal.cgroup-kill", "the end of a control group", by_group_file, "cgroup.kill" },
     { "signal.cgroup-freeze", "the standstill of a control group", by_group_file, "cgroup.freeze" },

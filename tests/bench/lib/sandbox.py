@@ -104,14 +104,15 @@ class Sandbox:
 
 
 def workers(pid):
-    """Its children, without the first process of the sandbox, which has a number inside too."""
+    """Its children, without the janitor and the first process of the sandbox, which has a number inside too."""
     with open(f'/proc/{pid}/task/{pid}/children') as f:
         children = f.read().split()
     found = []
     for child in children:
         with open(f'/proc/{child}/status') as f:
-            names = next(line for line in f if line.startswith('NSpid:')).split()
-        if len(names) == 2:
+            text = f.read()
+        names = next(line for line in text.splitlines() if line.startswith('NSpid:')).split()
+        if len(names) == 2 and 'Name:\tegress-janitor\n' not in text:
             found.append(int(child))
     return found
 

@@ -13,7 +13,7 @@ import stat
 import subprocess
 import termios
 
-from lib.world import BUILD, DEADLINE, EGRESSCTL, PYTHON, Skip, check, read_line
+from lib.world import BUILD, DEADLINE, EGRESSCTL, PYTHON, Skip, check, is_janitor, read_line
 
 NAME, UID = "escaper", 64998
 LEAST = 60  # attempts that are shown to succeed outside
@@ -249,9 +249,9 @@ credentials: {{filed: {{from: "file:{self.credential}", hosts: [svc.matrix.test]
         return p
 
     def _victims(self):
-        """The victim is of the command's user; launcher, worker and init have others in their place until there are such."""
+        """The victim is of the command's user; launcher, worker, janitor and init have others in their place until there are such."""
         fd = os.open(self.range.secret, os.O_RDONLY)
-        for name, uid in (("launcher", self.uid), ("worker", self.uid), ("init", UID), ("victim", UID)):
+        for name, uid in (("launcher", self.uid), ("worker", self.uid), ("janitor", self.uid), ("init", UID), ("victim", UID)):
             p = self._process(uid, PROOF.strip(), "victim", str(fd), *(["things"] if name == "victim" else []), executable=self.range.escape, pass_fds=[fd])
             line = ""
             while not line.startswith("victim="):
@@ -358,12 +358,14 @@ def parents():
 
 
 def processes_of_run(launcher, command, outside=False):
-    """(first process, workers): the first is above the command, just below the launcher; its number is the one that it has inside."""
+    """(first process, workers, janitor): the first is above the command, just below the launcher; its number is the one that it has inside."""
     above = parents()
     pid = next(p for p in above if runs(p, command) and launcher in lineage(p, above))
     line = lineage(pid, above)
     first = line[line.index(launcher) - 1]
-    return first if outside else status_of(first)["NSpid"].split()[-1], [p for p in above if above[p] == launcher and p != first]
+    others = [p for p in above if above[p] == launcher and p != first]
+    janitor = [p for p in others if is_janitor(p)]
+    return first if outside else status_of(first)["NSpid"].split()[-1], [p for p in others if p not in janitor], janitor
 
 
 def runs(pid, command):
@@ -400,10 +402,10 @@ def attempts(person, mode=None):
             line = read_line(p.stdout)
         told = dict(person.targets)
         if mode:
-            first, workers = processes_of_run(p.pid, range.escape)
-            told.update({"launcher": str(p.pid), "init": first, "worker": ""})
+            first, workers, janitor = processes_of_run(p.pid, range.escape)
+            told.update({"launcher": str(p.pid), "init": first, "worker": "", "janitor": "".join(map(str, janitor))})
             if not mode.startswith("landlock"):  # which has no proxy
-                check(workers, "there is no worker")
+                check(workers and len(janitor) == 1, f"workers: {workers}, janitor: {janitor}")
                 told.update({"worker": str(workers[0]), "control": f"{person.runtime}/egress/run-{p.pid}.sock"})
                 check(os.path.exists(told["control"]), "the control socket is not where it was looked for")
         p.stdin.write("".join(f"{k}={v}\n" for k, v in told.items()).encode() + b"\n")

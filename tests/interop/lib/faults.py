@@ -112,8 +112,10 @@ class Scene:
         p = self.start(*argv, **more)
         line = read_line(p.stdout)
         check(line == "up\n", line)
-        first, workers = processes_of_run(p.pid, self.range.escape, outside=True)
-        return {"launcher": [p.pid], "init": [first], "worker": workers, "command": [c for c in pids() - self.pids if c not in (p.pid, first, *workers)]}
+        first, workers, janitor = processes_of_run(p.pid, self.range.escape, outside=True)
+        check(len(janitor) == 1, janitor)
+        known = (p.pid, first, *workers, *janitor)
+        return {"launcher": [p.pid], "init": [first], "worker": workers, "janitor": janitor, "command": [c for c in pids() - self.pids if c not in known]}
 
     def ended(self):
         """Its status; no process of it is there any more."""
@@ -139,7 +141,7 @@ class Scene:
         return status
 
     def nothing_left(self):
-        """Nothing of it, and nothing of it was ever outside. A killed launcher's own files are the next run's to remove."""
+        """Nothing of it, and nothing of it was ever outside."""
         now = (mounts(), listeners(), files(self.person))
         check(not (now[0] - self.before[0]), f"mounts were left: {now[0] - self.before[0]}")
         check(not (now[1] - self.before[1]), f"listening sockets were left: {now[1] - self.before[1]}")
@@ -152,8 +154,9 @@ class Scene:
 
 
 def each(site, mode, uid):
-    """Every process of a run killed, alone and together."""
-    for which in ("launcher", "init", "command", "launcher init", "init launcher", "worker init", "worker launcher init command"):
+    """Every process of a run killed, alone and together. Where the janitor goes too, the next run removes what it would have removed."""
+    for which in ("launcher", "init", "command", "launcher init", "init launcher", "worker init", "worker launcher init command", "janitor",
+                  "janitor worker launcher init command"):
         with Scene(site, uid, mode) as scene:
             numbers = scene.up(scene.range.escape, "hammer", "127.0.0.1", str(scene.target.getsockname()[1]), "3")
             for name in which.split():
@@ -162,12 +165,15 @@ def each(site, mode, uid):
                         os.kill(pid, signal.SIGKILL)
                     except ProcessLookupError:
                         pass
+            if which == "janitor":
+                scene.process.send_signal(signal.SIGTERM)
             status = scene.ended()
             if "launcher" not in which:
-                check(status == 137, (which, status))
+                check(status == (143 if which == "janitor" else 137), (which, status))
             else:
                 # whose init was killed first may have ended by itself before its own signal came
                 check(status == -signal.SIGKILL or (status == 137 and which == "init launcher"), (which, status))
+            if "janitor" in which:
                 code, _, err = scene.finish("true")
                 check(code == 0 and not err, (which, code, err))
             try:
@@ -210,8 +216,6 @@ def bombs(site, mode, uid):
                 os.kill(p.pid if how == "launcher" else first, signal.SIGKILL)
             status = scene.ended()
             check(status == {"exit": 7, "SIGTERM": 143, "launcher": -9, "init": 137}[how], (how, status))
-            if how == "launcher":
-                scene.finish("true")
             scene.nothing_left()
 
 

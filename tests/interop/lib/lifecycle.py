@@ -10,7 +10,7 @@ import subprocess
 import termios
 import time
 
-from lib.world import DEADLINE, EGRESSCTL, Skip, Wrong, check, read_line
+from lib.world import DEADLINE, EGRESSCTL, Skip, Wrong, check, is_janitor, read_line
 
 
 def test_status_of_the_command(world):
@@ -109,7 +109,7 @@ def test_signals_reach_the_command(world):
 
 
 def workers_of(pid):
-    """Its children, without the child's first process, which has a second number in its own namespace."""
+    """Its children, without the janitor and the child's first process, which has a second number in its own namespace."""
     found = []
     for name in os.listdir("/proc"):
         try:
@@ -117,7 +117,7 @@ def workers_of(pid):
                 status = f.read()
         except OSError:
             continue
-        if f"\nPPid:\t{pid}\n" in status and len(status.split("NSpid:")[1].split("\n")[0].split()) == 1:
+        if f"\nPPid:\t{pid}\n" in status and len(status.split("NSpid:")[1].split("\n")[0].split()) == 1 and not is_janitor(name):
             found.append(int(name))
     return found
 

@@ -201,6 +201,15 @@ def read_line(stream, seconds=DEADLINE):
     return line.decode(errors="replace")
 
 
+def is_janitor(pid):
+    """Of a launcher's children the one that waits for the launcher's end."""
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read() == "egress-janitor\n"
+    except OSError:
+        return False
+
+
 def end(process):
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)

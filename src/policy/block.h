@@ -8,7 +8,7 @@
 
 #include "policy/model.h"
 
-enum { EG_BLOCK_VERSION = 4, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
+enum { EG_BLOCK_VERSION = 5, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
 #define EG_BLOCK_MAGIC "EGPOLICY"
 
 struct eg_block_text {
@@ -16,6 +16,10 @@ struct eg_block_text {
 };
 struct eg_block_range {
     uint32_t first, count;
+};
+struct eg_block_paths { /* of PATHS, sorted by their text */
+    uint32_t first, count;
+    uint32_t root; /* of NODES; 0: too few for an index */
 };
 struct eg_block_addr {
     uint8_t family, b[16], tls, literal, padding;
@@ -35,7 +39,7 @@ struct eg_block_rule {
     uint8_t action, scheme, sni_optional, padding[5];
     uint64_t max_request_body;
     struct eg_block_range ports; /* count 0: any */
-    struct eg_block_range paths; /* count 0: every request */
+    struct eg_block_paths paths; /* count 0: every request */
     struct eg_block_text rule, why;
 };
 
@@ -49,6 +53,27 @@ struct eg_block_segment {
     struct eg_block_range globs; /* of names; each of literal bytes and *; none: ** */
 };
 
+/* The index over a long list of paths: a node for every way in which patterns begin, edges for the next segment. */
+enum eg_block_step {
+    EG_STEP_LITERAL, /* by hash of the segment */
+    EG_STEP_BEGIN,   /* by hash of what the glob begins with */
+    EG_STEP_WILD,    /* tried one by one; neighbours of their node's others */
+    EG_STEPS
+};
+struct eg_block_node {
+    uint32_t below; /* behind **; 0: none */
+    uint32_t least; /* of the paths that begin so, the first */
+    uint64_t begins; /* bit n: some edge of the kind has n bytes */
+    uint8_t loops, literals, padding[6]; /* is it behind **; are there edges of the kind */
+    struct eg_block_range ends; /* of ENDS: the paths that end here, ascending */
+    struct eg_block_range wild; /* of EDGES */
+};
+struct eg_block_edge {
+    uint32_t from, to, kind;
+    uint32_t bytes; /* of the glob, that are hashed */
+    struct eg_block_text glob;
+};
+
 struct eg_block_slot {
     uint32_t kind, segment;
     struct eg_block_text name;
@@ -60,7 +85,8 @@ struct eg_block_write {
 struct eg_block_service {
     struct eg_block_text name, route, base_path, credential;
     struct eg_block_addr upstream;
-    struct eg_block_range accept, write, strip, keys, trailers, pins, rules, denies;
+    struct eg_block_range accept, write, strip, keys, trailers, pins;
+    struct eg_block_paths rules, denies;
     struct eg_block_text env_base_url, env_base_path, shape_prefix, ca_pem, client_cert_pem,
         client_key_pem, server_name, rule;
     uint32_t shape_length, requests_per_minute, concurrent;
@@ -120,6 +146,10 @@ enum eg_block_section {
     EG_BLOCK_PORTS, /* uint16_t */
     EG_BLOCK_PATHS,
     EG_BLOCK_SEGMENTS,
+    EG_BLOCK_STEPS_HASH, /* uint32_t: 0, or index of an edge + 1; as SLOTS_HASH */
+    EG_BLOCK_NODES,      /* the first is none */
+    EG_BLOCK_EDGES,
+    EG_BLOCK_ENDS, /* uint32_t: of PATHS */
     EG_BLOCK_SERVICES,
     EG_BLOCK_SLOTS, /* accepted and stripped */
     EG_BLOCK_WRITES,
@@ -160,6 +190,9 @@ struct eg_policy {
     const uint16_t *ports;
     const struct eg_block_path *paths;
     const struct eg_block_segment *segments;
+    const uint32_t *steps, *ends;
+    const struct eg_block_node *nodes;
+    const struct eg_block_edge *edges;
     const struct eg_block_service *services;
     const struct eg_block_slot *slots;
     const struct eg_block_write *writes;
@@ -178,6 +211,9 @@ struct eg_policy {
 /* Index into the hash for a key of a kind; the caller masks. */
 uint64_t eg_block_hash(const unsigned char key[16], enum eg_pattern_kind kind,
                        struct eg_slice text);
+/* The same for an edge of a node. */
+uint64_t eg_block_step_hash(const unsigned char key[16], uint32_t from, enum eg_block_step kind,
+                            struct eg_slice text);
 /* 18 bytes for a prefix; host bits are cleared. */
 void eg_block_prefix_key(const struct eg_addr *a, uint8_t bits,
                          unsigned char out[EG_BLOCK_PREFIX_KEY]);
@@ -192,6 +228,7 @@ static inline bool eg_block_bit(const uint8_t *bits, unsigned n)
 
 /* Is the range inside of a section of that many records; is the text inside of the pool; is the address one (or none)? */
 bool eg_block_is_range(struct eg_block_range r, uint32_t count);
+bool eg_block_are_paths(const struct eg_policy *p, struct eg_block_paths list);
 bool eg_block_is_text(const struct eg_policy *p, struct eg_block_text t);
 /* All of them inside of the pool? */
 bool eg_block_are_texts(const struct eg_policy *p, const struct eg_block_text *t, size_t n);
@@ -206,11 +243,11 @@ struct eg_block_request {
 };
 /* The first rule of the list that matches; NULL. deny: also what an origin might make of the path. */
 const struct eg_block_path *eg_block_path_find(const struct eg_policy *p,
-                                               struct eg_block_range list,
+                                               struct eg_block_paths list,
                                                const struct eg_block_request *r, bool deny);
 /* The rule that matches most of it; NULL of an empty list. For messages. */
 const struct eg_block_path *eg_block_path_closest(const struct eg_policy *p,
-                                                  struct eg_block_range list,
+                                                  struct eg_block_paths list,
                                                   const struct eg_block_request *r);
 
 /* The file that a rule should be added to. */

@@ -331,6 +331,7 @@ enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out, struct eg_e
         put_listen(&e, &m->listen[i]);
     put_upstream(&e);
     put_hash(&e);
+    eg_emit_steps_hash(&e);
     if (e.status == EG_OK)
         e.status = m->status;
     if (e.status == EG_OK)

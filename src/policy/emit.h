@@ -21,8 +21,13 @@ struct eg_block_addr eg_emit_authority(struct eg_emit *e, const struct eg_author
 struct eg_block_range eg_emit_names(struct eg_emit *e, const struct eg_slice *names,
                                     unsigned count);
 /* why: what a request that a deny rule names is told; empty: the rule itself. */
-struct eg_block_range eg_emit_paths(struct eg_emit *e, const struct eg_model_paths *paths,
+struct eg_block_paths eg_emit_paths(struct eg_emit *e, const struct eg_model_paths *paths,
                                     bool deny, struct eg_slice why);
+/* The index over a list of paths whose first record is `first`; 0: they are few. */
+uint32_t eg_emit_steps(struct eg_emit *e, const struct eg_model_paths *paths, uint32_t first,
+                       bool deny);
+/* Once all texts and edges are in, and the head has its key. */
+void eg_emit_steps_hash(struct eg_emit *e);
 
 void eg_emit_service(struct eg_emit *e, const struct eg_model_service *service);
 void eg_emit_credential(struct eg_emit *e, const struct eg_model_credential *c);

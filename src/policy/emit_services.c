@@ -32,12 +32,13 @@ static void put_path(struct eg_emit *e, const struct eg_model_path *path, bool d
     eg_emit_put(e, EG_BLOCK_PATHS, &b);
 }
 
-struct eg_block_range eg_emit_paths(struct eg_emit *e, const struct eg_model_paths *paths,
+struct eg_block_paths eg_emit_paths(struct eg_emit *e, const struct eg_model_paths *paths,
                                     bool deny, struct eg_slice why)
 {
-    struct eg_block_range range = { eg_emit_count(e, EG_BLOCK_PATHS), paths->count };
+    struct eg_block_paths range = { eg_emit_count(e, EG_BLOCK_PATHS), paths->count, 0 };
     for (unsigned i = 0; i < paths->count; i++)
         put_path(e, &paths->list[i], deny, why);
+    range.root = eg_emit_steps(e, paths, range.first, deny);
     return range;
 }
 

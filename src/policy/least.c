@@ -186,7 +186,7 @@ static bool is_denied(const struct eg_policy *p, const struct eg_verdict *v)
                 return true;
     }
     for (uint32_t i = 0; i < p->count[EG_BLOCK_SERVICES]; i++) {
-        struct eg_block_range list = p->services[i].denies;
+        struct eg_block_paths list = p->services[i].denies;
         for (uint32_t k = 0; k < list.count; k++)
             if (eg_slice_eq(eg_block_slice(p, p->paths[list.first + k].rule), v->rule))
                 return true;

@@ -17,7 +17,7 @@ enum {
     EG_MODEL_HOSTS_MAX = 64, /* of a credential */
     EG_MODEL_PARTS_MAX = 4,  /* of a credential */
     EG_MODEL_PORTS_MAX = 64, /* of a rule */
-    EG_MODEL_PATHS_MAX = 256, /* of a rule or a service */
+    EG_MODEL_PATHS_MAX = 4096, /* of a rule or a service */
     EG_MODEL_LISTEN_MAX = 8,
     EG_MODEL_SESSIONS_MAX = 256, /* of a listener */
     EG_MODEL_BYPASS_MAX = 256,

@@ -37,18 +37,48 @@ bool eg_block_is_addr(const struct eg_policy *p, const struct eg_block_addr *a, 
            eg_block_is_text(p, a->host) && a->host.length <= EG_HOST_MAX;
 }
 
-static bool check_hash(const struct eg_policy *p)
+bool eg_block_are_paths(const struct eg_policy *p, struct eg_block_paths list)
 {
-    uint32_t n = p->count[EG_BLOCK_SLOTS_HASH];
+    return list.first <= p->count[EG_BLOCK_PATHS] &&
+           list.count <= p->count[EG_BLOCK_PATHS] - list.first &&
+           (list.root == 0 || (list.count > 0 && list.root < p->count[EG_BLOCK_NODES]));
+}
+
+/* A power of two of indexes into a table of that many, and a hole: else a search would not end. */
+static bool check_hash(const uint32_t *slots, uint32_t n, uint32_t records)
+{
     bool hole = false;
     if (n == 0 || (n & (n - 1)))
         return false;
     for (uint32_t i = 0; i < n; i++) {
-        if (p->hash[i] > p->count[EG_BLOCK_TARGETS])
+        if (slots[i] > records)
             return false;
-        hole |= p->hash[i] == 0;
+        hole |= slots[i] == 0;
     }
-    return hole; /* else a search would not end */
+    return hole;
+}
+
+static bool check_steps(const struct eg_policy *p)
+{
+    uint32_t nodes = p->count[EG_BLOCK_NODES], paths = p->count[EG_BLOCK_PATHS];
+    for (uint32_t i = 0; i < nodes; i++) {
+        const struct eg_block_node *n = &p->nodes[i];
+        /* below leads on: a node is never below itself */
+        if (n->below >= nodes || (n->below && n->below <= i) || (i > 0 && n->least >= paths) ||
+            !eg_block_is_range(n->ends, p->count[EG_BLOCK_ENDS]) ||
+            !eg_block_is_range(n->wild, p->count[EG_BLOCK_EDGES]))
+            return false;
+    }
+    for (uint32_t i = 0; i < p->count[EG_BLOCK_ENDS]; i++)
+        if (p->ends[i] >= paths)
+            return false;
+    for (uint32_t i = 0; i < p->count[EG_BLOCK_EDGES]; i++) {
+        const struct eg_block_edge *e = &p->edges[i];
+        if (e->from >= nodes || e->to >= nodes || e->kind >= EG_STEPS || !TEXTS(e->glob) ||
+            e->bytes > e->glob.length)
+            return false;
+    }
+    return true;
 }
 
 static bool check_targets(const struct eg_policy *p)
@@ -70,7 +100,7 @@ static bool check_rules(const struct eg_policy *p)
         const struct eg_block_rule *r = &p->rules[i];
         if (r->action >= EG_ACTION_COUNT || r->scheme > EG_SCHEME_TCP || !TEXTS(r->rule, r->why) ||
             !eg_block_is_range(r->ports, p->count[EG_BLOCK_PORTS]) ||
-            !eg_block_is_range(r->paths, p->count[EG_BLOCK_PATHS]))
+            !eg_block_are_paths(p, r->paths))
             return false;
     }
     return true;
@@ -129,6 +159,10 @@ static bool find_sections(struct eg_policy *p, const char *base, size_t n)
     p->ports = at[EG_BLOCK_PORTS];
     p->paths = at[EG_BLOCK_PATHS];
     p->segments = at[EG_BLOCK_SEGMENTS];
+    p->steps = at[EG_BLOCK_STEPS_HASH];
+    p->nodes = at[EG_BLOCK_NODES];
+    p->edges = at[EG_BLOCK_EDGES];
+    p->ends = at[EG_BLOCK_ENDS];
     p->services = at[EG_BLOCK_SERVICES];
     p->slots = at[EG_BLOCK_SLOTS];
     p->writes = at[EG_BLOCK_WRITES];
@@ -203,9 +237,11 @@ enum eg_status eg_policy_open(const void *block, size_t n, struct eg_policy **re
     if (!p)
         return eg_err_set(err, EG_NOMEM, "policy", 0, "no memory to open the policy");
     p->head = head;
-    if (!find_sections(p, block, n) || !check_head(p) || !check_hash(p) || !check_targets(p) ||
-        !check_rules(p) || !check_paths(p) || !eg_block_check_services(p) ||
-        !eg_block_check_credentials(p) || !eg_block_check_ways(p)) {
+    if (!find_sections(p, block, n) || !check_head(p) ||
+        !check_hash(p->hash, p->count[EG_BLOCK_SLOTS_HASH], p->count[EG_BLOCK_TARGETS]) ||
+        !check_hash(p->steps, p->count[EG_BLOCK_STEPS_HASH], p->count[EG_BLOCK_EDGES]) ||
+        !check_targets(p) || !check_rules(p) || !check_paths(p) || !check_steps(p) ||
+        !eg_block_check_services(p) || !eg_block_check_credentials(p) || !eg_block_check_ways(p)) {
         free(p);
         return invalid(err, "the policy block is damaged");
     }

@@ -23,8 +23,7 @@ bool eg_block_check_services(const struct eg_policy *p)
             s->trailers.count > EG_SERVICE_TRAILERS ||
             !eg_block_is_range(s->pins, p->count[EG_BLOCK_NAMES]) ||
             s->pins.count > EG_SERVICE_PINS ||
-            !eg_block_is_range(s->rules, p->count[EG_BLOCK_PATHS]) ||
-            !eg_block_is_range(s->denies, p->count[EG_BLOCK_PATHS]))
+            !eg_block_are_paths(p, s->rules) || !eg_block_are_paths(p, s->denies))
             return false;
     }
     for (uint32_t i = 0; i < p->count[EG_BLOCK_SLOTS]; i++)

@@ -183,7 +183,7 @@ Test(policy, rules_are_a_set)
 /* So many rules with so many segments each. */
 static char *rules_of(unsigned count, unsigned segments)
 {
-    enum { ROOM = 1 << 16 };
+    enum { ROOM = 1 << 18 };
     char *text = malloc(ROOM);
     cr_assert_not_null(text);
     size_t n = (size_t)snprintf(text, ROOM, S("["));
@@ -200,8 +200,8 @@ static char *rules_of(unsigned count, unsigned segments)
 
 Test(policy, rules_have_a_ceiling)
 {
-    struct eg_policies_row rows[4] = { { rules_of(256, 3), "-", 0, false },
-                                       { rules_of(257, 3), "5:5 bad-value", 0, false },
+    struct eg_policies_row rows[4] = { { rules_of(4096, 3), "-", 0, false },
+                                       { rules_of(4097, 3), "5:5 bad-value", 0, false },
                                        { rules_of(1, 64), "-", 0, false },
                                        { rules_of(1, 65), "5:13 bad-path", 0, false } };
     CHECK(rows);

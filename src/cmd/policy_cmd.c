@@ -6,6 +6,8 @@
 #include "cmd/run.h"
 
 const struct eg_command eg_policy_commands[] = {
+    { "check", eg_cmd_policy_check, "say what is wrong with policy files", &eg_policy_check_options,
+      NULL, 0 },
     { "explain", eg_cmd_explain, "say why the policy allows or refuses something",
       &eg_explain_options, NULL, 0 },
     { NULL, NULL, NULL, NULL, NULL, 0 },

@@ -65,6 +65,8 @@ unsigned eg_diags_count(const struct eg_diags *d, enum eg_severity severity);
 unsigned eg_diags_total(const struct eg_diags *d);
 const struct eg_diag *eg_diags_at(const struct eg_diags *d, unsigned i); /* sorted by file, line, column */
 /* "file:line:col: error[code]: sentence", the line, a caret, "  fix: ...". color: ANSI. */
+enum eg_status eg_diag_render(const struct eg_diag *diag, bool color, struct eg_buf *out) EG_MUST_USE;
+/* All of them, and how many more there are. */
 enum eg_status eg_diags_render(const struct eg_diags *d, bool color, struct eg_buf *out) EG_MUST_USE;
 
 /* EG_OK: block holds the compiled policy (its ceiling is the caller's buf.max). EG_INVALID: diags tell. EG_NOMEM, EG_TOO_BIG. */

@@ -304,7 +304,7 @@ static enum eg_status put_caret(const struct eg_diag *diag, const char *on, cons
     return st == EG_OK ? eg_buf_printf(out, "%s\n", off) : st;
 }
 
-static enum eg_status render_one(const struct eg_diag *diag, bool color, struct eg_buf *out)
+enum eg_status eg_diag_render(const struct eg_diag *diag, bool color, struct eg_buf *out)
 {
     bool error = diag->severity == EG_DIAG_ERROR;
     const char *off = color ? "\033[0m" : "";
@@ -329,7 +329,7 @@ enum eg_status eg_diags_render(const struct eg_diags *d, bool color, struct eg_b
 {
     enum eg_status st = EG_OK;
     for (unsigned i = 0; st == EG_OK && i < d->stored; i++)
-        st = render_one(&d->list[i], color, out);
+        st = eg_diag_render(&d->list[i], color, out);
     unsigned more = d->count[0] + d->count[1] - d->stored;
     if (st == EG_OK && more > 0)
         st = eg_buf_printf(out, "and %u more\n", more);

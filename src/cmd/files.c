@@ -1,13 +1,16 @@
 /* files.c - whole files and sealed memory files. No formats here.
  *
  * Invariants: every descriptor is O_CLOEXEC; what is read is a regular file, with a ceiling;
- * what is written is 0600 and never follows a link. */
+ * what is written is 0600 and never follows a link, but for eg_file_rewrite, which keeps what a file
+ * of the user's was. */
 #include "cmd/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -121,6 +124,23 @@ enum eg_status eg_file_replace(const char *path, struct eg_slice text, struct eg
     if (status != EG_OK)
         (void)unlink(next);
     return status;
+}
+
+enum eg_status eg_file_rewrite(const char *path, struct eg_slice text, struct eg_err *err)
+{
+    char real[PATH_MAX];
+    struct stat st;
+    if (!realpath(path, real) || stat(real, &st) < 0)
+        return failed(err, path);
+    if (!S_ISREG(st.st_mode))
+        return eg_err_set(err, EG_INVALID, "file", 0, "%.120s is not a regular file", path);
+    enum eg_status status = eg_file_replace(real, text, err);
+    if (status != EG_OK)
+        return status;
+    if ((st.st_uid != geteuid() || st.st_gid != getegid()) &&
+        chown(real, st.st_uid, st.st_gid) < 0 && errno != EPERM)
+        return failed(err, path);
+    return chmod(real, st.st_mode & 0777) < 0 ? failed(err, path) : EG_OK;
 }
 
 enum eg_status eg_file_seal(const char *name, struct eg_slice bytes, int *ret, struct eg_err *err)

@@ -10,6 +10,8 @@ const struct eg_command eg_policy_commands[] = {
       NULL, 0 },
     { "explain", eg_cmd_explain, "say why the policy allows or refuses something",
       &eg_explain_options, NULL, 0 },
+    { "fmt", eg_cmd_policy_fmt, "lay policy files out in the one way", &eg_policy_fmt_options, NULL,
+      0 },
     { NULL, NULL, NULL, NULL, NULL, 0 },
 };
 

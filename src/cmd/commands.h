@@ -18,6 +18,7 @@ int eg_cmd_trust(int argc, char **argv);
 int eg_cmd_explain(int argc, char **argv);
 int eg_cmd_doctor(int argc, char **argv);
 int eg_cmd_policy_command(int argc, char **argv);
+int eg_cmd_help_command(int argc, char **argv);
 int eg_cmd_policy_check(int argc, char **argv);
 int eg_cmd_policy_fmt(int argc, char **argv);
 
@@ -27,7 +28,7 @@ extern const struct eg_cmd_options eg_session_options, eg_audit_options, eg_env_
     eg_status_options, eg_creds_options, eg_trust_options, eg_explain_options, eg_doctor_options, eg_egressd_options,
     eg_policy_fmt_options;
 
-extern const struct eg_cmd_options eg_policy_check_options;
+extern const struct eg_cmd_options eg_help_options, eg_policy_check_options;
 
 /* One command. --help, the manuals' tests and the completion of shells all read these tables. */
 struct eg_command {

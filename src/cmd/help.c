@@ -61,7 +61,7 @@ static void print_policy(const char *text)
 
 static void print_code(const struct eg_code *c)
 {
-    printf("%s: %s\n\nPrinted by egressctl policy check, as %s. In full:\n\n", c->name, c->about,
+    printf("%s: %s\n\nPrinted by egressctl policy check, as %s.\n\n", c->name, c->about,
            c->severity == EG_DIAG_ERROR ? "an error" : "a warning");
     print_wrapped(c->page);
     if (c->example) {

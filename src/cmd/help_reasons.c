@@ -131,8 +131,8 @@ static const char *const pages[EG_STATUS_COUNT] = {
                          "domains are not used: write the whole name.",
     [EG_DNS_FAILED] = "The name servers failed or refused (SERVFAIL, REFUSED, a broken answer). "
                       "dns.servers chooses others.",
-    [EG_DNS_TIMEOUT] = "No name server answered within limits.dns_timeout. Are they reachable from "
-                       "where the proxy runs?",
+    [EG_DNS_TIMEOUT] = "No name server answered within limits.dns_timeout. Look whether they can "
+                       "be reached from where the proxy runs.",
     [EG_CONNECT_TIMEOUT] =
         "No address of the host could be connected within limits.connect_timeout. A firewall that "
         "drops packets looks like this; an upstream proxy may be needed.",

@@ -265,6 +265,10 @@ static const struct eg_code rows[] = {
       "A key that is not known is never ignored: it may be a misspelt limit or deny. The message "
       "names the nearest one, and egress.yaml(5) has them all.",
       E "alow: [a.example]\n", E "allow: [a.example]\n", 0, false },
+    { "unknown-preset", EG_DIAG_ERROR, "there is no such preset of this kind",
+      "A preset is part of the program: `egressctl preset list` shows all. One that is a service "
+      "stands under services, one that is a set of rules under extends.",
+      E "services:\n  api: {preset: opnai}\n", E "services:\n  api: {preset: openai}\n", 0, false },
     { "unreachable-rule", EG_DIAG_WARNING, "the rule changes nothing as it stands",
       "What it allows is refused elsewhere whatever it says (cloud metadata, a name for the "
       "loopback), or its narrowing is undone by a wider rule on the same host. Remove it or the "

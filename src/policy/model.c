@@ -346,6 +346,7 @@ enum eg_status eg_model_finish(struct eg_model *m)
     enum eg_status st = eg_table_new(&names, 8 * EG_MODEL_SERVICES_MAX);
     if (st != EG_OK)
         return st;
+    eg_model_finish_presets(m);
     eg_model_finish_derived(m);
     for (struct eg_model_service *s = m->services; s && m->status == EG_OK; s = s->next) {
         eg_model_finish_service(m, s, names);

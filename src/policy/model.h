@@ -5,6 +5,7 @@
 #ifndef EG_POLICY_MODEL_H
 #define EG_POLICY_MODEL_H
 
+#include "policy/preset.h"
 #include "policy/schema.h"
 #include "policy/yaml.h"
 
@@ -73,11 +74,18 @@ struct eg_model_rule {
     struct eg_slice rule; /* "file:line" */
 };
 
+struct eg_model_preset { /* what completes a service */
+    const struct eg_preset *preset; /* NULL: nothing */
+    const struct eg_source *source;
+    const struct eg_yaml *credential; /* under the service's name; NULL: none, or the file names another one */
+};
+
 struct eg_model_service {
     struct eg_model_service *next;
     struct eg_service s;
     struct eg_model_paths rules, denies;
     const struct eg_source *source;
+    struct eg_model_preset preset;
     bool plaintext;
     bool has_accept, has_write, has_key, has_env;
     struct eg_place at, upstream_at, credential_at, route_at, accept_at, write_at, env_at;
@@ -151,6 +159,7 @@ struct eg_model {
     struct eg_model_credential *credentials;
     unsigned credential_count;
     struct eg_table *credential_names;
+    struct eg_model_pending *pending; /* credentials without hosts: a preset has to give them */
     struct eg_limits limits;
     struct eg_settings settings;
     struct eg_model_upstream upstream;
@@ -200,6 +209,19 @@ void eg_model_finish_slots(struct eg_model *m, struct eg_model_service *s,
                            const struct eg_model_credential *c);
 void eg_model_finish_service(struct eg_model *m, struct eg_model_service *s,
                              struct eg_table *names);
+/* The service, completed by the preset that it asks for: by `preset:`, or by its own name where it has no upstream. The same node where it asks
+ * for none; NULL: reported. */
+const struct eg_yaml *eg_model_with_preset(struct eg_model *m, const struct eg_source *source,
+                                           const struct eg_yaml *service,
+                                           struct eg_model_preset *from);
+/* Keeps a credential that names no hosts; takes the most specific one of that name away, NULL when there is none. */
+void eg_model_pend(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *node);
+const struct eg_yaml *eg_model_unpend(struct eg_model *m, struct eg_slice name,
+                                      const struct eg_source **source);
+/* Once all files are in: the credentials that presets bring, or complete. */
+void eg_model_finish_presets(struct eg_model *m);
+void eg_model_read_credential(struct eg_model *m, const struct eg_source *source,
+                              const struct eg_yaml *node);
 void eg_model_add_credentials(struct eg_model *m, const struct eg_source *source,
                               const struct eg_yaml *credentials);
 enum eg_source_use {

@@ -93,11 +93,18 @@ static bool read_kind(struct eg_model *m, const struct eg_yaml *node, struct eg_
     return true;
 }
 
-static void read_credential(struct eg_model *m, const struct eg_source *source,
-                            const struct eg_yaml *node)
+void eg_model_read_credential(struct eg_model *m, const struct eg_source *source,
+                              const struct eg_yaml *node)
 {
     const struct eg_yaml *hosts = eg_model_child(node, "hosts");
-    if (!eg_model_check_name(m, node->name, node->name_at, "credential's name", false) || !hosts)
+    const struct eg_source *pended;
+    if (!eg_model_check_name(m, node->name, node->name_at, "credential's name", false))
+        return;
+    if (hosts)
+        (void)eg_model_unpend(m, node->name, &pended);
+    else if (!eg_yaml_get(node, "hosts"))
+        eg_model_pend(m, source, node);
+    if (!hosts)
         return;
     struct eg_model_credential *c = eg_model_alloc(m, sizeof *c);
     if (!c)
@@ -132,5 +139,5 @@ void eg_model_add_credentials(struct eg_model *m, const struct eg_source *source
     for (const struct eg_yaml *node = credentials ? credentials->first : NULL;
          node && m->status == EG_OK; node = node->next)
         if (!node->bad)
-            read_credential(m, source, node);
+            eg_model_read_credential(m, source, node);
 }

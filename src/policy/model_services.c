@@ -193,17 +193,21 @@ static void keep_service(struct eg_model *m, struct eg_model_service *s)
 static void read_service(struct eg_model *m, const struct eg_source *source,
                          const struct eg_yaml *node)
 {
+    struct eg_model_preset preset = { NULL, NULL, NULL };
+    if (!eg_model_check_name(m, node->name, node->name_at, "service's name", false))
+        return;
+    node = eg_model_with_preset(m, source, node, &preset);
     const struct eg_yaml *upstream = eg_model_child(node, "upstream");
     const struct eg_yaml *route = eg_model_child(node, "route");
     const struct eg_yaml *plaintext = eg_model_child(node, "plaintext");
     const struct eg_yaml *credential = eg_model_child(node, "credential");
-    if (!eg_model_check_name(m, node->name, node->name_at, "service's name", false) || !upstream ||
-        !may_define(m, source, node))
+    if (!upstream || !may_define(m, source, node))
         return;
     struct eg_model_service *s = eg_model_alloc(m, sizeof *s);
     if (!s)
         return;
     s->source = source;
+    s->preset = preset;
     s->at = node->name_at;
     s->upstream_at = upstream->at;
     s->route_at = route ? route->at : node->name_at;

@@ -228,7 +228,7 @@ Test(policy, errors_of_services)
         { S "{upstream: \"https://a.example\", credential: k}\n" C, "-", 0, false },
         { S "{}\n", "3:3 missing-key", 0, false },
         { S "{upstreem: x}\n", "3:7 unknown-key", 0, false },
-        { S "{preset: openai}\n", "3:7 not-available", 0, false },
+        { S "{preset: opnai}\n", "3:15 unknown-preset", 0, false },
         { S "{upstream: a.example}\n", "3:17 bad-url", 0, false },
         { S "{upstream: \"ftp://a.example\"}\n", "3:17 bad-url", 0, false },
         { S "{upstream: \"https://u:p@a.example\"}\n", "3:17 bad-url", 0, false },

@@ -77,7 +77,7 @@ void eg_engine_credential(struct eg_engine *e, struct eg_slice name)
 bool eg_credwait_needed(const struct eg_flow *f)
 {
     return f->want == EG_WANT_ROUTE &&
-           eg_gate_ready(&f->engine->gate, &f->exchange->service) == EG_AGAIN;
+           eg_gate_ready(&f->engine->gate, f->exchange->service) == EG_AGAIN;
 }
 
 static void wait_for_it(struct eg_flow *f, enum eg_status timeout)
@@ -90,14 +90,14 @@ static void wait_for_it(struct eg_flow *f, enum eg_status timeout)
 enum eg_step eg_credwait_start(struct eg_flow *f)
 {
     wait_for_it(f, EG_CREDENTIAL_UNAVAILABLE);
-    if (ask(f->engine, f->exchange->service.credential, false) != EG_OK)
+    if (ask(f->engine, f->exchange->service->credential, false) != EG_OK)
         return eg_refuse(f, EG_CREDENTIAL_UNAVAILABLE, true, EG_CREDWAIT_WHY);
     return EG_STEP_MORE;
 }
 
 enum eg_status eg_credwait_refused(struct eg_flow *f)
 {
-    enum eg_status status = ask(f->engine, f->exchange->service.credential, true);
+    enum eg_status status = ask(f->engine, f->exchange->service->credential, true);
     if (status == EG_OK)
         wait_for_it(f, EG_RESPONSE_TIMEOUT);
     return status;
@@ -106,12 +106,12 @@ enum eg_status eg_credwait_refused(struct eg_flow *f)
 enum eg_step eg_credential_step(struct eg_flow *f)
 {
     struct eg_exchange *x = f->exchange;
-    if (*find(f->engine, x->service.credential))
+    if (*find(f->engine, x->service->credential))
         return EG_STEP_WAIT;
     if (x->held)
         return eg_replay_go(f);
-    enum eg_status status = eg_gate_ready(&f->engine->gate, &x->service);
-    if (status == EG_AGAIN && ask(f->engine, x->service.credential, false) == EG_OK)
+    enum eg_status status = eg_gate_ready(&f->engine->gate, x->service);
+    if (status == EG_AGAIN && ask(f->engine, x->service->credential, false) == EG_OK)
         return EG_STEP_WAIT; /* it was made lazy again meanwhile */
     return status == EG_OK ? eg_exchange_connect(f)
                            : eg_refuse(f, EG_CREDENTIAL_UNAVAILABLE, true, EG_CREDWAIT_WHY);

@@ -18,6 +18,8 @@
 #include "proxy/upgrade.h"
 #include "proxy/upstream.h"
 
+static const struct eg_service no_service;
+
 enum eg_status eg_exchange_new(struct eg_flow *f)
 {
     const struct eg_limits *limits = f->snapshot->limits;
@@ -26,6 +28,7 @@ enum eg_status eg_exchange_new(struct eg_flow *f)
     if (!f->exchange)
         return EG_NOMEM;
     f->engine->spare = NULL;
+    f->exchange->service = &no_service;
     f->exchange->framing = head->framing;
     f->exchange->length = head->length;
     eg_buf_init(&f->exchange->path, (size_t)limits->target_bytes * 4 + 1024);
@@ -56,9 +59,9 @@ void eg_exchange_drop(struct eg_flow *f)
 static bool is_bound(const struct eg_flow *f)
 {
     if (f->snapshot == f->engine->current || f->want != EG_WANT_ROUTE ||
-        f->exchange->service.credential.n == 0)
+        f->exchange->service->credential.n == 0)
         return true;
-    return eg_policy_credential_host(f->engine->current->policy, f->exchange->service.credential,
+    return eg_policy_credential_host(f->engine->current->policy, f->exchange->service->credential,
                                      eg_authority_host(&f->ticket->to));
 }
 

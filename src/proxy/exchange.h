@@ -7,7 +7,7 @@
 #include "proxy/flow.h"
 
 struct eg_exchange {
-    struct eg_service service; /* routes only */
+    const struct eg_service *service; /* of the snapshot; where this is no route: one without anything */
     unsigned service_index;
     struct eg_buf path; /* canonical path and query as they are sent */
     struct eg_path_flags flags; /* of the path as it came */
@@ -41,7 +41,7 @@ struct eg_exchange {
 
 static inline const struct eg_service *eg_exchange_service(const struct eg_flow *f)
 {
-    return &f->exchange->service;
+    return f->exchange->service;
 }
 static inline unsigned eg_exchange_service_index(const struct eg_flow *f)
 {

@@ -37,7 +37,7 @@ struct eg_slice eg_exchange_judged(const struct eg_flow *f, struct eg_path_flags
     if (!f->exchange)
         return EG_SLICE_NONE;
     struct eg_slice sent = eg_slice_from(eg_buf_slice(&f->exchange->path),
-                                         f->want == EG_WANT_ROUTE ? f->exchange->service.base_path.n : 0);
+                                         f->want == EG_WANT_ROUTE ? f->exchange->service->base_path.n : 0);
     long query = eg_slice_index(sent, '?');
     *flags = f->exchange->flags;
     return query < 0 ? sent : eg_slice(sent.p, (size_t)query);

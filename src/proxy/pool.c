@@ -146,7 +146,7 @@ static char way_of(const struct eg_flow *f)
 static bool key_of(const struct eg_flow *f, char key[KEY_MAX], struct eg_slice *ret)
 {
     char authority[EG_AUTHORITY_TEXT];
-    const struct eg_service *s = f->want == EG_WANT_ROUTE ? &f->exchange->service : NULL;
+    const struct eg_service *s = f->want == EG_WANT_ROUTE ? f->exchange->service : NULL;
     const char way[] = { way_of(f), s && s->tls ? '1' : '0' };
     const struct eg_slice parts[] = {
         eg_slice_str(f->session ? f->session->id : ""),

@@ -11,7 +11,7 @@
 
 #include "base/table.h"
 
-enum { SETS_MAX = 1024, VALUES_MAX = 16, NAME_SIZE = 256, KEY_SIZE = 1024 };
+enum { SETS_MAX = 1024, VALUES_MAX = 16, NAME_SIZE = 256, KEY_SIZE = 1024, PLAIN_MAX = 256 };
 
 struct known {
     struct eg_redact_set *set;
@@ -47,7 +47,7 @@ void eg_redaction_free(struct eg_engine *e)
 static struct eg_slice phantom_of(const struct eg_flow *f, struct eg_slice field)
 {
     const struct eg_session *s = f->session;
-    const struct eg_slice service = f->exchange->service.name;
+    const struct eg_slice service = f->exchange->service->name;
     bool whole = field.n == 0 || eg_slice_eq(field, EG_SLICE("access_key"));
     struct eg_slice found = EG_SLICE_NONE;
     for (unsigned i = 0; s && i < s->phantom_count; i++) {
@@ -65,7 +65,7 @@ static struct eg_slice phantom_of(const struct eg_flow *f, struct eg_slice field
 static void add_value(const struct eg_flow *f, struct eg_slice field, struct values *v)
 {
     const struct eg_creds *creds = f->engine->creds;
-    struct eg_slice credential = f->exchange->service.credential;
+    struct eg_slice credential = f->exchange->service->credential;
     char name[NAME_SIZE];
     const struct eg_secret *secret = eg_creds_field(creds, credential, field, NULL);
     if (!secret)
@@ -106,7 +106,7 @@ static void add_fields(const struct eg_flow *f, struct eg_slice text, struct val
 
 static void gather(const struct eg_flow *f, struct values *v)
 {
-    const struct eg_service *s = &f->exchange->service;
+    const struct eg_service *s = f->exchange->service;
     add_value(f, EG_SLICE_NONE, v);
     for (unsigned i = 0; i < s->write_count; i++)
         add_fields(f,
@@ -146,17 +146,19 @@ static size_t put_part(char *key, size_t at, struct eg_slice part)
     return at + n + 1;
 }
 
-/* Service, credential and phantom: the last is of one session only. */
+/* Service, credential and phantom: the last is of one session only. A long one by its hash. */
 static struct eg_slice key_of(const struct eg_flow *f, char key[KEY_SIZE])
 {
-    const struct eg_service *s = &f->exchange->service;
+    const struct eg_service *s = f->exchange->service;
     unsigned char hash[32];
     struct eg_slice phantom = phantom_of(f, EG_SLICE_NONE);
-    crypto_generichash(hash, sizeof hash, (const unsigned char *)(phantom.p ? phantom.p : ""),
-                       phantom.n, NULL, 0);
+    if (phantom.n > PLAIN_MAX) {
+        crypto_generichash(hash, sizeof hash, (const unsigned char *)phantom.p, phantom.n, NULL, 0);
+        phantom = eg_slice((const char *)hash, sizeof hash);
+    }
     size_t n = put_part(key, 0, s->name);
     n = put_part(key, n, s->credential);
-    return eg_slice(key, put_part(key, n, eg_slice((const char *)hash, sizeof hash)));
+    return eg_slice(key, put_part(key, n, phantom));
 }
 
 static enum eg_status known_of(struct eg_flow *f, struct known **ret)
@@ -213,9 +215,9 @@ enum eg_status eg_redaction_begin(struct eg_flow *f, struct eg_err *err)
     struct known *k = NULL;
     struct eg_exchange *x = f->exchange;
     eg_redaction_drop(x);
-    if (f->want != EG_WANT_ROUTE || x->service.credential.n == 0)
+    if (f->want != EG_WANT_ROUTE || x->service->credential.n == 0)
         return EG_OK;
-    if (!x->service.redact) {
+    if (!x->service->redact) {
         x->version = eg_redaction_version(f);
         return EG_OK;
     }

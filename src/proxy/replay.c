@@ -18,9 +18,9 @@ static bool renewable(const struct eg_flow *f)
 {
     struct eg_credential c;
     const struct eg_policy *policy = f->snapshot->policy;
-    if (f->want != EG_WANT_ROUTE || f->exchange->service.credential.n == 0)
+    if (f->want != EG_WANT_ROUTE || f->exchange->service->credential.n == 0)
         return false;
-    int i = eg_policy_credential_find(policy, f->exchange->service.credential);
+    int i = eg_policy_credential_find(policy, f->exchange->service->credential);
     if (i < 0)
         return false;
     eg_policy_credential(policy, (unsigned)i, &c);
@@ -133,7 +133,7 @@ enum eg_step eg_replay_go(struct eg_flow *f)
 {
     struct eg_exchange *x = f->exchange;
     bool renewed = eg_redaction_version(f) != x->version &&
-                   eg_gate_ready(&f->engine->gate, &x->service) == EG_OK;
+                   eg_gate_ready(&f->engine->gate, x->service) == EG_OK;
     x->held = false;
     x->replayed = true;
     return renewed ? send_again(f) : pass_on(f);

@@ -60,7 +60,7 @@ static enum eg_status authenticate(struct eg_flow *f, enum eg_status slots,
         f->session = eg_session_ref(session);
     }
     eg_gate_session(f->ticket, f->session);
-    enum eg_status status = eg_exchange_canary(f, &f->exchange->service.upstream);
+    enum eg_status status = eg_exchange_canary(f, &f->exchange->service->upstream);
     if (status == EG_OK)
         status = slots;
     if (status == EG_OK)
@@ -104,7 +104,7 @@ static enum eg_status put_query(struct eg_exchange *x, struct eg_slice query)
     enum eg_status status = eg_buf_put(&x->path, EG_SLICE("?"));
     size_t before = x->path.len;
     if (status == EG_OK)
-        status = eg_rewrite_query(&x->service, query, &x->path);
+        status = eg_rewrite_query(x->service, query, &x->path);
     if (status == EG_OK && x->path.len == before && query.n > 0)
         x->path.len--;
     return status;
@@ -118,10 +118,10 @@ static enum eg_status build(struct eg_flow *f, struct eg_slice path, const struc
     struct eg_buf left, sent;
     eg_buf_init(&left, x->path.max);
     eg_buf_init(&sent, x->path.max);
-    enum eg_status status = eg_slots_path(&x->service, path, &left);
-    struct eg_slice rest = undouble(eg_buf_slice(&left), &x->service);
+    enum eg_status status = eg_slots_path(x->service, path, &left);
+    struct eg_slice rest = undouble(eg_buf_slice(&left), x->service);
     if (status == EG_OK)
-        status = eg_buf_put(&sent, x->service.base_path);
+        status = eg_buf_put(&sent, x->service->base_path);
     if (status == EG_OK)
         status = eg_buf_put(&sent, rest.n > 0 ? rest : EG_SLICE("/"));
     eg_buf_done(&left);
@@ -136,7 +136,7 @@ static enum eg_status judge(struct eg_flow *f)
     struct eg_exchange *x = f->exchange;
     struct eg_path_flags flags = { 0 };
     struct eg_slice path = eg_exchange_judged(f, &flags);
-    return eg_gate_route(&f->engine->gate, f->ticket, x->service_index, &x->service,
+    return eg_gate_route(&f->engine->gate, f->ticket, x->service_index, x->service,
                          eg_msg_head_get(f->request)->method, path, flags);
 }
 
@@ -154,7 +154,7 @@ static enum eg_status count(struct eg_flow *f)
     struct eg_exchange *x = f->exchange;
     const struct eg_head *head = eg_msg_head_get(f->request);
     return eg_quota_begin(&x->quota, eg_sessions_quotas(f->engine->sessions, f->session),
-                          &x->service, head->framing != EG_BODY_NONE,
+                          x->service, head->framing != EG_BODY_NONE,
                           head->framing == EG_BODY_LENGTH ? head->length : 0,
                           eg_loop_now(f->engine->loop));
 }
@@ -179,22 +179,22 @@ static enum eg_step with_service(struct eg_flow *f, struct eg_slice path,
     struct eg_session *session = NULL;
     enum eg_status slots = EG_OK;
     const char *why = NULL;
-    bool resign = eg_resign_wanted(&x->service), hold = false;
+    bool resign = eg_resign_wanted(x->service), hold = false;
     if (resign) {
         slots = eg_resign_check(f, target, &session, &why);
         hold = slots == EG_AGAIN;
         slots = hold ? EG_OK : slots;
         if (slots == EG_NOT_SUPPORTED) /* the phantom may stand where it would be none of ours */
             return eg_refuse(f, slots, true, why);
-    } else if (x->service.credential.n > 0) {
-        slots = eg_slots_read(f->engine->sessions, &x->service, eg_msg_head_get(f->request), path,
+    } else if (x->service->credential.n > 0) {
+        slots = eg_slots_read(f->engine->sessions, x->service, eg_msg_head_get(f->request), path,
                               target->query, &session);
     }
     enum eg_status status = build(f, path, target);
     if (status == EG_OK)
         status = authenticate(f, slots, session);
     if (status != EG_OK) {
-        eg_gate_unjudged(f->ticket, &x->service.upstream, &x->service,
+        eg_gate_unjudged(f->ticket, &x->service->upstream, x->service,
                          eg_msg_head_get(f->request)->method);
         return eg_refuse(f, status, true, status == slots ? why : NULL);
     }
@@ -216,8 +216,8 @@ enum eg_step eg_route_start(struct eg_flow *f, const struct eg_target *target)
     struct eg_slice path = eg_buf_slice(&f->exchange->path), route = first_segment(path);
     int index = eg_policy_service_of_route(policy, route);
     if (index >= 0)
-        eg_policy_service(policy, (unsigned)index, &f->exchange->service);
-    if (index < 0 || f->exchange->service.internal != f->ingress->internal)
+        f->exchange->service = &f->snapshot->services[index];
+    if (index < 0 || f->exchange->service->internal != f->ingress->internal)
         return eg_refuse(f, EG_ROUTE_UNKNOWN, true,
                          "the path's first segment must be the route of a service, as in the variables of "
                          "base URLs: egressctl env");

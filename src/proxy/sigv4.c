@@ -89,7 +89,7 @@ static enum eg_status verify(struct eg_flow *f, const struct eg_session *session
     const struct eg_sigv4_request request = { head->method, target->path,      target->query,
                                               fields,       head->field_count, r->payload };
     enum eg_status status =
-        eg_sigv4_verify(&request, &r->auth, phantom_secret(session, f->exchange->service.name));
+        eg_sigv4_verify(&request, &r->auth, phantom_secret(session, f->exchange->service->name));
     free(fields);
     return status;
 }
@@ -117,7 +117,7 @@ static enum eg_status read_auth(struct eg_flow *f, const struct eg_target *targe
         *why = "the Authorization field is no AWS4-HMAC-SHA256 signature";
         return EG_PHANTOM_INVALID;
     }
-    if (eg_sessions_by_phantom(f->engine->sessions, auth->key_id, f->exchange->service.name,
+    if (eg_sessions_by_phantom(f->engine->sessions, auth->key_id, f->exchange->service->name,
                                session) != EG_OK)
         return EG_PHANTOM_INVALID;
     if (only(head, EG_SLICE("X-Amz-Date"), &time) != EG_OK || !all_signed(head, auth->fields)) {
@@ -192,7 +192,7 @@ static enum eg_status plan_payload(struct eg_flow *f, const char **why)
     struct eg_resign *r = f->exchange->resign;
     if (is_hash(r->payload))
         return EG_OK;
-    if (!f->exchange->service.tls) {
+    if (!f->exchange->service->tls) {
         *why = "a body without a hash in its signature is sent over TLS only";
         return EG_NOT_SUPPORTED;
     }

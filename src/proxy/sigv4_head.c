@@ -60,7 +60,7 @@ static enum eg_status write_part(struct eg_flow *f, struct eg_slice before, stru
                                  struct eg_err *err)
 {
     enum eg_status status = eg_buf_put(&f->origin.out, before);
-    return status == EG_OK ? eg_gate_inject(&f->engine->gate, f->ticket, &f->exchange->service,
+    return status == EG_OK ? eg_gate_inject(&f->engine->gate, f->ticket, f->exchange->service,
                                             text, EG_ESCAPE_NONE, &f->origin.out, err)
                            : status;
 }
@@ -68,7 +68,7 @@ static enum eg_status write_part(struct eg_flow *f, struct eg_slice before, stru
 /* Is there a session token, or should there be one? */
 static bool wants_token(const struct eg_flow *f)
 {
-    struct eg_slice credential = f->exchange->service.credential;
+    struct eg_slice credential = f->exchange->service->credential;
     struct eg_buf part;
     eg_buf_init(&part, 512);
     bool named = eg_buf_put(&part, credential) == EG_OK &&
@@ -129,7 +129,7 @@ static void set_scope(const struct eg_flow *f, struct eg_sigv4_auth *auth)
 {
     const struct eg_policy *policy = f->snapshot->policy;
     struct eg_sigv4_scope scope = { EG_SLICE_NONE, EG_SLICE_NONE };
-    int i = eg_policy_credential_find(policy, f->exchange->service.credential);
+    int i = eg_policy_credential_find(policy, f->exchange->service->credential);
     if (i >= 0)
         eg_policy_credential_sigv4(policy, (unsigned)i, &scope);
     auth->region = scope.region.n ? scope.region : f->exchange->resign->auth.region;
@@ -142,7 +142,7 @@ static enum eg_status make_signature(struct eg_flow *f, const struct eg_sigv4_re
 {
     struct eg_buf secret;
     eg_buf_init(&secret, EG_CREDENTIAL_MAX);
-    enum eg_status status = eg_gate_inject(&f->engine->gate, f->ticket, &f->exchange->service,
+    enum eg_status status = eg_gate_inject(&f->engine->gate, f->ticket, f->exchange->service,
                                            EG_SLICE("{secret_key}"), EG_ESCAPE_NONE, &secret, err);
     if (status == EG_OK)
         status = eg_sigv4_make(request, auth, eg_buf_slice(&secret), signature);

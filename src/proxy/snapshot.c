@@ -43,18 +43,19 @@ static enum eg_status client_context(const struct eg_snapshot *s, const struct e
     return eg_tls_client_ctx(&config, ret, err);
 }
 
-static enum eg_status load_service_tls(struct eg_snapshot *s, struct eg_err *err)
+static enum eg_status load_services(struct eg_snapshot *s, struct eg_err *err)
 {
     s->service_count = eg_policy_service_count(s->policy);
     s->service_tls = calloc(s->service_count + 1, sizeof(struct eg_tls_ctx *));
-    if (!s->service_tls)
+    s->services = calloc(s->service_count + 1, sizeof *s->services);
+    if (!s->service_tls || !s->services)
         return EG_NOMEM;
     for (unsigned i = 0; i < s->service_count; i++) {
-        struct eg_service service;
-        eg_policy_service(s->policy, i, &service);
-        if (service.ca_pem.n == 0 && service.client_cert_pem.n == 0 && service.pin_count == 0)
+        struct eg_service *service = &s->services[i];
+        eg_policy_service(s->policy, i, service);
+        if (service->ca_pem.n == 0 && service->client_cert_pem.n == 0 && service->pin_count == 0)
             continue;
-        enum eg_status status = client_context(s, &service, true, &s->service_tls[i], err);
+        enum eg_status status = client_context(s, service, true, &s->service_tls[i], err);
         if (status != EG_OK)
             return status;
     }
@@ -143,7 +144,7 @@ enum eg_status eg_snapshot_new(struct eg_loop *loop, const void *block, size_t n
     s->system_ca_pem = facts->system_ca_pem;
     status = open_dns(s, loop, facts, err);
     if (status == EG_OK)
-        status = load_service_tls(s, err);
+        status = load_services(s, err);
     if (status == EG_OK)
         status = open_ways(s, err);
     if (status == EG_OK && s->settings->ca_pem.n > 0)
@@ -175,6 +176,7 @@ void eg_snapshot_unref(struct eg_snapshot *s)
     for (unsigned i = 0; s->service_tls && i < s->service_count; i++)
         eg_tls_ctx_unref(s->service_tls[i]);
     free(s->service_tls);
+    free(s->services);
     for (unsigned i = 0; i < 2 * EG_HOPS_MAX; i++)
         eg_tls_ctx_unref(s->ways[i / EG_HOPS_MAX].tls[i % EG_HOPS_MAX]);
     eg_tls_ctx_unref(s->origin_tls);

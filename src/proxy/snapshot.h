@@ -22,6 +22,7 @@ struct eg_snapshot { /* reference counted */
     struct eg_slice system_ca_pem;
     /* the default trust, made at first use: loading the system's CAs takes 10 to 20 ms */
     struct eg_tls_ctx *origin_tls;
+    struct eg_service *services; /* as the policy gives them: read once, for every request */
     /* per service with a CA or certificate of its own, else NULL */
     struct eg_tls_ctx **service_tls;
     unsigned service_count;

@@ -10,7 +10,7 @@
 
 static bool passes(const struct eg_flow *f, struct eg_slice name)
 {
-    const struct eg_service *s = &f->exchange->service;
+    const struct eg_service *s = f->exchange->service;
     if (f->want != EG_WANT_ROUTE || eg_hygiene_name_class(name) != EG_FIELD_PASS)
         return false;
     for (unsigned i = 0; i < s->trailer_count; i++)
@@ -21,7 +21,7 @@ static bool passes(const struct eg_flow *f, struct eg_slice name)
 
 void eg_trailers_keep(struct eg_flow *f, struct eg_msg *m)
 {
-    if (f->want == EG_WANT_ROUTE && f->exchange->service.trailer_count > 0)
+    if (f->want == EG_WANT_ROUTE && f->exchange->service->trailer_count > 0)
         eg_msg_keep_trailers(m);
 }
 
@@ -29,7 +29,7 @@ bool eg_trailers_wanted(const struct eg_flow *f)
 {
     const struct eg_field *field = NULL;
     const struct eg_head *head = eg_msg_head_get(f->request);
-    if (f->want != EG_WANT_ROUTE || f->exchange->service.trailer_count == 0)
+    if (f->want != EG_WANT_ROUTE || f->exchange->service->trailer_count == 0)
         return false;
     while ((field = eg_head_find(head, EG_SLICE("TE"), field))) {
         struct eg_slice rest = field->value, coding;
@@ -46,7 +46,7 @@ enum eg_status eg_trailers_announce(const struct eg_flow *f, const struct eg_hea
     const struct eg_field *field = NULL;
     struct eg_buf names;
     enum eg_status status = EG_OK;
-    if (f->want != EG_WANT_ROUTE || f->exchange->service.trailer_count == 0)
+    if (f->want != EG_WANT_ROUTE || f->exchange->service->trailer_count == 0)
         return EG_OK;
     eg_buf_init(&names, 4096);
     while (status == EG_OK && (field = eg_head_find(head, EG_SLICE("Trailer"), field))) {
@@ -83,7 +83,7 @@ enum eg_status eg_trailers_end(struct eg_flow *f, struct eg_msg *m, struct eg_bu
 {
     const struct eg_field *fields = NULL;
     uint32_t count = 0;
-    if (f->want != EG_WANT_ROUTE || f->exchange->service.trailer_count == 0)
+    if (f->want != EG_WANT_ROUTE || f->exchange->service->trailer_count == 0)
         return eg_write_last_chunk(out);
     enum eg_status status = eg_msg_trailers(m, &fields, &count, err);
     if (status == EG_OK)

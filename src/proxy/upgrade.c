@@ -38,7 +38,7 @@ enum eg_status eg_upgrade_check(struct eg_flow *f, const char **why)
         return EG_OK;
     *why =
         "WebSocket is not enabled for this service: a person can set websocket: true in the policy";
-    if (!f->exchange->service.websocket)
+    if (!f->exchange->service->websocket)
         return EG_NOT_SUPPORTED;
     *why = "a WebSocket handshake has one Sec-WebSocket-Key of 16 bytes in base64";
     if (!key_of(head, &key))

@@ -117,7 +117,7 @@ fuzzers := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/*.c)))
 benches := $(patsubst tests/bench/%.c,%,$(sort $(wildcard tests/bench/*.c)))
 headers := $(sort $(wildcard include/egress/*.h))
 pages := $(sort $(wildcard man/*.1 man/*.5 man/*.8))
-presets := $(sort $(wildcard policy/presets/*.yaml))
+presets := $(addsuffix .yaml,$(sort $(basename $(wildcard policy/presets/*.yaml))))
 
 obj = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 lib := $(OUT)/libegress.a

@@ -30,6 +30,8 @@ const struct eg_command eg_commands[] = {
       &eg_explain_options, NULL, 0 },
     { "policy", eg_cmd_policy_command, "what can be done with a policy file", NULL,
       eg_policy_commands, 0 },
+    { "preset", eg_cmd_preset, "show the presets that policies can name", &eg_preset_options, NULL,
+      0 },
     { "doctor", eg_cmd_doctor, "say what works here, what the policy needs, which secrets show",
       &eg_doctor_options, NULL, 0 },
     { "trust", eg_cmd_trust, "trust a repository's policy file", &eg_trust_options, NULL, 0 },

@@ -18,7 +18,7 @@ struct fill {
     struct eg_diags *diags;
     const struct eg_yaml *given[EG_PRESET_PARAMS]; /* of `with`; NULL: the standard value */
     const struct eg_yaml *bound[EG_PRESET_PARAMS]; /* the one of many that this copy is for */
-    bool faults; /* reported */
+    bool faults;                                   /* reported */
     enum eg_status status;
 };
 
@@ -47,7 +47,7 @@ static bool is_port(struct eg_slice s)
     return eg_slice_u64(s, &n) && n > 0 && n <= 65535 && s.p[0] != '0';
 }
 
-static bool is_plain_text(struct eg_slice s, const char *not)
+static bool is_plain_text(struct eg_slice s, const char * not )
 {
     for (size_t i = 0; i < s.n; i++)
         if ((unsigned char)s.p[i] <= 0x20 || (unsigned char)s.p[i] >= 0x7f || strchr(not, s.p[i]))
@@ -277,12 +277,9 @@ enum eg_status eg_preset_read(const struct eg_preset *preset, const struct eg_ya
                               struct eg_source *source, struct eg_preset_head *head,
                               struct eg_yaml **root)
 {
-    struct fill f = { .preset = preset,
-                      .head = head,
-                      .at = at,
-                      .arena = arena,
-                      .diags = diags,
-                      .status = EG_OK };
+    struct fill f = {
+        .preset = preset, .head = head, .at = at, .arena = arena, .diags = diags, .status = EG_OK
+    };
     struct eg_yaml *tree;
     enum eg_status st = eg_preset_open(preset, arena, diags, source, head, &tree);
     if (st != EG_OK)

@@ -268,12 +268,23 @@ lint: ## layers, symbols, banned functions, headers alone, manual pages; formatt
 
 # ---- installation ---------------------------------------------------------------------------------------------------
 
+# For embedders: a static library and what it needs. An llhttp that was fetched goes along, since no system has it.
+llhttp_file := $(filter %.a,$(LLHTTP_LIBS))
+pc_lines = 'prefix=$(PREFIX)' 'libdir=$${prefix}/lib' 'includedir=$${prefix}/include' '' 'Name: egress' \
+	'Description: the policy engine and proxy of a sandbox network' 'Version: $(VERSION)' \
+	'Requires.private: $(libs)' 'Libs: -L$${libdir} -legress' \
+	'Libs.private: $(if $(llhttp_file),-legress-llhttp,$(LLHTTP_LIBS)) -ldl -lm' 'Cflags: -I$${includedir}'
+
 ifeq ($(FLAVOR),release)
 install: all ## install programs, library, headers, manual pages and presets below DESTDIR/PREFIX (/usr/local)
 	$(Q)$(INSTALL) -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include/egress \
 		$(DESTDIR)$(PREFIX)/share/egress
 	$(Q)for b in $(programs); do $(INSTALL) -m 755 $(OUT)/$$b $(DESTDIR)$(PREFIX)/bin/ || exit 1; done
 	$(Q)$(INSTALL) -m 644 $(lib) $(DESTDIR)$(PREFIX)/lib/
+	$(Q)$(if $(llhttp_file),$(INSTALL) -m 644 $(llhttp_file) $(DESTDIR)$(PREFIX)/lib/libegress-llhttp.a)
+	$(Q)$(INSTALL) -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	$(Q)printf '%s\n' $(pc_lines) >$(OUT)/egress.pc
+	$(Q)$(INSTALL) -m 644 $(OUT)/egress.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
 	$(Q)for h in $(headers); do $(INSTALL) -m 644 $$h $(DESTDIR)$(PREFIX)/include/egress/ || exit 1; done
 	$(Q)for p in $(pages); do d=$(DESTDIR)$(PREFIX)/share/man/man$${p##*.}; \
 		$(INSTALL) -d $$d && $(INSTALL) -m 644 $$p $$d/ || exit 1; done
@@ -285,7 +296,8 @@ install:
 endif
 
 uninstall: ## remove what install put there
-	$(Q)rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,egressd egressctl) $(DESTDIR)$(PREFIX)/lib/libegress.a
+	$(Q)rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,egressd egressctl) \
+		$(addprefix $(DESTDIR)$(PREFIX)/lib/,libegress.a libegress-llhttp.a pkgconfig/egress.pc)
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/include/egress $(DESTDIR)$(PREFIX)/share/egress
 	$(Q)for p in $(pages); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${p##*.}/$${p##*/}; done
 

@@ -116,44 +116,42 @@ static bool has_empty_segment(struct eg_slice path)
     return false;
 }
 
-static enum eg_status judge(struct eg_slice canonical, const char **why, struct eg_err *err)
+/* scratch has room for canonical.n bytes. */
+static const char *fault_of(struct eg_slice canonical, char *scratch)
 {
-    *why = NULL;
-    if (has_empty_segment(canonical)) {
-        *why = "the path has an empty segment";
-        return EG_OK;
-    }
-    if (eg_slice_index(canonical, '%') < 0) {
-        *why = decoded_fault(canonical);
-        return EG_OK;
-    }
-    char *scratch = malloc(canonical.n);
-    if (!scratch)
-        return eg_err_set(err, EG_NOMEM, layer, 0, "no memory to check the path");
-    *why = decoded_fault(eg_slice(scratch, decode_stable(canonical, scratch)));
-    free(scratch);
+    if (has_empty_segment(canonical))
+        return "the path has an empty segment";
+    if (eg_slice_index(canonical, '%') < 0)
+        return decoded_fault(canonical);
+    return decoded_fault(eg_slice(scratch, decode_stable(canonical, scratch)));
+}
+
+enum eg_status eg_path_canon_at(struct eg_slice path, char *to, char *scratch, size_t *n,
+                                struct eg_path_flags *flags, struct eg_err *err)
+{
+    if (path.n == 0 || path.p[0] != '/')
+        return eg_err_set(err, EG_BAD_TARGET, layer, 0, "the path does not begin with a slash");
+    const char *fault = canonicalise(path, to, n);
+    if (fault)
+        return eg_err_set(err, EG_BAD_TARGET, layer, 0, "%s", fault);
+    flags->why = fault_of(eg_slice(to, *n), scratch);
+    flags->unsafe = flags->why != NULL;
     return EG_OK;
 }
 
 enum eg_status eg_path_canon(struct eg_slice path, struct eg_buf *out, struct eg_path_flags *flags,
                              struct eg_err *err)
 {
-    char *to;
+    char *to = NULL, *scratch = NULL;
     size_t n;
-    const char *why;
-    if (path.n == 0 || path.p[0] != '/')
-        return eg_err_set(err, EG_BAD_TARGET, layer, 0, "the path does not begin with a slash");
-    enum eg_status st = eg_buf_reserve(out, path.n, &to);
+    enum eg_status st = path.n ? eg_buf_reserve(out, path.n, &to) : EG_OK;
     if (st != EG_OK)
         return eg_err_set(err, st, layer, 0, "the path does not fit");
-    const char *fault = canonicalise(path, to, &n);
-    if (fault)
-        return eg_err_set(err, EG_BAD_TARGET, layer, 0, "%s", fault);
-    st = judge(eg_slice(to, n), &why, err);
-    if (st != EG_OK)
-        return st;
-    eg_buf_commit(out, n);
-    flags->unsafe = why != NULL;
-    flags->why = why;
-    return EG_OK;
+    if (eg_slice_index(path, '%') >= 0 && !(scratch = malloc(path.n)))
+        return eg_err_set(err, EG_NOMEM, layer, 0, "no memory to check the path");
+    st = eg_path_canon_at(path, to, scratch, &n, flags, err);
+    free(scratch);
+    if (st == EG_OK)
+        eg_buf_commit(out, n);
+    return st;
 }

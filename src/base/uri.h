@@ -102,5 +102,9 @@ struct eg_path_flags {
  * outside RFC 3986's pchar and '/', EG_TOO_BIG. */
 enum eg_status eg_path_canon(struct eg_slice path, struct eg_buf *out, struct eg_path_flags *flags,
                              struct eg_err *err) EG_MUST_USE;
+/* The same without a buffer: `to` and `scratch` have room for path.n bytes each (scratch may be NULL where
+ * no '%' is in the path), *n is the length. Nothing is allocated. EG_BAD_TARGET. */
+enum eg_status eg_path_canon_at(struct eg_slice path, char *to, char *scratch, size_t *n,
+                                struct eg_path_flags *flags, struct eg_err *err) EG_MUST_USE;
 
 #endif

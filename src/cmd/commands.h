@@ -21,6 +21,7 @@ int eg_cmd_preset(int argc, char **argv);
 int eg_cmd_policy_command(int argc, char **argv);
 int eg_cmd_help_command(int argc, char **argv);
 int eg_cmd_policy_check(int argc, char **argv);
+int eg_cmd_policy_test(int argc, char **argv);
 int eg_cmd_policy_fmt(int argc, char **argv);
 
 /* The option tables, for --help and for the test that the manual names every one. `run` brings
@@ -30,6 +31,7 @@ extern const struct eg_cmd_options eg_session_options, eg_audit_options, eg_env_
     eg_policy_fmt_options;
 
 extern const struct eg_cmd_options eg_help_options, eg_policy_check_options;
+extern const struct eg_cmd_options eg_policy_test_options;
 
 /* One command. --help, the manuals' tests and the completion of shells all read these tables. */
 struct eg_command {

@@ -161,7 +161,9 @@ static enum eg_status compile(struct eg_load_private *l, struct eg_err *err)
                                                  l->spec->portable ? 0 : own_addresses(l->own),
                                              .upstream = l->spec->upstream,
                                              .observe = l->spec->observe,
-                                             .allow_remote = l->spec->allow_remote };
+                                             .allow_remote = l->spec->allow_remote,
+                                             .test = l->spec->test,
+                                             .test_ctx = l->spec->test_ctx };
     enum eg_status status =
         eg_policy_compile(l->files, ret->count, &reader, ret->diags, &ret->block, &fault);
     if (status == EG_INVALID && eg_diags_count(ret->diags, EG_DIAG_ERROR) > 0)

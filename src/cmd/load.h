@@ -19,6 +19,8 @@ struct eg_load_spec { /* borrowed for the call */
     bool portable; /* without what this machine is (its addresses), so that the same files mean the same everywhere */
     const struct eg_upstream_choice *upstream;
     bool observe, allow_remote; /* as in eg_policy_reader */
+    void (*test)(void *ctx, const struct eg_policy_test *t); /* as in eg_policy_reader */
+    void *test_ctx;
 };
 
 struct eg_load_private;

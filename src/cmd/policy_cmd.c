@@ -8,6 +8,8 @@
 const struct eg_command eg_policy_commands[] = {
     { "check", eg_cmd_policy_check, "say what is wrong with policy files", &eg_policy_check_options,
       NULL, 0 },
+    { "test", eg_cmd_policy_test, "run the tests that stand in a policy", &eg_policy_test_options,
+      NULL, 0 },
     { "explain", eg_cmd_explain, "say why the policy allows or refuses something",
       &eg_explain_options, NULL, 0 },
     { "fmt", eg_cmd_policy_fmt, "lay policy files out in the one way", &eg_policy_fmt_options, NULL,

@@ -104,6 +104,12 @@ static const struct eg_code rows[] = {
       "The value itself is never written into a policy.",
       E "credentials:\n  k: {from: \"env:A-B\", hosts: [a.example]}\n",
       E "credentials:\n  k: {from: \"env:A_B\", hosts: [a.example]}\n", 0, false },
+    { "bad-test", EG_DIAG_ERROR, "this entry of tests asks nothing that could be answered",
+      "A test asks one question: connect: \"HOST:PORT\", request: \"METHOD URL\", or service: "
+      "NAME with request: \"METHOD /PATH\"; expect: says allow, deny or would_deny.\n"
+      "rule: and reason: say by which rule and why; egressctl policy test prints what they are.",
+      E "tests: [{connect: a.example, expect: deny}]\n",
+      E "tests: [{connect: \"a.example:443\", expect: deny}]\n", 0, false },
     { "bad-type", EG_DIAG_ERROR, "the value is of another type than its key wants",
       "Values are typed by their key and never guessed. Truth is true or false, numbers are plain "
       "digits, both without quotes; sizes are 64KiB, 8MiB; times are 500ms, 10s, 5m, 24h; the rest "

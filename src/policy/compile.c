@@ -82,6 +82,14 @@ static enum eg_status lint(struct job *j, const struct eg_buf *block, size_t bef
     return EG_OK;
 }
 
+static void hand_out_tests(const struct eg_model *m)
+{
+    if (!m->reader || !m->reader->test)
+        return;
+    for (const struct eg_model_test *t = m->tests; t; t = t->next)
+        m->reader->test(m->reader->test_ctx, &t->t);
+}
+
 static enum eg_status run(struct job *j, const struct eg_policy_file *files, unsigned count,
                           struct eg_diags *diags, struct eg_buf *block, struct eg_err *err)
 {
@@ -97,6 +105,8 @@ static enum eg_status run(struct job *j, const struct eg_policy_file *files, uns
         st = eg_block_emit(&j->model, block, err);
     if (st == EG_OK)
         st = lint(j, block, before, err);
+    if (st == EG_OK)
+        hand_out_tests(&j->model);
     return st == EG_OK ? st : eg_err_set(err, st, "policy", 0, "the policy could not be compiled");
 }
 

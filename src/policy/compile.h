@@ -12,6 +12,17 @@ struct eg_policy_file {
     bool trusted;           /* org, user, command line, egressd --policy, or trusted by hash */
 };
 
+/* One entry of `tests`, as it is written and found to be one. What it asks: policy/tests.h. */
+enum eg_test_expect { EG_EXPECT_ALLOW, EG_EXPECT_DENY, EG_EXPECT_WOULD_DENY };
+struct eg_policy_test {
+    const char *file;
+    uint32_t line, column;
+    struct eg_slice connect, request; /* one of them */
+    struct eg_slice service, address, rule, reason; /* may be empty */
+    enum eg_test_expect expect;
+    enum eg_scheme scheme; /* NONE: whatever flows */
+};
+
 /* Reads a file that the policy names (certificates) into out; relative paths are relative to the naming file's folder. Errors become diagnostics at the key. */
 struct eg_policy_reader {
     enum eg_status (*read)(void *ctx, const char *path, struct eg_buf *out, struct eg_err *err);
@@ -21,6 +32,8 @@ struct eg_policy_reader {
     const struct eg_upstream_choice *upstream; /* NULL: only the policy's */
     bool observe;      /* --observe: the command line's mode, over that of every file */
     bool allow_remote; /* --allow-remote: a listener on other than loopback addresses needs no client certificates */
+    void (*test)(void *ctx, const struct eg_policy_test *t); /* every entry of `tests` of every file, once the policy is compiled; NULL: nobody asks. Copy what is kept */
+    void *test_ctx;
 };
 
 /* What stands outside the policy files and may choose the proxies: the command line (from EG_UPSTREAM_OPTION: beats every policy), or the

@@ -215,6 +215,7 @@ enum eg_status eg_model_init(struct eg_model *m, struct eg_arena *arena, struct 
 {
     *m = (struct eg_model){ .arena = arena, .diags = diags, .reader = reader, .status = EG_OK };
     m->rules_end = &m->rules;
+    m->tests_end = &m->tests;
     default_limits(&m->limits);
     m->settings =
         (struct eg_settings){ .ca_system = true, .audit_capacity = 8192, .audit_strict = true };
@@ -279,6 +280,7 @@ enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source,
     eg_model_add_rules(m, source, root);
     eg_model_add_services(m, source, eg_model_child(root, "services"));
     eg_model_add_credentials(m, source, eg_model_child(root, "credentials"));
+    eg_model_add_tests(m, source, eg_model_child(root, "tests"));
     if (source->trusted) {
         eg_model_add_settings(m, source, root);
         eg_model_add_listeners(m, source, eg_model_child(root, "listen"));
@@ -355,6 +357,7 @@ enum eg_status eg_model_finish(struct eg_model *m)
     eg_table_free(names, NULL);
     eg_model_choose_upstream(m);
     eg_model_check_upstream(m);
+    eg_model_finish_tests(m);
     finish_mode(m);
     add_own(m);
     return m->status;

@@ -145,6 +145,12 @@ struct eg_model_upstream {
     unsigned bypass_count;
 };
 
+struct eg_model_test {
+    struct eg_model_test *next;
+    struct eg_policy_test t;
+    struct eg_place service_at;
+};
+
 struct eg_model {
     struct eg_arena *arena;
     struct eg_diags *diags;
@@ -168,6 +174,7 @@ struct eg_model {
     struct eg_model_listen listen[EG_MODEL_LISTEN_MAX];
     unsigned listen_count;
     struct eg_slice file; /* the file to which a rule should be added */
+    struct eg_model_test *tests, **tests_end;
 };
 
 enum eg_status eg_model_init(struct eg_model *m, struct eg_arena *arena, struct eg_diags *diags,
@@ -242,6 +249,10 @@ void eg_model_finish_derived(struct eg_model *m);
 /* Scheme, host and port of a token endpoint into s; *path is the rest in origin-form. False: reported. */
 bool eg_model_token_url(struct eg_model *m, struct eg_place at, struct eg_slice url,
                         struct eg_service *s, struct eg_slice *path);
+void eg_model_add_tests(struct eg_model *m, const struct eg_source *source,
+                        const struct eg_yaml *list);
+/* Once all files are in: do they name services that are there? */
+void eg_model_finish_tests(struct eg_model *m);
 void eg_model_add_settings(struct eg_model *m, const struct eg_source *source,
                            const struct eg_yaml *root);
 void eg_model_add_listeners(struct eg_model *m, const struct eg_source *source,

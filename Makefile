@@ -288,6 +288,12 @@ install: all ## install programs, library, headers, manual pages and presets bel
 	$(Q)for h in $(headers); do $(INSTALL) -m 644 $$h $(DESTDIR)$(PREFIX)/include/egress/ || exit 1; done
 	$(Q)for p in $(pages); do d=$(DESTDIR)$(PREFIX)/share/man/man$${p##*.}; \
 		$(INSTALL) -d $$d && $(INSTALL) -m 644 $$p $$d/ || exit 1; done
+	$(Q)$(INSTALL) -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(Q)c=$(OUT)/egressctl s=$(DESTDIR)$(PREFIX)/share && \
+		$$c completion bash >$$s/bash-completion/completions/egressctl && \
+		$$c completion zsh >$$s/zsh/site-functions/_egressctl && \
+		$$c completion fish >$$s/fish/vendor_completions.d/egressctl.fish
 	$(Q)if [ -d policy ]; then cd policy && find . -type f -exec \
 		$(INSTALL) -D -m 644 '{}' '$(abspath $(DESTDIR)$(PREFIX))/share/egress/{}' \; ; fi
 else
@@ -299,6 +305,8 @@ uninstall: ## remove what install put there
 	$(Q)rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,egressd egressctl) \
 		$(addprefix $(DESTDIR)$(PREFIX)/lib/,libegress.a libegress-llhttp.a pkgconfig/egress.pc)
 	$(Q)rm -rf $(DESTDIR)$(PREFIX)/include/egress $(DESTDIR)$(PREFIX)/share/egress
+	$(Q)rm -f $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions/egressctl \
+		zsh/site-functions/_egressctl fish/vendor_completions.d/egressctl.fish)
 	$(Q)for p in $(pages); do rm -f $(DESTDIR)$(PREFIX)/share/man/man$${p##*.}/$${p##*/}; done
 
 clean: ## remove everything built, but not the llhttp that was fetched

@@ -19,6 +19,7 @@ int eg_cmd_explain(int argc, char **argv);
 int eg_cmd_doctor(int argc, char **argv);
 int eg_cmd_preset(int argc, char **argv);
 int eg_cmd_policy_command(int argc, char **argv);
+int eg_cmd_completion(int argc, char **argv);
 int eg_cmd_help_command(int argc, char **argv);
 int eg_cmd_policy_check(int argc, char **argv);
 int eg_cmd_policy_test(int argc, char **argv);
@@ -26,12 +27,21 @@ int eg_cmd_policy_fmt(int argc, char **argv);
 
 /* The option tables, for --help and for the test that the manual names every one. `run` brings
  * its own: eg_run_options, eg_shell_options. */
-extern const struct eg_cmd_options eg_session_options, eg_audit_options, eg_env_options,
-    eg_status_options, eg_creds_options, eg_trust_options, eg_explain_options, eg_doctor_options, eg_preset_options, eg_egressd_options,
-    eg_policy_fmt_options;
-
-extern const struct eg_cmd_options eg_help_options, eg_policy_check_options;
+extern const struct eg_cmd_options eg_session_options;
+extern const struct eg_cmd_options eg_audit_options;
+extern const struct eg_cmd_options eg_env_options;
+extern const struct eg_cmd_options eg_status_options;
+extern const struct eg_cmd_options eg_creds_options;
+extern const struct eg_cmd_options eg_trust_options;
+extern const struct eg_cmd_options eg_explain_options;
+extern const struct eg_cmd_options eg_doctor_options;
+extern const struct eg_cmd_options eg_preset_options;
+extern const struct eg_cmd_options eg_egressd_options;
+extern const struct eg_cmd_options eg_policy_fmt_options;
+extern const struct eg_cmd_options eg_help_options;
+extern const struct eg_cmd_options eg_policy_check_options;
 extern const struct eg_cmd_options eg_policy_test_options;
+extern const struct eg_cmd_options eg_completion_options;
 
 /* One command. --help, the manuals' tests and the completion of shells all read these tables. */
 struct eg_command {

@@ -19,7 +19,7 @@ static const struct eg_cmd_option list[] = {
     { 'w', "workers", "N", "worker processes, 1 to 64 (default: 1)" },
     { 0, "token-file", "PATH", "write the default session's token there (0600)" },
     { 0, "no-splice", NULL, "relay by read and write only" },
-    { 0, "log", "LEVEL", "error, warn (default), info or debug" },
+    { 0, "log", "error|warn|info|debug", "error, warn (default), info or debug" },
     { 't', NULL, NULL, "check the policy and exit: 0, or 3 when it is invalid" },
     { 0, "version", NULL, "print the version" },
     { 0, NULL, NULL, NULL },

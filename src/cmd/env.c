@@ -16,7 +16,7 @@ enum { TEXT_MAX = 1 << 20 };
 static const struct eg_cmd_option list[] = {
     { 0, "control", "PATH", "the control socket" },
     { 0, "session", "ID", "the session (default: default)" },
-    { 0, "format", "FORMAT", "sh (default), fish, json, dotenv, github or docker" },
+    { 0, "format", "sh|fish|json|dotenv|github|docker", "sh (default), fish, json, dotenv, github or docker" },
     { 0, NULL, NULL, NULL },
 };
 

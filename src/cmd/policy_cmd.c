@@ -37,6 +37,8 @@ const struct eg_command eg_commands[] = {
     { "doctor", eg_cmd_doctor, "say what works here, what the policy needs, which secrets show",
       &eg_doctor_options, NULL, 0 },
     { "trust", eg_cmd_trust, "trust a repository's policy file", &eg_trust_options, NULL, 0 },
+    { "completion", eg_cmd_completion, "print the completion of a shell", &eg_completion_options,
+      NULL, 0 },
     { "help", eg_cmd_help_command, "tell about a command, a code or a reason", &eg_help_options,
       NULL, 0 },
     { NULL, NULL, NULL, NULL, NULL, 0 },

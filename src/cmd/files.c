@@ -58,21 +58,25 @@ static enum eg_status read_all(int fd, const char *path, struct eg_buf *out, str
     }
 }
 
-enum eg_status eg_file_read(const char *path, struct eg_buf *out, struct stat *st,
+enum eg_status eg_file_take(int fd, const char *path, struct eg_buf *out, struct stat *st,
                             struct eg_err *err)
 {
     struct stat own;
     st = st ? st : &own;
+    if (fstat(fd, st) < 0)
+        return failed(err, path);
+    if (!S_ISREG(st->st_mode))
+        return eg_err_set(err, EG_INVALID, "file", 0, "%.120s is not a regular file", path);
+    return read_all(fd, path, out, err);
+}
+
+enum eg_status eg_file_read(const char *path, struct eg_buf *out, struct stat *st,
+                            struct eg_err *err)
+{
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return failed(err, path);
-    enum eg_status status;
-    if (fstat(fd, st) < 0)
-        status = failed(err, path);
-    else if (!S_ISREG(st->st_mode))
-        status = eg_err_set(err, EG_INVALID, "file", 0, "%.120s is not a regular file", path);
-    else
-        status = read_all(fd, path, out, err);
+    enum eg_status status = eg_file_take(fd, path, out, st, err);
     close(fd);
     return status;
 }

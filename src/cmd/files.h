@@ -15,6 +15,9 @@ enum { EG_FILE_POLICY_MAX = 64 << 20 }; /* policy.md: the cap for egressd */
  * EG_INVALID (no regular file), EG_TOO_BIG, EG_IO; out may hold a part then. */
 enum eg_status eg_file_read(const char *path, struct eg_buf *out, struct stat *st,
                             struct eg_err *err) EG_MUST_USE;
+/* The same of a descriptor, which stays open; path is for messages. */
+enum eg_status eg_file_take(int fd, const char *path, struct eg_buf *out, struct stat *st,
+                            struct eg_err *err) EG_MUST_USE;
 /* A new file of mode 0600 that takes the place of path at once. */
 enum eg_status eg_file_replace(const char *path, struct eg_slice text,
                                struct eg_err *err) EG_MUST_USE;

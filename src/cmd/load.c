@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "cmd/files.h"
+#include "cmd/parts.h"
 #include "cmd/run.h"
 #include "cmd/state.h"
 #include "cmd/trust.h"
@@ -23,10 +24,11 @@ struct eg_load_private {
     struct eg_loaded loaded;
     const struct eg_load_spec *spec; /* for the call */
     struct eg_run_places places;
-    char *file; /* of a revision */
+    char *revision; /* "REV:" */
     struct eg_policy_source source;
     struct eg_policy_file files[POLICIES_MAX];
     struct eg_buf texts[POLICIES_MAX];
+    struct eg_parts parts; /* what they extend */
     struct eg_addr own[OWN_MAX];
 };
 
@@ -58,9 +60,9 @@ bool eg_load_is_revision(const char *text)
 static enum eg_status read_path(const struct eg_load_private *l, const char *path,
                                 struct eg_buf *out, struct eg_err *err)
 {
-    size_t n = l->spec->revision ? strcspn(l->file, ":") + 1 : 0;
-    return n > 0 && strncmp(path, l->file, n) == 0 ? eg_load_git(path, out, err)
-                                                   : eg_file_read(path, out, NULL, err);
+    return l->revision && strncmp(path, l->revision, strlen(l->revision)) == 0
+               ? eg_load_git(path, out, err)
+               : eg_file_read(path, out, NULL, err);
 }
 
 static enum eg_status read_named(void *ctx, const char *path, struct eg_buf *out,
@@ -133,19 +135,37 @@ static enum eg_status take_texts(struct eg_load_private *l, struct eg_err *err)
     return EG_OK;
 }
 
-/* By the recorded hash, over the very text that is used. */
-static void find_trust(struct eg_load_private *l)
+static enum eg_status read_part(void *ctx, const char *path, const char *below,
+                                struct eg_slice *text, struct eg_err *err)
 {
-    for (unsigned i = 0; i < l->loaded.count; i++) {
-        struct eg_policy_file *f = &l->files[i];
-        struct eg_err why = { 0 };
-        if (f->trusted || f->layer != EG_LAYER_REPO || l->spec->revision)
-            continue;
-        if (eg_trust_check(f->path, f->text, &f->trusted, &why) != EG_OK)
-            f->trusted = false;
-        if (why.status != EG_OK && why.status != EG_NOT_FOUND)
-            eg_log(EG_LOG_WARN, "%s", why.text);
-    }
+    struct eg_load_private *l = ctx;
+    return eg_parts_read(&l->parts, path, below, text, err);
+}
+
+/* ---- trust, by the recorded hash, over the very texts that are used ---- */
+
+static bool recorded(void *ctx, const struct eg_policy_file *file)
+{
+    const struct eg_load_private *l = ctx;
+    return file->layer == EG_LAYER_REPO && !l->spec->revision && eg_trust_recorded(file->path);
+}
+
+static bool trust(void *ctx, const struct eg_policy_file *file, const struct eg_policy_file *parts,
+                  unsigned count)
+{
+    struct eg_load_private *l = ctx;
+    struct eg_err why = { 0 };
+    bool yes = false;
+    if (file->layer != EG_LAYER_REPO || l->spec->revision)
+        return false;
+    if (eg_trust_check(file->path, file->text, parts, count, &yes, &why) != EG_OK)
+        yes = false;
+    if (why.status != EG_OK && why.status != EG_NOT_FOUND)
+        eg_log(EG_LOG_WARN, "%s", why.text);
+    for (unsigned i = 0; yes && i < l->loaded.count; i++)
+        if (l->files[i].text.p == file->text.p)
+            l->files[i].trusted = true;
+    return yes;
 }
 
 /* ---- compiled ---- */
@@ -159,6 +179,9 @@ static enum eg_status compile(struct eg_load_private *l, struct eg_err *err)
                                              .own_addresses = l->own,
                                              .own_count =
                                                  l->spec->portable ? 0 : own_addresses(l->own),
+                                             .extend = read_part,
+                                             .recorded = recorded,
+                                             .trust = trust,
                                              .upstream = l->spec->upstream,
                                              .observe = l->spec->observe,
                                              .allow_remote = l->spec->allow_remote,
@@ -186,15 +209,14 @@ enum eg_status eg_load(const struct eg_load_spec *spec, struct eg_loaded **ret, 
     eg_buf_init(&l->loaded.block, EG_SUP_BLOCK_MAX);
     for (unsigned i = 0; i < POLICIES_MAX; i++)
         eg_buf_init(&l->texts[i], EG_FILE_POLICY_MAX);
-    if (spec->revision && !(l->file = strdup(spec->file)))
+    if (spec->revision && !(l->revision = strndup(spec->file, strcspn(spec->file, ":") + 1)))
         goto fail;
+    l->parts.revision = l->revision;
     enum eg_status status = eg_diags_new(&l->loaded.diags);
     if (status == EG_OK)
         status = spec->texts ? take_texts(l, err) : read_sources(l, err);
-    if (status == EG_OK) {
-        find_trust(l);
+    if (status == EG_OK)
         status = compile(l, err);
-    }
     l->spec = NULL;
     if (status == EG_OK)
         *ret = &l->loaded;
@@ -216,7 +238,8 @@ void eg_loaded_free(struct eg_loaded *loaded)
     eg_diags_free(loaded->diags);
     for (unsigned i = 0; i < POLICIES_MAX; i++)
         eg_buf_done(&l->texts[i]);
-    free(l->file);
+    eg_parts_done(&l->parts);
+    free(l->revision);
     free(l);
 }
 

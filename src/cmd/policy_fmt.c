@@ -61,12 +61,10 @@ static int invalid(const struct eg_diags *diags)
     return EG_EXIT_POLICY;
 }
 
-static int write_back(const char *path, struct eg_slice before, struct eg_slice after)
+static int write_back(const char *path, struct eg_slice after)
 {
     struct eg_err err = { 0 };
-    bool trusted = false;
-    if (eg_trust_check(path, before, &trusted, NULL) != EG_OK)
-        trusted = false;
+    bool trusted = eg_trust_holds(path);
     enum eg_status status = eg_file_rewrite(path, after, &err);
     if (status != EG_OK)
         return failed(path, status, &err);
@@ -101,7 +99,7 @@ static int lay_out(const char *path, bool check, struct eg_buf *text, struct eg_
     if (input)
         return eg_file_write(1, eg_buf_slice(out), &err) == EG_OK ? EG_EXIT_OK
                                                                   : failed(path, EG_IO, &err);
-    return same ? EG_EXIT_OK : write_back(path, eg_buf_slice(text), eg_buf_slice(out));
+    return same ? EG_EXIT_OK : write_back(path, eg_buf_slice(out));
 }
 
 static int one(const char *path, bool check)

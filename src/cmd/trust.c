@@ -1,6 +1,6 @@
-/* trust.c - the trust file: records "HEX  PATH\n", one a file; and `egressctl trust`.
+/* trust.c - the trust file: records "HEX  PATH\n", one a file.
  *
- * Invariants: what is compared is the hash of the text that will be used; a trust file that
+ * Invariants: what is compared is the hash of the texts that will be used; a trust file that
  * others could have written trusts nothing; it is replaced as a whole (rename), so that a reader
  * never sees half of it. */
 #include "cmd/trust.h"
@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "cmd/commands.h"
 #include "cmd/files.h"
+#include "cmd/parts.h"
 
 enum { HASH = 32, HEX = 2 * HASH, TRUST_MAX = 1 << 20 };
 
@@ -31,11 +32,81 @@ static enum eg_status trust_path(char *out, size_t cap, struct eg_err *err)
     return EG_OK;
 }
 
-static void hash_of(struct eg_slice text, char hex[HEX + 1])
+static void add_framed(crypto_generichash_state *state, const char *p, size_t n)
 {
+    unsigned char size[8];
+    for (size_t i = 0; i < sizeof size; i++)
+        size[i] = (unsigned char)((uint64_t)n >> 8 * i);
+    crypto_generichash_update(state, size, sizeof size);
+    crypto_generichash_update(state, (const unsigned char *)p, n);
+}
+
+/* A part's path is taken as it is below the file's folder, so that it does not matter from where the file is named. */
+static const char *below_folder(const char *path, const char *part)
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + 1 : 0;
+    return strncmp(part, path, n) == 0 ? part + n : part;
+}
+
+/* Of a file that extends none: its text's own hash. Else keyed, so that no text alone has it. */
+static void hash_of(const char *path, struct eg_slice text, const struct eg_policy_file *parts,
+                    unsigned count, char hex[HEX + 1])
+{
+    static const unsigned char key[] = "egress: a file and all it extends";
     unsigned char hash[HASH];
-    crypto_generichash(hash, sizeof hash, (const unsigned char *)text.p, text.n, NULL, 0);
+    crypto_generichash_state state;
+    if (count == 0) {
+        crypto_generichash(hash, sizeof hash, (const unsigned char *)text.p, text.n, NULL, 0);
+    } else {
+        crypto_generichash_init(&state, key, sizeof key, sizeof hash);
+        add_framed(&state, text.p, text.n);
+        for (unsigned i = 0; i < count; i++) {
+            const char *name = below_folder(path, parts[i].path);
+            add_framed(&state, name, strlen(name));
+            add_framed(&state, parts[i].text.p, parts[i].text.n);
+        }
+        crypto_generichash_final(&state, hash, sizeof hash);
+    }
     sodium_bin2hex(hex, HEX + 1, hash, sizeof hash);
+}
+
+/* The hash of a file as it is now, with all that it extends. */
+struct reviewed {
+    const char *path;
+    struct eg_slice text;
+    struct eg_buf *covers;
+    char hex[HEX + 1];
+};
+
+static enum eg_status take_parts(void *ctx, const struct eg_policy_file *parts, unsigned count,
+                                 struct eg_err *err)
+{
+    struct reviewed *r = ctx;
+    enum eg_status status = EG_OK;
+    (void)err;
+    hash_of(r->path, r->text, parts, count, r->hex);
+    for (unsigned i = 0; i < count && r->covers && status == EG_OK; i++)
+        status = eg_buf_printf(r->covers, "%s\n", parts[i].path);
+    return status;
+}
+
+static enum eg_status hash_now(const char *path, struct eg_buf *covers, char hex[HEX + 1],
+                               struct eg_err *err)
+{
+    struct eg_buf text;
+    struct eg_parts parts = { 0 };
+    const struct eg_policy_reader reader = { .extend = eg_parts_read, .ctx = &parts };
+    eg_buf_init(&text, EG_FILE_POLICY_MAX);
+    enum eg_status status = eg_file_read(path, &text, NULL, err);
+    struct reviewed r = { .path = path, .text = eg_buf_slice(&text), .covers = covers };
+    const struct eg_policy_file file = { path, r.text, EG_LAYER_REPO, true };
+    if (status == EG_OK)
+        status = eg_policy_parts(&file, &reader, take_parts, &r, err);
+    memcpy(hex, r.hex, sizeof r.hex);
+    eg_parts_done(&parts);
+    eg_buf_done(&text);
+    return status;
 }
 
 /* The whole trust file; empty when there is none. EG_PERMISSION when others could have written
@@ -85,24 +156,46 @@ static enum eg_status absolute(const char *path, char out[PATH_MAX], struct eg_e
     return EG_OK;
 }
 
-enum eg_status eg_trust_check(const char *path, struct eg_slice text, bool *trusted,
-                              struct eg_err *err)
+/* The path's record; is it this hash, where one is given? */
+static bool has_record(const char *full, const char *hex, struct eg_err *err)
 {
-    char full[PATH_MAX], hex[HEX + 1];
     struct eg_buf file;
-    *trusted = false;
-    if (absolute(path, full, err) != EG_OK)
-        return EG_OK;
-    hash_of(text, hex);
+    bool found = false;
     eg_buf_init(&file, TRUST_MAX);
     if (trust_load(&file, err) == EG_OK) {
         struct eg_slice rest = eg_buf_slice(&file), h, p;
         while (record_next(&rest, &h, &p))
-            if (eg_slice_eq(p, eg_slice_str(full)) && sodium_memcmp(h.p, hex, HEX) == 0)
-                *trusted = true;
+            if (eg_slice_eq(p, eg_slice_str(full)) && (!hex || sodium_memcmp(h.p, hex, HEX) == 0))
+                found = true;
     }
     eg_buf_done(&file);
+    return found;
+}
+
+enum eg_status eg_trust_check(const char *path, struct eg_slice text,
+                              const struct eg_policy_file *parts, unsigned count, bool *trusted,
+                              struct eg_err *err)
+{
+    char full[PATH_MAX], hex[HEX + 1];
+    *trusted = false;
+    if (absolute(path, full, err) != EG_OK)
+        return EG_OK;
+    hash_of(path, text, parts, count, hex);
+    *trusted = has_record(full, hex, err);
     return EG_OK;
+}
+
+bool eg_trust_recorded(const char *path)
+{
+    char full[PATH_MAX];
+    return absolute(path, full, NULL) == EG_OK && has_record(full, NULL, NULL);
+}
+
+bool eg_trust_holds(const char *path)
+{
+    char full[PATH_MAX], hex[HEX + 1];
+    return absolute(path, full, NULL) == EG_OK && hash_now(path, NULL, hex, NULL) == EG_OK &&
+           has_record(full, hex, NULL);
 }
 
 /* Writes all records but that of `path`, then, with a hash, a new one. *found: there was one. */
@@ -155,22 +248,14 @@ static enum eg_status trust_change(const char *path, const char *hex, bool *foun
     return status;
 }
 
-enum eg_status eg_trust_add(const char *path, struct eg_err *err)
+enum eg_status eg_trust_add(const char *path, struct eg_buf *covers, struct eg_err *err)
 {
     char full[PATH_MAX], hex[HEX + 1];
-    struct eg_buf text;
     bool found;
     enum eg_status status = absolute(path, full, err);
-    if (status != EG_OK)
-        return status;
-    eg_buf_init(&text, EG_FILE_POLICY_MAX);
-    status = eg_file_read(full, &text, NULL, err);
-    if (status == EG_OK) {
-        hash_of(eg_buf_slice(&text), hex);
-        status = trust_change(full, hex, &found, err);
-    }
-    eg_buf_done(&text);
-    return status;
+    if (status == EG_OK)
+        status = hash_now(path, covers, hex, err);
+    return status == EG_OK ? trust_change(full, hex, &found, err) : status;
 }
 
 enum eg_status eg_trust_remove(const char *path, struct eg_err *err)
@@ -198,18 +283,14 @@ enum eg_status eg_trust_each(void (*each)(void *ctx, const char *path, int state
     struct eg_slice rest = eg_buf_slice(&file), h, p;
     while (status == EG_OK && record_next(&rest, &h, &p)) {
         char path[PATH_MAX], hex[HEX + 1];
-        struct eg_buf text;
         if (p.n >= sizeof path)
             continue;
         memcpy(path, p.p, p.n);
         path[p.n] = 0;
-        eg_buf_init(&text, EG_FILE_POLICY_MAX);
-        int state = 2;
-        if (eg_file_read(path, &text, NULL, NULL) == EG_OK) {
-            hash_of(eg_buf_slice(&text), hex);
-            state = memcmp(hex, h.p, HEX) == 0 ? 0 : 1;
-        }
-        eg_buf_done(&text);
+        enum eg_status now = hash_now(path, NULL, hex, NULL);
+        int state = now != EG_OK && access(path, R_OK) < 0 ? 2
+                    : now == EG_OK && memcmp(hex, h.p, HEX) == 0 ? 0
+                                                                 : 1;
         each(ctx, path, state);
     }
     eg_buf_done(&file);

@@ -47,6 +47,11 @@ static const struct eg_code rows[] = {
       "10.0.0.1/8. A single address stands under address:, or has /32 or /128.",
       E "allow:\n  - {cidr: 93.184.216.1/24}\n", E "allow:\n  - {cidr: 93.184.216.0/24}\n", 0,
       false },
+    { "bad-extends", EG_DIAG_ERROR, "this is neither a preset of rules nor a local file",
+      "extends takes preset:NAME, {preset: NAME, with: {...}} and files, which are relative to the "
+      "file that names them. What a URL holds can change after the review, so there are no URLs: "
+      "keep a copy beside the policy. A preset that is a service stands under services.",
+      E "extends: https://a.example/team.yaml\n", E "extends: preset:agent-baseline\n", 0, false },
     { "bad-header", EG_DIAG_ERROR, "this is no header field that a policy may name here",
       "A header field is named by a token of RFC 9110 (letters, digits, hyphens). Fields that "
       "frame a message, route it or end at the next hop are the proxy's own to "
@@ -150,6 +155,15 @@ static const struct eg_code rows[] = {
       E
       "services:\n  s: {upstream: \"https://a.example\"}\n  t: {upstream: \"https://b.example\"}\n",
       0, false },
+    { "extends-cycle", EG_DIAG_ERROR, "a file extends itself, directly or through others",
+      "What a file extends counts before the file itself, which has no meaning in a circle. Remove "
+      "the name from one of the files, or move what both need into a third one.",
+      NULL, NULL, 0, false },
+    { "final-key", EG_DIAG_ERROR, "the organisation's file keeps this key for itself",
+      "org.yaml lists keys under final: no file of a user or repository and no option of a command "
+      "line sets them, or what is below them. The message names the line of org.yaml. Remove the "
+      "key, or ask whoever keeps org.yaml.",
+      NULL, NULL, 0, false },
     { "idn-host", EG_DIAG_ERROR, "a host with other letters than ASCII is written with A-labels",
       "Two names that look alike can be different hosts. The A-label (xn--...) is the name that is "
       "looked up, compared and shown; the message says which it is.",
@@ -190,8 +204,8 @@ static const struct eg_code rows[] = {
       E "listen:\n  - {address: \"0.0.0.0:3128\"}\n",
       E "listen:\n  - {address: \"127.0.0.1:3128\"}\n", 0, false },
     { "org-only", EG_DIAG_ERROR, "only the organisation's file may say this",
-      "allow_metadata opens cloud metadata, which hands out credentials of the machine: it stands "
-      "in /etc/egress/org.yaml or nowhere.",
+      "allow_metadata opens cloud metadata, which hands out credentials of the machine, and final "
+      "keeps keys from all other files: both stand in /etc/egress/org.yaml or nowhere.",
       E "networks: {allow_metadata: true}\n", NULL, 0, false },
     { "plaintext-credential", EG_DIAG_ERROR, "a credential would cross the network in clear text",
       "http:// with a credential is taken to a loopback address, or with plaintext: true where the "

@@ -7,47 +7,37 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "policy/check.h"
+#include "policy/final.h"
 
 enum { FILES_MAX = 64, ARENA_MAX = 512 << 20 };
 
 struct job {
     struct eg_arena arena;
     struct eg_model model;
-    struct eg_source sources[FILES_MAX];
-    struct eg_yaml *roots[FILES_MAX];
-    unsigned order[FILES_MAX]; /* by layer, then as given */
+    struct eg_sources sources;
+    unsigned order[EG_SOURCES_MAX]; /* by layer, then as given, what is extended before what extends it */
     unsigned count;
 };
 
 static void sort_layers(struct job *j)
 {
-    unsigned n = 0;
+    const struct eg_sources *s = &j->sources;
     for (int layer = EG_LAYER_PRESET; layer <= EG_LAYER_COMMAND; layer++)
-        for (unsigned i = 0; i < j->count; i++)
-            if ((int)j->sources[i].layer == layer)
-                j->order[n++] = i;
-    j->count = n;
+        for (unsigned i = 0; i < s->ordered; i++)
+            if ((int)s->list[s->order[i]].layer == layer)
+                j->order[j->count++] = s->order[i];
 }
 
 static enum eg_status read_files(struct job *j, const struct eg_policy_file *files, unsigned count,
                                  struct eg_diags *diags)
 {
-    j->count = count;
     for (unsigned i = 0; i < count; i++) {
-        struct eg_source *s = &j->sources[i];
-        *s = (struct eg_source){ .path = files[i].path,
-                                 .text = files[i].text,
-                                 .layer = files[i].layer,
-                                 .trusted = files[i].trusted };
-        enum eg_status st = eg_yaml_read(s, &j->arena, diags, &j->roots[i]);
-        if (st == EG_INVALID)
-            j->roots[i] = NULL; /* reported */
-        else if (st != EG_OK)
+        enum eg_status st =
+            eg_sources_add(&j->sources, &files[i], j->model.reader, &j->arena, diags);
+        if (st != EG_OK)
             return st;
-        if (j->roots[i])
-            eg_check_tree(j->roots[i], s, diags);
     }
+    eg_final_apply(&j->sources, j->model.reader, diags);
     sort_layers(j);
     return EG_OK;
 }
@@ -57,13 +47,14 @@ static enum eg_status build_model(struct job *j)
     enum eg_status st = EG_OK;
     for (unsigned i = 0; i < j->count && st == EG_OK; i++) {
         unsigned at = j->order[i];
-        if (j->roots[at])
-            st = eg_model_add(&j->model, &j->sources[at], j->roots[at]);
+        if (j->sources.roots[at])
+            st = eg_model_add(&j->model, &j->sources.list[at], j->sources.roots[at]);
     }
+    j->model.ceiling = j->model.limits;
     for (unsigned i = 0; i < j->count && st == EG_OK; i++) {
-        unsigned at = j->order[i];
-        if (j->roots[at] && j->roots[at]->kind == EG_YAML_MAP)
-            eg_model_lower(&j->model, &j->sources[at], j->roots[at]);
+        const struct eg_yaml *root = j->sources.roots[j->order[i]];
+        if (root && root->kind == EG_YAML_MAP)
+            eg_model_lower(&j->model, &j->sources.list[j->order[i]], root);
     }
     return st == EG_OK ? eg_model_finish(&j->model) : st;
 }

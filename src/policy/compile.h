@@ -9,7 +9,7 @@ struct eg_policy_file {
     const char *path;       /* as messages show it */
     struct eg_slice text;
     enum eg_layer layer;
-    bool trusted;           /* org, user, command line, egressd --policy, or trusted by hash */
+    bool trusted;           /* org, user, command line, egressd --policy, or trusted by hash (eg_policy_reader.trust) */
 };
 
 /* One entry of `tests`, as it is written and found to be one. What it asks: policy/tests.h. */
@@ -34,7 +34,23 @@ struct eg_policy_reader {
     bool allow_remote; /* --allow-remote: a listener on other than loopback addresses needs no client certificates */
     void (*test)(void *ctx, const struct eg_policy_test *t); /* every entry of `tests` of every file, once the policy is compiled; NULL: nobody asks. Copy what is kept */
     void *test_ctx;
+
+    /* Reads a policy file that another one extends; the text is ctx's and lives as long as the compilation. below: NULL, or the end of path that must be
+     * reached without a symbolic link (else EG_PERMISSION without an errno), since who wrote the naming file is not trusted. Relative paths are as with read. NULL: no
+     * policy extends a file here. */
+    enum eg_status (*extend)(void *ctx, const char *path, const char *below, struct eg_slice *text, struct eg_err *err);
+    /* Both NULL: a file is as trusted as it is given. Was the file, which is given as not trusted, ever trusted in some form? If not, nothing is read
+     * that an untrusted one may not name. */
+    bool (*recorded)(void *ctx, const struct eg_policy_file *file);
+    /* Is it, with exactly these files that it extends (in the order in which they are met)? */
+    bool (*trust)(void *ctx, const struct eg_policy_file *file, const struct eg_policy_file *parts, unsigned count);
 };
+
+/* All files that a file extends, directly or not, as they are given to eg_policy_reader.trust. Presets are none. EG_INVALID: one can't be read, or they are too
+ * many; err tells. */
+typedef enum eg_status eg_policy_take_parts(void *ctx, const struct eg_policy_file *parts, unsigned count, struct eg_err *err);
+enum eg_status eg_policy_parts(const struct eg_policy_file *file, const struct eg_policy_reader *reader, eg_policy_take_parts *take, void *ctx,
+                               struct eg_err *err) EG_MUST_USE;
 
 /* What stands outside the policy files and may choose the proxies: the command line (from EG_UPSTREAM_OPTION: beats every policy), or the
  * environment (EG_UPSTREAM_ENV: only where the policy says `upstream: env` or nothing). hop.credential names a credential that the caller provides; it is bound to the

@@ -200,7 +200,7 @@ void eg_model_lower(struct eg_model *m, const struct eg_source *source, const st
         const struct eg_yaml *node = eg_model_child(limits, limit_fields[i].name);
         if (!node)
             continue;
-        if (node->number > limit_get(&m->limits, &limit_fields[i]))
+        if (node->number > limit_get(&m->ceiling, &limit_fields[i]))
             eg_diag_error(m->diags, "untrusted-key", node->name_at, eg_trust_fix,
                           "an untrusted file may lower %s, not raise it", limit_fields[i].name);
         else

@@ -167,6 +167,7 @@ struct eg_model {
     struct eg_table *credential_names;
     struct eg_model_pending *pending; /* credentials without hosts: a preset has to give them */
     struct eg_limits limits;
+    struct eg_limits ceiling; /* what the trusted files say: no untrusted one goes above */
     struct eg_settings settings;
     struct eg_model_upstream upstream;
     bool allow_metadata;

@@ -160,7 +160,7 @@ static bool may_define(struct eg_model *m, const struct eg_source *source,
     struct eg_model_service *old = eg_table_get(m->service_names, node->name);
     if (!old)
         return true;
-    if (!source->trusted) {
+    if (!source->trusted && old->source->trusted) {
         eg_diag_error(m->diags, "untrusted-key", node->name_at, eg_trust_fix,
                       "an untrusted file may not redefine the service %s of %s",
                       eg_quote(node->name).text, old->source->path);

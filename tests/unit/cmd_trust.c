@@ -24,7 +24,7 @@ static void put(const char *path, const char *text)
 static bool trusted(const char *text)
 {
     bool yes = true;
-    cr_assert_eq(eg_trust_check(policy, eg_slice_str(text), &yes, NULL), EG_OK);
+    cr_assert_eq(eg_trust_check(policy, eg_slice_str(text), NULL, 0, &yes, NULL), EG_OK);
     return yes;
 }
 
@@ -59,7 +59,7 @@ Test(cmd_trust, nothing_is_trusted_at_first)
 Test(cmd_trust, exactly_the_text_that_was_recorded_is_trusted)
 {
     struct stat st;
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
     cr_assert(trusted("egress: 1\n"));
     cr_assert(!trusted("egress: 1\n "));
     cr_assert(!trusted("egress: 2\n"));
@@ -72,10 +72,10 @@ Test(cmd_trust, text_is_trusted_at_its_path_only)
 {
     char other[128];
     bool yes = true;
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
     snprintf(other, sizeof other, "%s/other.yaml", folder);
     put(other, "egress: 1\n");
-    cr_assert_eq(eg_trust_check(other, EG_SLICE("egress: 1\n"), &yes, NULL), EG_OK);
+    cr_assert_eq(eg_trust_check(other, EG_SLICE("egress: 1\n"), NULL, 0, &yes, NULL), EG_OK);
     cr_assert(!yes);
     unlink(other);
 }
@@ -86,26 +86,26 @@ Test(cmd_trust, path_is_made_absolute_and_links_are_followed)
     char link[128];
     snprintf(link, sizeof link, "%s/link.yaml", folder);
     cr_assert_eq(symlink(policy, link), 0);
-    cr_assert_eq(eg_trust_add(link, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(link, NULL, NULL), EG_OK);
     cr_assert(trusted("egress: 1\n"));
     cr_assert_eq(chdir(folder), 0);
-    cr_assert_eq(eg_trust_check("./egress.yaml", EG_SLICE("egress: 1\n"), &yes, NULL), EG_OK);
+    cr_assert_eq(eg_trust_check("./egress.yaml", EG_SLICE("egress: 1\n"), NULL, 0, &yes, NULL), EG_OK);
     cr_assert(yes);
     unlink(link);
 }
 
 Test(cmd_trust, new_record_takes_the_place_of_the_old)
 {
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
     put(policy, "egress: 1\nname: x\n");
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
     cr_assert(trusted("egress: 1\nname: x\n"));
     cr_assert(!trusted("egress: 1\n"), "the old text must not stay trusted");
 }
 
 Test(cmd_trust, removed_record_is_trusted_no_more)
 {
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
     cr_assert_eq(eg_trust_remove(policy, NULL), EG_OK);
     cr_assert(!trusted("egress: 1\n"));
     cr_assert_eq(eg_trust_remove(policy, NULL), EG_NOT_FOUND);
@@ -113,7 +113,7 @@ Test(cmd_trust, removed_record_is_trusted_no_more)
 
 Test(cmd_trust, record_of_a_file_that_is_gone_can_be_removed)
 {
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
     unlink(policy);
     cr_assert_eq(eg_trust_remove(policy, NULL), EG_OK);
 }
@@ -122,18 +122,18 @@ Test(cmd_trust, trust_file_that_others_could_have_written_trusts_nothing)
 {
     struct eg_err err = { 0 };
     bool yes = true;
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
     cr_assert_eq(chmod(trust, 0622), 0);
-    cr_assert_eq(eg_trust_check(policy, EG_SLICE("egress: 1\n"), &yes, &err), EG_OK);
+    cr_assert_eq(eg_trust_check(policy, EG_SLICE("egress: 1\n"), NULL, 0, &yes, &err), EG_OK);
     cr_assert(!yes);
     cr_assert_eq(err.status, EG_PERMISSION);
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_PERMISSION);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_PERMISSION);
 }
 
 Test(cmd_trust, malformed_lines_are_passed_over)
 {
     char line[256];
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
     int fd = open(trust, O_WRONLY | O_APPEND);
     snprintf(line, sizeof line, "\nnonsense\n%s\nabc  /x\n", policy);
     cr_assert(write(fd, line, strlen(line)) > 0);
@@ -154,8 +154,8 @@ Test(cmd_trust, list_tells_what_changed_and_what_is_gone)
     int states[3] = { 0 };
     snprintf(other, sizeof other, "%s/other.yaml", folder);
     put(other, "egress: 1\n");
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_OK);
-    cr_assert_eq(eg_trust_add(other, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
+    cr_assert_eq(eg_trust_add(other, NULL, NULL), EG_OK);
     cr_assert_eq(eg_trust_each(count, states, NULL), EG_OK);
     cr_assert_eq(states[0], 2);
     unlink(other);
@@ -170,5 +170,5 @@ Test(cmd_trust, without_a_state_folder_nothing_is_trusted)
     unsetenv("XDG_STATE_HOME");
     unsetenv("HOME");
     cr_assert(!trusted("egress: 1\n"));
-    cr_assert_eq(eg_trust_add(policy, NULL), EG_NOT_FOUND);
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_NOT_FOUND);
 }

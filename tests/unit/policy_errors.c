@@ -376,11 +376,12 @@ Test(policy, errors_of_settings)
         { E "mode: observe\n", "2:7 untrusted-key", 0, true },
         { E "mode: enforce\n", "-", 0, true },
         { E "mode: watch\n", "2:7 bad-type", 0, false },
-        { E "extends: [preset:x]\n", "2:1 not-available", 0, false },
+        { E "extends: [preset:x]\n", "2:11 unknown-preset", 0, false },
         { E "intercept: true\n", "2:1 not-available", 0, false },
         { E "tests: []\n", "-", 0, false },
         { E "rules: []\n", "2:1 unknown-key", 0, false },
-        { E "final: [limits]\n", "2:1 not-available", 0, false },
+        { E "final: [limits]\n", "2:1 org-only", 0, false },
+        { E "final: [limits]\n", "-", EG_LAYER_ORG, false },
     };
     CHECK(rows);
 }
@@ -400,7 +401,7 @@ Test(policy, errors_of_untrusted_files)
         { E "intercept: true\n", "2:1 untrusted-key", 0, true },
         { E "final: []\n", "2:1 untrusted-key", 0, true },
         { E "tests: []\n", "-", 0, true },
-        { E "extends: [x]\n", "2:1 not-available", 0, true },
+        { E "extends: [x]\n", "2:11 unreadable-file", 0, true },
         { E "limits: {connections: 10}\n", "-", 0, true },
         { E "limits: {connections: 1024}\n", "-", 0, true },
         { E "limits: {connections: 1025}\n", "2:10 untrusted-key", 0, true },

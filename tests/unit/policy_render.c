@@ -43,7 +43,7 @@ Test(policy, rendering_of_an_unknown_key)
 
 Test(policy, rendering_sorts_and_shows_all)
 {
-    expect("egress: 1\nvia: yes\nallow: [\"*\"]\nextends: [a]\n", true,
+    expect("egress: 1\nvia: yes\nallow: [\"*\"]\nintercept: true\n", true,
            "egress.yaml:2:6: error[bad-type]: via must be true or false, without quotes\n"
            "    via: yes\n"
            "         ^~~\n"
@@ -51,9 +51,9 @@ Test(policy, rendering_sorts_and_shows_all)
            "    allow: [\"*\"]\n"
            "            ^~~\n"
            "  fix: name the domains\n"
-           "egress.yaml:4:1: error[not-available]: extends is not available in this version\n"
-           "    extends: [a]\n"
-           "    ^~~~~~~\n");
+           "egress.yaml:4:1: error[not-available]: intercept is not available in this version\n"
+           "    intercept: true\n"
+           "    ^~~~~~~~~\n");
 }
 
 Test(policy, rendering_of_an_untrusted_key_says_how_to_trust)

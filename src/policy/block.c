@@ -4,13 +4,13 @@
 #include <sodium.h>
 
 const uint32_t eg_block_record[EG_BLOCK_SECTIONS] = {
-    [EG_BLOCK_SLOTS_HASH] = sizeof(uint32_t),
+    [EG_BLOCK_SLOTS_HASH] = sizeof(struct eg_block_entry),
     [EG_BLOCK_TARGETS] = sizeof(struct eg_block_target),
     [EG_BLOCK_RULES] = sizeof(struct eg_block_rule),
     [EG_BLOCK_PORTS] = sizeof(uint16_t),
     [EG_BLOCK_PATHS] = sizeof(struct eg_block_path),
     [EG_BLOCK_SEGMENTS] = sizeof(struct eg_block_segment),
-    [EG_BLOCK_STEPS_HASH] = sizeof(uint32_t),
+    [EG_BLOCK_STEPS_HASH] = sizeof(struct eg_block_entry),
     [EG_BLOCK_NODES] = sizeof(struct eg_block_node),
     [EG_BLOCK_EDGES] = sizeof(struct eg_block_edge),
     [EG_BLOCK_ENDS] = sizeof(uint32_t),

@@ -27,6 +27,12 @@ struct eg_block_addr {
     struct eg_block_text host;
 };
 
+/* Of a hash table: what is not asked for is told by the tag, so that a search reads one record. */
+struct eg_block_entry {
+    uint32_t tag;    /* upper half of the hash; the lower one says where */
+    uint32_t record; /* its index + 1; 0: none is here */
+};
+
 /* What rules name: an exact name, the names below one, or a prefix of addresses. All rules on it are neighbours, deny first. */
 struct eg_block_target {
     uint32_t kind;            /* enum eg_pattern_kind */
@@ -140,13 +146,13 @@ struct eg_block_settings {
 };
 
 enum eg_block_section {
-    EG_BLOCK_SLOTS_HASH, /* uint32_t: 0, or index of a target + 1; a power of two, never full */
+    EG_BLOCK_SLOTS_HASH, /* eg_block_entry of targets; a power of two, never full */
     EG_BLOCK_TARGETS,
     EG_BLOCK_RULES,
     EG_BLOCK_PORTS, /* uint16_t */
     EG_BLOCK_PATHS,
     EG_BLOCK_SEGMENTS,
-    EG_BLOCK_STEPS_HASH, /* uint32_t: 0, or index of an edge + 1; as SLOTS_HASH */
+    EG_BLOCK_STEPS_HASH, /* eg_block_entry of edges; as SLOTS_HASH */
     EG_BLOCK_NODES,      /* the first is none */
     EG_BLOCK_EDGES,
     EG_BLOCK_ENDS, /* uint32_t: of PATHS */
@@ -184,13 +190,13 @@ extern const uint32_t eg_block_record[EG_BLOCK_SECTIONS];
 
 struct eg_policy {
     const struct eg_block_head *head;
-    const uint32_t *hash;
+    const struct eg_block_entry *hash, *steps;
     const struct eg_block_target *targets;
     const struct eg_block_rule *rules;
     const uint16_t *ports;
     const struct eg_block_path *paths;
     const struct eg_block_segment *segments;
-    const uint32_t *steps, *ends;
+    const uint32_t *ends;
     const struct eg_block_node *nodes;
     const struct eg_block_edge *edges;
     const struct eg_block_service *services;

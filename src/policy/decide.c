@@ -11,9 +11,10 @@ static const struct eg_block_target *find(const struct eg_policy *p, enum eg_pat
 {
     uint32_t mask = p->count[EG_BLOCK_SLOTS_HASH] - 1;
     uint64_t at = eg_block_hash(p->head->hash_key, kind, key);
-    for (uint32_t slot; (slot = p->hash[at & mask]) != 0; at++) {
-        const struct eg_block_target *t = &p->targets[slot - 1];
-        if (t->kind == (uint32_t)kind && eg_slice_eq(eg_block_slice(p, t->key), key))
+    for (uint32_t i = (uint32_t)at & mask; p->hash[i].record; i = (i + 1) & mask) {
+        const struct eg_block_target *t = &p->targets[p->hash[i].record - 1];
+        if (p->hash[i].tag == (uint32_t)(at >> 32) && t->kind == (uint32_t)kind &&
+            eg_slice_eq(eg_block_slice(p, t->key), key))
             return t;
     }
     return NULL;
@@ -29,7 +30,10 @@ static void add_hit(struct eg_decide_hits *h, const struct eg_block_target *t)
 void eg_decide_find_below(const struct eg_policy *p, struct eg_slice host, bool self,
                           struct eg_decide_hits *h)
 {
+    static const uint8_t none[sizeof p->head->below_labels];
     unsigned labels = 1;
+    if (memcmp(p->head->below_labels, none, sizeof none) == 0)
+        return;
     for (size_t i = 0; i < host.n; i++)
         labels += host.p[i] == '.';
     for (size_t start = 0; start < host.n && labels < 128; labels--) {
@@ -163,16 +167,16 @@ static void refuse_name(const struct eg_question *q, const struct eg_authority *
 
 /* Deny rules on an address or on an IPv4 address that it carries. */
 const struct eg_block_rule *eg_decide_denied_addr(const struct eg_question *q,
-                                                  const struct eg_addr *a)
+                                                  const struct eg_addr *a,
+                                                  const struct eg_decide_hits *h)
 {
     struct eg_addr inside[EG_EMBEDDED_MAX];
-    struct eg_decide_hits h;
-    eg_decide_find_addr(q->p, a, eg_decide_full_length(a), &h);
-    const struct eg_block_rule *r = eg_decide_rule_of(q, &h, EG_ACTION_DENY, false);
+    struct eg_decide_hits of_inside;
+    const struct eg_block_rule *r = eg_decide_rule_of(q, h, EG_ACTION_DENY, false);
     unsigned n = r ? 0 : eg_range_embedded(a, inside);
     for (unsigned i = 0; i < n && !r; i++) {
-        eg_decide_find_addr(q->p, &inside[i], 32, &h);
-        r = eg_decide_rule_of(q, &h, EG_ACTION_DENY, false);
+        eg_decide_find_addr(q->p, &inside[i], 32, &of_inside);
+        r = eg_decide_rule_of(q, &of_inside, EG_ACTION_DENY, false);
     }
     return r;
 }
@@ -195,7 +199,7 @@ static bool refuse_first(const struct eg_question *q, const struct eg_authority 
     }
     const struct eg_block_rule *deny = eg_decide_rule_of(q, h, EG_ACTION_DENY, false);
     if (!deny && to->literal)
-        deny = eg_decide_denied_addr(q, &to->addr);
+        deny = eg_decide_denied_addr(q, &to->addr, h);
     if (deny)
         eg_decide_refuse_by(q->p, deny, EG_HOST_DENIED, v);
     return deny != NULL;

@@ -37,9 +37,10 @@ bool eg_decide_carries(const struct eg_question *q, const struct eg_block_rule *
 const struct eg_block_rule *eg_decide_rule_of(const struct eg_question *q,
                                               const struct eg_decide_hits *h, enum eg_action action,
                                               bool any_port);
-/* Deny rules on an address or on an IPv4 address that it carries. */
+/* Deny rules on an address or on an IPv4 address that it carries. h: all rules on the address itself. */
 const struct eg_block_rule *eg_decide_denied_addr(const struct eg_question *q,
-                                                  const struct eg_addr *a);
+                                                  const struct eg_addr *a,
+                                                  const struct eg_decide_hits *h);
 
 /* Is the IPv4 address that it carries judged too? */
 bool eg_decide_judged_inside(const struct eg_addr *a);

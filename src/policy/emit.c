@@ -98,15 +98,44 @@ static int compare_rules(const void *x, const void *y)
     return c ? c : order(a->at.offset, b->at.offset);
 }
 
+static struct eg_block_range put_ports(struct eg_emit *e, const struct eg_model_rule *rule)
+{
+    struct eg_emit_shared *s = &e->shared;
+    size_t n = rule->port_count * sizeof *rule->ports;
+    for (unsigned i = 0; i < s->range_count; i++)
+        if (s->ranges[i].count == rule->port_count && memcmp(s->ports[i], rule->ports, n) == 0)
+            return s->ranges[i];
+    struct eg_block_range range = { eg_emit_count(e, EG_BLOCK_PORTS), rule->port_count };
+    for (unsigned i = 0; i < rule->port_count; i++)
+        eg_emit_put(e, EG_BLOCK_PORTS, &rule->ports[i]);
+    if (s->range_count < EG_EMIT_SHARED) {
+        s->ports[s->range_count] = rule->ports;
+        s->ranges[s->range_count++] = range;
+    }
+    return range;
+}
+
+static struct eg_block_text put_shared_text(struct eg_emit *e, struct eg_slice text)
+{
+    struct eg_emit_shared *s = &e->shared;
+    for (unsigned i = 0; i < s->text_count && e->status == EG_OK; i++)
+        if (eg_slice_eq(
+                eg_slice(e->part[EG_BLOCK_POOL].data + s->texts[i].offset, s->texts[i].length),
+                text))
+            return s->texts[i];
+    struct eg_block_text put = eg_emit_text(e, text);
+    if (s->text_count < EG_EMIT_SHARED)
+        s->texts[s->text_count++] = put;
+    return put;
+}
+
 static void put_rule(struct eg_emit *e, const struct eg_model_rule *rule)
 {
     struct eg_block_rule r = { .action = (uint8_t)rule->action,
                                .scheme = (uint8_t)rule->scheme,
                                .sni_optional = rule->sni_optional,
                                .max_request_body = rule->max_request_body,
-                               .ports = { eg_emit_count(e, EG_BLOCK_PORTS), rule->port_count } };
-    for (unsigned i = 0; i < rule->port_count; i++)
-        eg_emit_put(e, EG_BLOCK_PORTS, &rule->ports[i]);
+                               .ports = put_ports(e, rule) };
     r.paths = eg_emit_paths(e, &rule->paths, rule->action == EG_ACTION_DENY, rule->why);
     r.rule = eg_emit_text(e, rule->rule);
     r.why = eg_emit_text(e, rule->why);
@@ -130,7 +159,7 @@ static struct eg_block_text put_allowed(struct eg_emit *e, struct eg_model_rule 
         for (unsigned p = 0; p < r->port_count && n < sizeof text - 16; p++)
             n += (size_t)snprintf(text + n, sizeof text - n, "%s%u", p ? ", " : "", r->ports[p]);
     }
-    return eg_emit_text(e, eg_slice(text, n));
+    return put_shared_text(e, eg_slice(text, n));
 }
 
 static void mark_target(struct eg_emit *e, const struct eg_pattern *to)
@@ -177,30 +206,39 @@ static void put_rules(struct eg_emit *e)
     }
 }
 
-/* Linear probing at half load at most; keyed by the texts themselves, so that nobody can write rules that collide. */
+struct eg_block_entry *eg_emit_hash(struct eg_emit *e, uint32_t count, uint32_t *size)
+{
+    for (*size = 8; *size < 2 * count;)
+        *size *= 2;
+    return eg_model_alloc(e->m, *size * sizeof(struct eg_block_entry));
+}
+
+void eg_emit_enter(struct eg_block_entry *table, uint32_t size, uint64_t hash, uint32_t record)
+{
+    uint32_t at = (uint32_t)hash & (size - 1);
+    while (table[at].record)
+        at = (at + 1) & (size - 1);
+    table[at] = (struct eg_block_entry){ (uint32_t)(hash >> 32), record + 1 };
+}
+
+/* Keyed by the texts themselves, so that nobody can write rules that collide. */
 static void put_hash(struct eg_emit *e)
 {
     const struct eg_block_target *targets = (const void *)(e->part[EG_BLOCK_TARGETS].data);
-    uint32_t count = eg_emit_count(e, EG_BLOCK_TARGETS);
-    uint32_t size = 8;
-    while (size < 2 * count)
-        size *= 2;
-    uint32_t *slots = eg_model_alloc(e->m, size * sizeof *slots);
+    uint32_t count = eg_emit_count(e, EG_BLOCK_TARGETS), size;
+    struct eg_block_entry *table = eg_emit_hash(e, count, &size);
     const char *pool = e->part[EG_BLOCK_POOL].data;
     size_t pool_size = e->part[EG_BLOCK_POOL].len;
-    if (!slots || e->status != EG_OK)
+    if (!table || e->status != EG_OK)
         return;
     crypto_generichash(e->head.hash_key, sizeof e->head.hash_key,
                        (const unsigned char *)(pool_size ? pool : ""), pool_size, NULL, 0);
     for (uint32_t i = 0; i < count; i++) {
         struct eg_slice key = eg_slice(pool + targets[i].key.offset, targets[i].key.length);
-        uint64_t at = eg_block_hash(e->head.hash_key, targets[i].kind, key);
-        while (slots[at & (size - 1)])
-            at++;
-        slots[at & (size - 1)] = i + 1;
+        eg_emit_enter(table, size, eg_block_hash(e->head.hash_key, targets[i].kind, key), i);
     }
     for (uint32_t i = 0; i < size; i++)
-        eg_emit_put(e, EG_BLOCK_SLOTS_HASH, &slots[i]);
+        eg_emit_put(e, EG_BLOCK_SLOTS_HASH, &table[i]);
 }
 
 /* ---- listeners, ways out, settings ---- */

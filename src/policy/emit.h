@@ -4,8 +4,20 @@
 
 #include "policy/block.h"
 
+enum { EG_EMIT_SHARED = 16 };
+/* Lists of ports, and texts that tell of them, are the same ones over and over: those that came first are shared, so that a large policy stays in
+ * the caches. */
+struct eg_emit_shared {
+    const uint16_t *ports[EG_EMIT_SHARED]; /* of the model */
+    struct eg_block_range ranges[EG_EMIT_SHARED];
+    unsigned range_count;
+    struct eg_block_text texts[EG_EMIT_SHARED];
+    unsigned text_count;
+};
+
 struct eg_emit {
     struct eg_model *m;
+    struct eg_emit_shared shared;
     struct eg_buf part[EG_BLOCK_SECTIONS];
     struct eg_block_head head;
     enum eg_status status; /* the first failure; after it nothing is written */
@@ -23,6 +35,9 @@ struct eg_block_range eg_emit_names(struct eg_emit *e, const struct eg_slice *na
 /* why: what a request that a deny rule names is told; empty: the rule itself. */
 struct eg_block_paths eg_emit_paths(struct eg_emit *e, const struct eg_model_paths *paths,
                                     bool deny, struct eg_slice why);
+/* A table with room for that many records at half load at most, so that linear probing is short; *size is a power of two. NULL: the model knows. */
+struct eg_block_entry *eg_emit_hash(struct eg_emit *e, uint32_t count, uint32_t *size);
+void eg_emit_enter(struct eg_block_entry *table, uint32_t size, uint64_t hash, uint32_t record);
 /* The index over a list of paths whose first record is `first`; 0: they are few. */
 uint32_t eg_emit_steps(struct eg_emit *e, const struct eg_model_paths *paths, uint32_t first,
                        bool deny);

@@ -180,22 +180,17 @@ void eg_emit_steps_hash(struct eg_emit *e)
 {
     const struct eg_block_edge *edges = (const void *)e->part[EG_BLOCK_EDGES].data;
     const char *pool = e->part[EG_BLOCK_POOL].data;
-    uint32_t count = eg_emit_count(e, EG_BLOCK_EDGES), size = 8;
-    while (size < 2 * count)
-        size *= 2;
-    uint32_t *slots = eg_model_alloc(e->m, size * sizeof *slots);
-    if (!slots || e->status != EG_OK)
+    uint32_t count = eg_emit_count(e, EG_BLOCK_EDGES), size;
+    struct eg_block_entry *table = eg_emit_hash(e, count, &size);
+    if (!table || e->status != EG_OK)
         return;
-    for (uint32_t i = 0; i < count; i++) {
-        struct eg_slice key = eg_slice(pool + edges[i].glob.offset, edges[i].bytes);
-        if (edges[i].kind == EG_STEP_WILD)
-            continue;
-        uint64_t at = eg_block_step_hash(e->head.hash_key, edges[i].from,
-                                         (enum eg_block_step)edges[i].kind, key);
-        while (slots[at & (size - 1)])
-            at++;
-        slots[at & (size - 1)] = i + 1;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (edges[i].kind != EG_STEP_WILD)
+            eg_emit_enter(table, size,
+                          eg_block_step_hash(e->head.hash_key, edges[i].from,
+                                             (enum eg_block_step)edges[i].kind,
+                                             eg_slice(pool + edges[i].glob.offset, edges[i].bytes)),
+                          i);
     for (uint32_t i = 0; i < size; i++)
-        eg_emit_put(e, EG_BLOCK_STEPS_HASH, &slots[i]);
+        eg_emit_put(e, EG_BLOCK_STEPS_HASH, &table[i]);
 }

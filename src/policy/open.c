@@ -45,15 +45,15 @@ bool eg_block_are_paths(const struct eg_policy *p, struct eg_block_paths list)
 }
 
 /* A power of two of indexes into a table of that many, and a hole: else a search would not end. */
-static bool check_hash(const uint32_t *slots, uint32_t n, uint32_t records)
+static bool check_hash(const struct eg_block_entry *slots, uint32_t n, uint32_t records)
 {
     bool hole = false;
     if (n == 0 || (n & (n - 1)))
         return false;
     for (uint32_t i = 0; i < n; i++) {
-        if (slots[i] > records)
+        if (slots[i].record > records)
             return false;
-        hole |= slots[i] == 0;
+        hole |= slots[i].record == 0;
     }
     return hole;
 }

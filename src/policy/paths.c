@@ -75,22 +75,31 @@ static const struct eg_block_path *find(const struct eg_policy *p, struct eg_blo
     return scan(p, list, v, method, deny);
 }
 
-const struct eg_block_path *eg_block_path_find(const struct eg_policy *p,
-                                               struct eg_block_paths list,
-                                               const struct eg_block_request *r, bool deny)
+/* What an origin might read in it, in every way that one might. */
+static const struct eg_block_path *
+find_in_all(const struct eg_policy *p, struct eg_block_paths list, const struct eg_block_request *r)
 {
     const struct eg_block_path *first = NULL;
-    bool plain = deny && eg_view_plain(r);
-    enum eg_reading from = plain ? EG_READ_DECODED : EG_READ_AS_IT_IS;
-    enum eg_reading last = plain ? EG_READ_DECODED : deny ? EG_READ_SLASHES_AS_IF : from;
-    for (enum eg_reading how = from; how <= last && list.count > 0; how++)
-        for (unsigned whole = 0; whole < (how == EG_READ_AS_IT_IS || plain ? 1u : 2u); whole++) {
-            struct eg_view v = eg_view_of(r, how, whole);
-            const struct eg_block_path *rule = find(p, list, &v, r->method, deny);
+    for (enum eg_reading how = EG_READ_AS_IT_IS; how < EG_READINGS; how++)
+        for (unsigned whole = 0; whole < (how == EG_READ_AS_IT_IS ? 1u : 2u); whole++) {
+            const struct eg_view v = eg_view_of(r, how, whole);
+            const struct eg_block_path *rule = find(p, list, &v, r->method, true);
             if (rule && (!first || rule < first))
                 first = rule;
         }
     return first;
+}
+
+const struct eg_block_path *eg_block_path_find(const struct eg_policy *p,
+                                               struct eg_block_paths list,
+                                               const struct eg_block_request *r, bool deny)
+{
+    if (list.count == 0)
+        return NULL;
+    if (deny && !eg_view_is_plain(r))
+        return find_in_all(p, list, r);
+    const struct eg_view v = deny ? eg_view_plain(r) : eg_view_of(r, EG_READ_AS_IT_IS, false);
+    return find(p, list, &v, r->method, deny);
 }
 
 /* How many bytes of the segment the nearest alternative begins with. */

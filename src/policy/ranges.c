@@ -77,12 +77,18 @@ bool eg_range_nat64(const struct eg_addr *a)
     return eg_addr_in(a, &nat64, 96);
 }
 
+/* The first octet tells most of them apart. */
+static bool may_hold(const struct eg_range *r, const struct eg_addr *a)
+{
+    return r->base.family == a->family && (r->bits < 8 || r->base.b[0] == a->b[0]);
+}
+
 const struct eg_range *eg_range_of(const struct eg_addr *a)
 {
     if (eg_range_nat64(a))
         return NULL;
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (eg_addr_in(a, &ranges[i].base, ranges[i].bits))
+        if (may_hold(&ranges[i], a) && eg_addr_in(a, &ranges[i].base, ranges[i].bits))
             return &ranges[i];
     return NULL;
 }
@@ -164,7 +170,7 @@ static bool is_metadata(const struct eg_addr *a)
         { 6, { 0xfe, 0x80, [12] = 0xa9, 0xfe, 0xa9, 0xfe } },        /* fe80::a9fe:a9fe */
     };
     for (size_t i = 0; i < sizeof services / sizeof *services; i++)
-        if (eg_addr_eq(a, &services[i]))
+        if (a->b[0] == services[i].b[0] && eg_addr_eq(a, &services[i]))
             return true;
     return false;
 }
@@ -179,30 +185,36 @@ bool eg_metadata_addr(const struct eg_addr *a)
     return is_metadata(a);
 }
 
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+
 bool eg_metadata_name(struct eg_slice host)
 {
-    static const char *const names[] = {
-        "metadata",
-        "metadata.google.internal",
-        "metadata.goog",
-        "metadata.azure.internal",
-        "metadata.azure.com",
-        "metadata.tencentyun.com",
-        "metadata.platformequinix.com",
-        "metadata.packet.net",
-        "api.metadata.cloud.ibm.com",
-        "instance-data",
-        "instance-data.ec2.internal",
-        "rancher-metadata",
-        "rancher-metadata.rancher.internal",
+    static const struct eg_slice names[] = {
+        NAME("metadata"),
+        NAME("metadata.google.internal"),
+        NAME("metadata.goog"),
+        NAME("metadata.azure.internal"),
+        NAME("metadata.azure.com"),
+        NAME("metadata.tencentyun.com"),
+        NAME("metadata.platformequinix.com"),
+        NAME("metadata.packet.net"),
+        NAME("api.metadata.cloud.ibm.com"),
+        NAME("instance-data"),
+        NAME("instance-data.ec2.internal"),
+        NAME("rancher-metadata"),
+        NAME("rancher-metadata.rancher.internal"),
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        struct eg_slice name = eg_slice_str(names[i]);
-        if (host.n < name.n || !eg_slice_eq(eg_slice_from(host, host.n - name.n), name))
+        const struct eg_slice *name = &names[i];
+        if (host.n < name->n || host.p[host.n - name->n] != name->p[0] ||
+            memcmp(host.p + host.n - name->n, name->p, name->n) != 0)
             continue;
         /* the name itself, or anything below one that has a dot */
-        if (host.n == name.n ||
-            (host.p[host.n - name.n - 1] == '.' && eg_slice_index(name, '.') >= 0))
+        if (host.n == name->n ||
+            (host.p[host.n - name->n - 1] == '.' && eg_slice_index(*name, '.') >= 0))
             return true;
     }
     return false;

@@ -51,10 +51,25 @@ static struct eg_view_segment segment_at(const struct eg_view *v, size_t i)
     return s;
 }
 
+/* A segment of the base ends where the path begins. */
+static bool plain_at(const struct eg_view *v, size_t i, struct eg_view_segment *ret)
+{
+    if (i > v->n || (i == v->n && v->how != EG_READ_AS_IT_IS))
+        return false;
+    size_t limit = i < v->base.n ? v->base.n : v->n;
+    const char *from = eg_view_bytes(v, i);
+    const char *slash = i < limit ? memchr(from, '/', limit - i) : NULL;
+    size_t end = slash ? i + (size_t)(slash - from) : limit;
+    *ret = (struct eg_view_segment){ i, end, end, end + 1 };
+    return true;
+}
+
 /* The first segment from i on that counts: in the readings of an origin an empty one does not, nor one that parameters are all of (unless
  * whole). False: there is none. */
 bool eg_view_segment_at(const struct eg_view *v, size_t i, struct eg_view_segment *ret)
 {
+    if (v->plain)
+        return plain_at(v, i, ret);
     while (i <= v->n) {
         *ret = segment_at(v, i);
         if (v->how == EG_READ_AS_IT_IS || (v->whole ? ret->end : ret->name) > ret->start)
@@ -92,9 +107,36 @@ static bool match_bytes(const struct eg_view *v, size_t start, size_t end, struc
     return at == g.n;
 }
 
+/* The same of bytes that are what they are, in both. */
+static bool match_plain(struct eg_slice text, struct eg_slice glob)
+{
+    size_t i = 0, at = 0, star = SIZE_MAX, from = 0;
+    while (i < text.n) {
+        if (at < glob.n && glob.p[at] == '*') {
+            star = ++at;
+            from = i;
+        } else if (at < glob.n && glob.p[at] == text.p[i]) {
+            at++;
+            i++;
+        } else if (star != SIZE_MAX) {
+            i = ++from;
+            at = star;
+        } else {
+            return false;
+        }
+        if (at == glob.n && star == at) /* whatever is left */
+            return true;
+    }
+    while (at < glob.n && glob.p[at] == '*')
+        at++;
+    return at == glob.n;
+}
+
 bool eg_view_match_glob(const struct eg_view *v, const struct eg_view_segment *s,
                         struct eg_slice glob)
 {
+    if (v->plain && (v->how == EG_READ_AS_IT_IS || eg_slice_index(glob, '%') < 0))
+        return match_plain(eg_slice(eg_view_bytes(v, s->start), s->end - s->start), glob);
     return match_bytes(v, s->start, s->end, glob) ||
            (s->name < s->end && match_bytes(v, s->start, s->name, glob));
 }
@@ -112,20 +154,32 @@ bool eg_view_match_segment(const struct eg_policy *p, const struct eg_view *v,
 
 struct eg_view eg_view_of(const struct eg_block_request *r, enum eg_reading how, bool whole)
 {
-    return (struct eg_view){ r->base, r->path, r->base.n + r->path.n, how, whole };
+    bool joined = r->base.n == 0 || (r->path.n > 0 && r->path.p[0] == '/');
+    return (struct eg_view){ r->base, r->path, r->base.n + r->path.n,
+                             how,     whole,   how == EG_READ_AS_IT_IS && joined };
+}
+
+static bool is_plain(struct eg_slice text)
+{
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] == '%' || text.p[i] == ';' ||
+            (text.p[i] == '/' && i + 1 < text.n && text.p[i + 1] == '/'))
+            return false;
+    return true;
 }
 
 /* Without escapes, parameters and empty segments the origins' readings differ in nothing, and what the path matches as it is, it matches in them too: a slash
  * at its end is all that they leave out, and the part of a pattern that wants it may then be missing. */
-bool eg_view_plain(const struct eg_block_request *r)
+bool eg_view_is_plain(const struct eg_block_request *r)
 {
-    const struct eg_view v = eg_view_of(r, EG_READ_AS_IT_IS, false);
-    unsigned char before = 0;
-    for (size_t i = 0; i < v.n; i++) {
-        unsigned char c = eg_view_octet(&v, i);
-        if (c == '%' || c == ';' || (c == '/' && before == '/'))
-            return false;
-        before = c;
-    }
-    return true;
+    bool joined =
+        r->base.n == 0 || (r->base.p[r->base.n - 1] != '/' && r->path.n > 0 && r->path.p[0] == '/');
+    return joined && is_plain(r->base) && is_plain(r->path);
+}
+
+struct eg_view eg_view_plain(const struct eg_block_request *r)
+{
+    struct eg_view v = eg_view_of(r, EG_READ_DECODED, false);
+    v.plain = true;
+    return v;
 }

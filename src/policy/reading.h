@@ -19,6 +19,8 @@ struct eg_view { /* base and path of a request, read as one text */
     size_t n;
     enum eg_reading how;
     bool whole; /* a segment of parameters alone counts, as it does for origins that know none */
+    bool
+        plain; /* its bytes are what they are: read as it is, or there is nothing in it to be read otherwise */
 };
 
 struct eg_view_segment {
@@ -27,8 +29,14 @@ struct eg_view_segment {
 };
 
 struct eg_view eg_view_of(const struct eg_block_request *r, enum eg_reading how, bool whole);
-/* Does every reading of an origin find the same segments and bytes in it as the decoded one? */
-bool eg_view_plain(const struct eg_block_request *r);
+/* Does every reading of an origin find the same segments and bytes in it as the decoded one? Then that one, plain, stands for all. */
+bool eg_view_is_plain(const struct eg_block_request *r);
+struct eg_view eg_view_plain(const struct eg_block_request *r);
+/* The bytes of a segment of a plain view. */
+static inline const char *eg_view_bytes(const struct eg_view *v, size_t i)
+{
+    return i < v->base.n ? v->base.p + i : v->path.p + (i - v->base.n);
+}
 static inline unsigned char eg_view_octet(const struct eg_view *v, size_t i)
 {
     return (unsigned char)(i < v->base.n ? v->base.p[i] : v->path.p[i - v->base.n]);

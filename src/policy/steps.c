@@ -17,9 +17,10 @@ struct set {
 };
 
 struct key { /* the bytes of a segment in a reading */
+    struct eg_slice text;
+    size_t name; /* of them, those before its parameters */
+    bool whole;  /* they are all here */
     char bytes[KEY_MAX];
-    size_t n, name; /* name: those before its parameters */
-    bool whole;     /* they are all here */
 };
 
 uint64_t eg_block_step_hash(const unsigned char hash_key[16], uint32_t from,
@@ -56,20 +57,23 @@ static void add(const struct eg_policy *p, struct set *to, uint32_t node)
 
 static void read_key(const struct eg_view *v, const struct eg_view_segment *s, struct key *k)
 {
-    size_t width;
-    k->n = 0;
-    k->name = SIZE_MAX;
+    size_t width = 1, n = 0, name = SIZE_MAX;
     k->whole = true;
-    for (size_t i = s->start; i < s->end; i += width) {
-        if (i == s->name)
-            k->name = k->n;
-        if (k->n == KEY_MAX) {
-            k->whole = false;
-            break;
-        }
-        k->bytes[k->n++] = (char)eg_view_unit(v, i, s->end, &width);
+    if (v->plain) {
+        k->text = eg_slice(eg_view_bytes(v, s->start), s->end - s->start);
+        k->name = k->text.n;
+        return;
     }
-    k->name = k->name == SIZE_MAX ? k->n : k->name;
+    for (size_t i = s->start; i < s->end && k->whole; i += width) {
+        if (i == s->name)
+            name = n;
+        if (n < KEY_MAX)
+            k->bytes[n++] = (char)eg_view_unit(v, i, s->end, &width);
+        else
+            k->whole = false;
+    }
+    k->text = eg_slice(k->bytes, n);
+    k->name = name == SIZE_MAX ? n : name;
 }
 
 struct walk {
@@ -86,9 +90,10 @@ static void look_up(const struct walk *w, uint32_t from, enum eg_block_step kind
     const struct eg_policy *p = w->p;
     uint32_t mask = p->count[EG_BLOCK_STEPS_HASH] - 1;
     uint64_t at = eg_block_step_hash(p->head->hash_key, from, kind, key);
-    for (uint32_t slot; (slot = p->steps[at & mask]) != 0; at++) {
-        const struct eg_block_edge *e = &p->edges[slot - 1];
-        if (e->from == from && e->kind == (uint32_t)kind &&
+    for (uint32_t i = (uint32_t)at & mask; p->steps[i].record; i = (i + 1) & mask) {
+        const struct eg_block_edge *e = &p->edges[p->steps[i].record - 1];
+        if (p->steps[i].tag == (uint32_t)(at >> 32) && e->from == from &&
+            e->kind == (uint32_t)kind &&
             eg_slice_eq(eg_slice(p->pool + e->glob.offset, e->bytes), key) &&
             (kind == EG_STEP_LITERAL || eg_view_match_glob(w->v, w->s, eg_block_slice(p, e->glob))))
             add(p, w->to, e->to);
@@ -101,15 +106,15 @@ static void step_from(const struct walk *w, uint32_t from, const struct key *k)
     if (n->loops)
         add(w->p, w->to, from);
     if (n->literals && k->whole) {
-        look_up(w, from, EG_STEP_LITERAL, eg_slice(k->bytes, k->n));
-        if (k->name < k->n)
-            look_up(w, from, EG_STEP_LITERAL, eg_slice(k->bytes, k->name));
+        look_up(w, from, EG_STEP_LITERAL, k->text);
+        if (k->name < k->text.n)
+            look_up(w, from, EG_STEP_LITERAL, eg_slice(k->text.p, k->name));
     }
     for (uint64_t left = n->begins; left; left &= left - 1) {
         size_t length = (size_t)__builtin_ctzll(left);
-        if (length > k->n)
+        if (length > k->text.n)
             break;
-        look_up(w, from, EG_STEP_BEGIN, eg_slice(k->bytes, length));
+        look_up(w, from, EG_STEP_BEGIN, eg_slice(k->text.p, length));
     }
     for (uint32_t i = 0; i < n->wild.count; i++) {
         const struct eg_block_edge *e = &w->p->edges[n->wild.first + i];
@@ -135,7 +140,10 @@ static void step_over_nothing(const struct eg_policy *p, const struct eg_view *v
 {
     const struct eg_view_segment nothing = { 0, 0, 0, 0 };
     const struct walk w = { p, v, &nothing, at };
-    const struct key k = { .whole = true };
+    struct key k; /* not all of it zeroed: it is large */
+    k.text = EG_SLICE("");
+    k.name = 0;
+    k.whole = true;
     for (unsigned i = 0; i < at->count && !at->full; i++) /* grows on the way */
         step_from(&w, at->list[i], &k);
 }

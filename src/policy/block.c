@@ -24,6 +24,7 @@ const uint32_t eg_block_record[EG_BLOCK_SECTIONS] = {
     [EG_BLOCK_PAIRS] = sizeof(struct eg_block_pair),
     [EG_BLOCK_HOPS] = sizeof(struct eg_block_hop),
     [EG_BLOCK_BYPASS] = sizeof(struct eg_block_bypass),
+    [EG_BLOCK_ORIGINS] = sizeof(struct eg_block_origin),
     [EG_BLOCK_POOL] = 1,
 };
 

@@ -136,6 +136,10 @@ struct eg_block_bypass {
     struct eg_block_text host;
 };
 
+struct eg_block_origin { /* of a single value: "limits.connections", "egress.yaml:12" */
+    struct eg_block_text key, rule;
+};
+
 struct eg_block_settings {
     struct eg_block_addr dns[4];
     uint32_t dns_count, audit_capacity;
@@ -166,6 +170,7 @@ enum eg_block_section {
     EG_BLOCK_PAIRS,
     EG_BLOCK_HOPS,
     EG_BLOCK_BYPASS,
+    EG_BLOCK_ORIGINS, /* sorted by key */
     EG_BLOCK_POOL,
     EG_BLOCK_SECTIONS
 };
@@ -209,6 +214,7 @@ struct eg_policy {
     const struct eg_block_pair *pairs;
     const struct eg_block_hop *hops;
     const struct eg_block_bypass *bypass;
+    const struct eg_block_origin *origins;
     const char *pool;
     uint32_t count[EG_BLOCK_SECTIONS];
     struct eg_settings settings;

@@ -368,6 +368,7 @@ enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out, struct eg_e
     for (unsigned i = 0; i < m->listen_count; i++)
         put_listen(&e, &m->listen[i]);
     put_upstream(&e);
+    eg_emit_origins(&e);
     put_hash(&e);
     eg_emit_steps_hash(&e);
     if (e.status == EG_OK)

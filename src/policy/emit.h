@@ -44,6 +44,7 @@ uint32_t eg_emit_steps(struct eg_emit *e, const struct eg_model_paths *paths, ui
 /* Once all texts and edges are in, and the head has its key. */
 void eg_emit_steps_hash(struct eg_emit *e);
 
+void eg_emit_origins(struct eg_emit *e);
 void eg_emit_service(struct eg_emit *e, const struct eg_model_service *service);
 void eg_emit_credential(struct eg_emit *e, const struct eg_model_credential *c);
 

@@ -193,6 +193,12 @@ static void add_limits(struct eg_model *m, const struct eg_yaml *limits)
     }
 }
 
+static void lower(struct eg_model *m, const struct eg_yaml *node, const struct limit_field *f)
+{
+    limit_set(&m->limits, f, node->number);
+    eg_model_note(m, "limits", node);
+}
+
 void eg_model_lower(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root)
 {
     const struct eg_yaml *limits = eg_model_child(root, "limits");
@@ -204,7 +210,7 @@ void eg_model_lower(struct eg_model *m, const struct eg_source *source, const st
             eg_diag_error(m->diags, "untrusted-key", node->name_at, eg_trust_fix,
                           "an untrusted file may lower %s, not raise it", limit_fields[i].name);
         else
-            limit_set(&m->limits, &limit_fields[i], node->number);
+            lower(m, node, &limit_fields[i]);
     }
 }
 
@@ -229,6 +235,8 @@ void eg_model_done(struct eg_model *m)
 {
     eg_table_free(m->service_names, NULL);
     eg_table_free(m->credential_names, NULL);
+    eg_table_free(m->origins, NULL);
+    m->origins = NULL;
     m->service_names = NULL;
     m->credential_names = NULL;
 }
@@ -269,6 +277,16 @@ static void read_name(struct eg_model *m, const struct eg_yaml *root)
         m->name = name->text;
 }
 
+/* Where settings come from: what an untrusted file says counts for its name alone, and for limits that it lowers. */
+static void note_settings(struct eg_model *m, const struct eg_source *source,
+                          const struct eg_yaml *root)
+{
+    static const char *const keys[] = { "name", "mode",  "networks", "upstream", "dns",
+                                        "tls",  "limits", "via",      "audit" };
+    for (size_t i = 0; i < (source->trusted ? sizeof keys / sizeof *keys : 1); i++)
+        eg_model_note(m, "", eg_model_child(root, keys[i]));
+}
+
 enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source,
                             const struct eg_yaml *root)
 {
@@ -277,6 +295,7 @@ enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source,
     m->file = eg_slice_str(source->path);
     read_mode(m, source, root);
     read_name(m, root);
+    note_settings(m, source, root);
     eg_model_add_rules(m, source, root);
     eg_model_add_services(m, source, eg_model_child(root, "services"));
     eg_model_add_credentials(m, source, eg_model_child(root, "credentials"));

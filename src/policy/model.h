@@ -136,6 +136,11 @@ struct eg_model_bypass {
     uint16_t port; /* 0: any */
 };
 
+struct eg_model_origin {
+    struct eg_slice key;
+    struct eg_place at;
+};
+
 struct eg_model_upstream {
     enum eg_upstream_from from;
     bool resolve_local;
@@ -176,6 +181,7 @@ struct eg_model {
     unsigned listen_count;
     struct eg_slice file; /* the file to which a rule should be added */
     struct eg_model_test *tests, **tests_end;
+    struct eg_table *origins; /* of single values: their key's path to a struct eg_place; NULL: none */
 };
 
 enum eg_status eg_model_init(struct eg_model *m, struct eg_arena *arena, struct eg_diags *diags,
@@ -188,6 +194,10 @@ enum eg_status eg_model_add(struct eg_model *m, const struct eg_source *source,
 void eg_model_lower(struct eg_model *m, const struct eg_source *source, const struct eg_yaml *root);
 /* Once all files are in: what one file's keys mean for another's (credentials of services, doubles, defaults). */
 enum eg_status eg_model_finish(struct eg_model *m) EG_MUST_USE;
+
+/* Remembers where a value and what is below it stands, for `policy show`; a later place takes over. parent: the path above it ("services"), or "". node may
+ * be NULL. */
+void eg_model_note(struct eg_model *m, const char *parent, const struct eg_yaml *node);
 
 /* --- the parts, one file each --- */
 void eg_model_add_rules(struct eg_model *m, const struct eg_source *source,

@@ -113,6 +113,7 @@ void eg_model_read_credential(struct eg_model *m, const struct eg_source *source
     c->source = source;
     c->c.name = node->name;
     c->c.rule = eg_model_rule_text(m, c->at);
+    eg_model_note(m, "credentials", node);
     if (!read_kind(m, node, c))
         return;
     read_times(m, node, c);

@@ -206,6 +206,7 @@ static void read_service(struct eg_model *m, const struct eg_source *source,
     struct eg_model_service *s = eg_model_alloc(m, sizeof *s);
     if (!s)
         return;
+    eg_model_note(m, "services", node);
     s->source = source;
     s->preset = preset;
     s->at = node->name_at;

@@ -120,6 +120,14 @@ static bool check_paths(const struct eg_policy *p)
     return true;
 }
 
+static bool check_origins(const struct eg_policy *p)
+{
+    for (uint32_t i = 0; i < p->count[EG_BLOCK_ORIGINS]; i++)
+        if (!TEXTS(p->origins[i].key, p->origins[i].rule))
+            return false;
+    return true;
+}
+
 static bool check_head(const struct eg_policy *p)
 {
     const struct eg_block_settings *s = &p->head->settings;
@@ -173,6 +181,7 @@ static bool find_sections(struct eg_policy *p, const char *base, size_t n)
     p->pairs = at[EG_BLOCK_PAIRS];
     p->hops = at[EG_BLOCK_HOPS];
     p->bypass = at[EG_BLOCK_BYPASS];
+    p->origins = at[EG_BLOCK_ORIGINS];
     p->pool = at[EG_BLOCK_POOL];
     return true;
 }
@@ -241,7 +250,7 @@ enum eg_status eg_policy_open(const void *block, size_t n, struct eg_policy **re
         !check_hash(p->hash, p->count[EG_BLOCK_SLOTS_HASH], p->count[EG_BLOCK_TARGETS]) ||
         !check_hash(p->steps, p->count[EG_BLOCK_STEPS_HASH], p->count[EG_BLOCK_EDGES]) ||
         !check_targets(p) || !check_rules(p) || !check_paths(p) || !check_steps(p) ||
-        !eg_block_check_services(p) || !eg_block_check_credentials(p) || !eg_block_check_ways(p)) {
+        !check_origins(p) || !eg_block_check_services(p) || !eg_block_check_credentials(p) || !eg_block_check_ways(p)) {
         free(p);
         return invalid(err, "the policy block is damaged");
     }

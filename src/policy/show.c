@@ -258,9 +258,10 @@ static void put_networks(struct eg_show *s, struct eg_shown *root)
             if (r->action != EG_ACTION_NETWORK)
                 continue;
             memcpy(a.b, key.p + 2, sizeof a.b);
+            char text[EG_ADDR_TEXT];
             eg_show_add(s, list, NULL, EG_SHOWN_TEXT,
-                        eg_show_printf(s, "%.*s", EG_ADDR_TEXT,
-                                       eg_show_prefix(s, &a, (unsigned char)key.p[1]).p))
+                        eg_show_printf(s, "%s/%u", eg_addr_format(&a, text, sizeof text),
+                                       (unsigned char)key.p[1]))
                 ->origin = eg_block_slice(s->p, r->rule);
         }
     }

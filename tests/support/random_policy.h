@@ -10,7 +10,8 @@
 enum {
     EG_RANDOM_RULES = 20,
     EG_RANDOM_PORTS = 3,
-    EG_RANDOM_PATHS = 4,
+    EG_RANDOM_PATHS = 40, /* mostly at most 4 */
+    EG_RANDOM_PATTERN = 48,
     EG_RANDOM_SERVICES = 4,
     EG_RANDOM_NETWORKS = 4,
     EG_RANDOM_HOST = 64,
@@ -33,7 +34,7 @@ enum eg_random_kind {
 
 struct eg_random_pattern { /* "METHOD /pattern" */
     char method[16];       /* "*": any */
-    char path[EG_RANDOM_PATH];
+    char path[EG_RANDOM_PATTERN];
 };
 
 struct eg_random_rule {

@@ -1,29 +1,42 @@
-/* policy.c - feeds tests/vectors/policy.md and policy_rules.md to the engine: small policies in fenced blocks, tables of questions and answers.
+/* policy.c - feeds tests/vectors/policy.md, decisions.md and policy_rules.md to the engine: small policies in fenced blocks, tables of questions and answers.
  *
  * Every block is compiled once for each row that names it: rows stand alone, and a block is small. explain is asked the same: it must give the same
- * answer, show the rule that decides, and what it proposes for a refusal must, compiled beside the policy, allow it. */
+ * answer, show the rule that decides, and what it proposes for a refusal must, compiled beside the policy, allow it. And every row is asked as an entry
+ * of `tests`: here, and of `egressctl policy test`, one process for each set of blocks. */
 #include <criterion/criterion.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "policy/compile.h"
 #include "policy/explain.h"
+#include "support/proc.h"
 #include "support/vectors.h"
+#include "vectors/tested.h"
 
 #define TABLE(name) EG_SOURCE_DIR "/tests/vectors/" name ".md"
-enum { BLOCKS_MAX = 64, COLUMNS = 4 };
+enum { BLOCKS_MAX = 64, COLUMNS = 4, GROUPS_MAX = 128, FILES_MAX = 3 };
 
 struct block {
     char name[32];
-    bool org, untrusted;
+    bool org, user, untrusted;
     struct eg_slice text;
+};
+
+struct group { /* the rows of one set of blocks, as tests */
+    char names[96];
+    struct eg_buf tests;
+    unsigned count;
 };
 
 struct blocks {
     char *file;
     struct block list[BLOCKS_MAX];
     unsigned count;
+    struct group groups[GROUPS_MAX];
+    unsigned group_count;
+    unsigned asked; /* rows that were asked as a test */
     unsigned failed;
 };
 
@@ -38,7 +51,7 @@ static char *read_file(const char *path)
     return text;
 }
 
-/* ```yaml NAME [org|untrusted] ... ``` */
+/* ```yaml NAME [org|user|untrusted] ... ``` */
 static void find_blocks(struct blocks *b, const char *path)
 {
     b->file = read_file(path);
@@ -52,8 +65,9 @@ static void find_blocks(struct blocks *b, const char *path)
         if (memchr(p, '\n', strlen(p)) &&
             sscanf(p + 8 + strlen(block->name), "%*[ ]%31[a-z]", word) == 1) {
             block->org = strcmp(word, "org") == 0;
+            block->user = strcmp(word, "user") == 0;
             block->untrusted = strcmp(word, "untrusted") == 0;
-            cr_assert(block->org || block->untrusted, "%s", word);
+            cr_assert(block->org || block->user || block->untrusted, "%s", word);
         }
         block->text = eg_slice(body, (size_t)(end - body));
         p = end + 3;
@@ -69,24 +83,36 @@ static const struct block *block_of(const struct blocks *b, const char *name, si
     return NULL;
 }
 
-/* Compiles "a" or "a+b" into block, and more, if it is not NULL, as the command line's layer. */
+/* The blocks of "a", "a+b" or "a+b+c"; returns how many. */
+static unsigned blocks_of(const struct blocks *b, struct eg_slice names,
+                          const struct block *list[FILES_MAX])
+{
+    unsigned count = 0;
+    while (names.n && count < FILES_MAX) {
+        long plus = eg_slice_index(names, '+');
+        size_t n = plus < 0 ? names.n : (size_t)plus;
+        list[count++] = block_of(b, names.p, n);
+        names = eg_slice_from(names, plus < 0 ? names.n : n + 1);
+    }
+    return count;
+}
+
+/* Compiles them into block, and more, if it is not NULL, as the command line's layer. */
 static void compile(const struct blocks *b, struct eg_slice names, const char *more,
                     struct eg_buf *block)
 {
-    struct eg_policy_file files[3];
+    struct eg_policy_file files[FILES_MAX + 1];
+    const struct block *list[FILES_MAX];
     struct eg_diags *diags = NULL;
     struct eg_err err = { 0 };
     struct eg_buf text;
-    unsigned count = 0;
-    while (names.n && count < 2) {
-        long plus = eg_slice_index(names, '+');
-        size_t n = plus < 0 ? names.n : (size_t)plus;
-        const struct block *from = block_of(b, names.p, n);
-        files[count++] =
-            (struct eg_policy_file){ from->name, from->text,
-                                     from->org ? EG_LAYER_ORG : EG_LAYER_REPO, !from->untrusted };
-        names = eg_slice_from(names, plus < 0 ? names.n : n + 1);
-    }
+    unsigned count = blocks_of(b, names, list);
+    for (unsigned i = 0; i < count; i++)
+        files[i] = (struct eg_policy_file){ list[i]->name, list[i]->text,
+                                            list[i]->org    ? EG_LAYER_ORG
+                                            : list[i]->user ? EG_LAYER_USER
+                                                            : EG_LAYER_REPO,
+                                            !list[i]->untrusted };
     if (more)
         files[count++] =
             (struct eg_policy_file){ "more", eg_slice_str(more), EG_LAYER_COMMAND, true };
@@ -326,6 +352,114 @@ static void check_explain(struct blocks *b, const struct eg_vector_row *row,
     eg_buf_done(&a.path);
 }
 
+/* ---- policy test ---- */
+
+static struct group *group_of(struct blocks *b, struct eg_slice names)
+{
+    for (unsigned i = 0; i < b->group_count; i++)
+        if (eg_slice_eq(eg_slice_str(b->groups[i].names), names))
+            return &b->groups[i];
+    struct group *g = &b->groups[b->group_count++];
+    cr_assert_leq(b->group_count, GROUPS_MAX);
+    snprintf(g->names, sizeof g->names, "%.*s", (int)names.n, names.p);
+    eg_buf_init(&g->tests, 1 << 20);
+    return g;
+}
+
+/* explain and test judge a literal's own address as well, which the row's question leaves out. */
+static bool is_judged_further(const struct eg_policy *p, const struct eg_vector_row *row,
+                              const struct eg_verdict *want)
+{
+    struct asked a = { .ask = { .kind = EG_ASK_TUNNEL } };
+    struct eg_verdict v = *want;
+    eg_buf_init(&a.path, 4096);
+    if (asked_of(p, row->cell[1].p, &a))
+        eg_policy_ask(p, &a.ask, &v);
+    eg_buf_done(&a.path);
+    return want->status == EG_OK && v.status != EG_OK;
+}
+
+static void check_tested(struct blocks *b, const struct eg_vector_row *row,
+                         const struct eg_policy *p, const struct eg_verdict *want)
+{
+    struct eg_tested tested;
+    char file[64] = "";
+    const char *colon = want->rule.n ? memrchr(want->rule.p, ':', want->rule.n) : NULL;
+    if (colon)
+        snprintf(file, sizeof file, "%.*s", (int)(colon - want->rule.p), want->rule.p);
+    if (is_judged_further(p, row, want) ||
+        !eg_tested_read(p, row->cell[1].p, row->cell[2].p, file,
+                        row->cell[3].n ? row->cell[3].p : "", &tested))
+        return;
+    const char *fault = eg_tested_fault(p, &tested);
+    struct group *g = group_of(b, row->cell[0]);
+    cr_assert_eq(eg_tested_yaml(&tested, &g->tests), EG_OK);
+    g->count++;
+    b->asked++;
+    if (fault) {
+        fprintf(stderr, "%s:%d: %s: %s: as a test: %s\n", row->file, row->line, row->cell[0].p,
+                row->cell[1].p, fault);
+        b->failed++;
+    }
+}
+
+/* `egressctl policy test` of these blocks: the last one is the file, one before it can be the user's. The organisation's file has a fixed place, so what has
+ * one is asked in this process alone. */
+static bool run_group(const struct blocks *b, const struct group *g, const struct eg_world *w)
+{
+    const struct block *list[FILES_MAX];
+    char want[80], *output = NULL;
+    char *text = calloc(1, 2 << 20);
+    unsigned count = blocks_of(b, eg_slice_str(g->names), list);
+    const struct block *last = list[count - 1];
+    bool user = count == 2 && list[0]->user;
+    cr_assert_not_null(text);
+    snprintf(text, 2 << 20, "%.*stests:\n%.*s", (int)last->text.n, last->text.p, (int)g->tests.len,
+             g->tests.data);
+    eg_world_write(w, last->name, text);
+    if (user) {
+        snprintf(text, 2 << 20, "%.*s", (int)list[0]->text.n, list[0]->text.p);
+        eg_world_write(w, "egress/user.yaml", text);
+    }
+    char config[300];
+    snprintf(config, sizeof config, "XDG_CONFIG_HOME=%s", w->dir);
+    const char *const environment[] = { config, NULL };
+    const char *argv[] = {
+        EG_BUILD_DIR "/egressctl", "policy", "test", eg_world_path(w, last->name), NULL, NULL, NULL
+    };
+    unsigned n = 4;
+    if (!last->untrusted)
+        argv[n++] = "--trust";
+    if (!user)
+        argv[n++] = "--alone";
+    int code = eg_proc_run(w, argv, environment, &output);
+    snprintf(want, sizeof want, "%u tests: %u passed, 0 failed\n", g->count, g->count);
+    bool fine = code == 0 && strstr(output, want);
+    if (!fine)
+        fprintf(stderr, "egressctl policy test of %s: exit %d\n%s", g->names, code, output);
+    free(output);
+    free(text);
+    return fine;
+}
+
+static void run_groups(struct blocks *b)
+{
+    struct eg_world w;
+    eg_world_new(&w);
+    char path[300];
+    snprintf(path, sizeof path, "%s/egress", w.dir);
+    cr_assert_eq(mkdir(path, 0700), 0);
+    for (unsigned i = 0; i < b->group_count; i++) {
+        const struct block *list[FILES_MAX];
+        struct group *g = &b->groups[i];
+        unsigned count = blocks_of(b, eg_slice_str(g->names), list);
+        if (count == 1 || (count == 2 && list[0]->user))
+            b->failed += !list[0]->org && !run_group(b, g, &w);
+        eg_buf_done(&g->tests);
+    }
+    eg_world_done(&w);
+}
+
 static void check_row(const struct eg_vector_row *row, void *ctx)
 {
     struct blocks *b = ctx;
@@ -339,6 +473,7 @@ static void check_row(const struct eg_vector_row *row, void *ctx)
     cr_assert_eq(eg_policy_open(block.data, block.len, &p, &err), EG_OK, "%s", err.text);
     if (ask(p, row->cell[1].p, &v)) {
         check_explain(b, row, p, &v);
+        check_tested(b, row, p, &v);
         describe(&v, got, sizeof got);
         const char *colon = v.rule.n ? memrchr(v.rule.p, ':', v.rule.n) : NULL;
         if (colon)
@@ -356,23 +491,33 @@ static void check_row(const struct eg_vector_row *row, void *ctx)
     eg_buf_done(&block);
 }
 
-static void run(const char *path, long least)
+/* least: rows; tested: of them asked as a test too. */
+static void run(const char *path, long least, unsigned tested)
 {
-    struct blocks b = { 0 };
+    struct blocks *b = calloc(1, sizeof *b);
+    cr_assert_not_null(b);
     cr_assert_geq(sodium_init(), 0);
-    find_blocks(&b, path);
-    long rows = eg_vectors_each(path, COLUMNS, check_row, &b);
-    free(b.file);
+    find_blocks(b, path);
+    long rows = eg_vectors_each(path, COLUMNS, check_row, b);
+    run_groups(b);
     cr_assert_geq(rows, least, "%ld rows", rows);
-    cr_assert_eq(b.failed, 0, "%u rows differ", b.failed);
+    cr_assert_geq(b->asked, tested, "%u of %ld rows are asked as a test", b->asked, rows);
+    cr_assert_eq(b->failed, 0, "%u rows differ", b->failed);
+    free(b->file);
+    free(b);
 }
 
 Test(policy, decisions)
 {
-    run(TABLE("policy"), 320);
+    run(TABLE("policy"), 320, 280);
+}
+
+Test(policy, decisions_of_layers_and_addresses)
+{
+    run(TABLE("decisions"), 400, 400);
 }
 
 Test(policy, decisions_on_requests)
 {
-    run(TABLE("policy_rules"), 250);
+    run(TABLE("policy_rules"), 250, 230);
 }

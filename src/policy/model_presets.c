@@ -197,10 +197,15 @@ static const struct eg_yaml *complete(struct eg_model *m, const struct eg_source
         eg_model_child(eg_model_child(root, "services"), from->preset->name);
     struct eg_yaml *all = under ? merged(m, service, under, source->trusted) : NULL;
     struct eg_yaml *credential = all ? eg_yaml_get(all, "credential") : NULL;
-    if (eg_yaml_get(service, "credential"))
+    struct eg_yaml *env = all ? eg_yaml_get(all, "env") : NULL;
+    if (eg_yaml_get(service, "credential")) {
         from->credential = NULL; /* another one is named: it is declared, or an error */
-    else if (credential)
+    } else if (credential) {
         credential->text = service->name;
+        credential->at = service->name_at; /* what is wrong with it is for this file to mend */
+    }
+    if (env && !eg_yaml_get(service, "env"))
+        env->name_at = service->name_at;
     return all;
 }
 

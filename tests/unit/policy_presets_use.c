@@ -203,6 +203,26 @@ Test(policy_presets, rules_of_the_file_narrow_the_route)
     eg_buf_done(&block);
 }
 
+/* A file adds to what a preset refuses; nobody drops it. */
+Test(policy_presets, what_a_preset_refuses_stays_refused)
+{
+    static const char *const files[] = { E "openai: {}\n", E "openai: {deny: []}\n",
+                                         E "openai: {deny: [\"DELETE /**\"]}\n",
+                                         E "openai: {deny: \"DELETE /**\"}\n",
+                                         E "openai: {rules: [\"* /**\"]}\n" };
+    for (size_t i = 0; i < 2 * sizeof files / sizeof *files; i++) {
+        struct eg_buf block;
+        struct eg_policy *p = two("egress: 1\n", files[i / 2], i % 2 == 0, &block);
+        cr_expect_eq(ask(p, "openai", "POST", "/v1/organization/admin_api_keys"), EG_RULE_DENIED,
+                     "%s", files[i / 2]);
+        cr_expect_eq(ask(p, "openai", "POST", "/v1/organizations"), EG_OK, "%s", files[i / 2]);
+        cr_expect_eq(ask(p, "openai", "DELETE", "/v1/files/x"),
+                     strstr(files[i / 2], "DELETE") ? EG_RULE_DENIED : EG_OK, "%s", files[i / 2]);
+        eg_policy_close(p);
+        eg_buf_done(&block);
+    }
+}
+
 /* Rules name the line that a reviewer wants: the file's for the service, the preset's for what it brings. */
 Test(policy_presets, places_are_where_it_was_written)
 {

@@ -51,6 +51,10 @@ struct egress_compile_options {
     /* Reads a file that a policy names (certificates, keys) with egress_text_append. EG_OK, EG_NOT_FOUND, EG_PERMISSION, EG_IO or what
      * egress_text_append gave; NULL: naming a file is an error. */
     enum eg_status (*read)(void *context, const char *path, struct egress_text *into);
+    /* Reads a policy file that another one extends, in the same way; NULL: extending a file is an error (presets are built in). below: NULL, or the end of path that must be reached
+     * without a symbolic link, else EG_PERMISSION: who wrote the naming file is not trusted. */
+    enum eg_status (*extend)(void *context, const char *path, const char *below,
+                             struct egress_text *into);
     void *context;
     const struct egress_address *own; /* of this machine's interfaces: refused unless networks.allow names them */
     size_t own_count;                 /* at most 1,024 */

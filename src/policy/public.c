@@ -14,7 +14,7 @@ _Static_assert((int)EGRESS_ERROR == (int)EG_DIAG_ERROR &&
                    (int)EGRESS_WARNING == (int)EG_DIAG_WARNING,
                "severities are passed on as they are");
 
-enum { FILES_MAX = 64, OWN_MAX = 1024, BLOCK_MAX = 256 << 20 };
+enum { FILES_MAX = 64, OWN_MAX = 1024, BLOCK_MAX = 256 << 20, PART_MAX = 8 << 20 };
 
 /* ---- reading ---- */
 
@@ -23,16 +23,56 @@ enum eg_status egress_text_append(struct egress_text *into, const void *octets, 
     return eg_buf_append((struct eg_buf *)(void *)into, octets, n);
 }
 
+/* The texts of extended files, which live until all is compiled. */
+struct part {
+    struct part *next;
+    struct eg_buf text;
+};
+struct reading {
+    const struct egress_compile_options *options;
+    struct part *parts;
+};
+
+static enum eg_status told(enum eg_status st, struct eg_err *err)
+{
+    return st == EG_OK ? st : eg_err_set(err, st, "policy", 0, "%s", egress_status_sentence(st));
+}
+
 static enum eg_status read_file(void *ctx, const char *path, struct eg_buf *out, struct eg_err *err)
 {
-    const struct egress_compile_options *options = ctx;
-    enum eg_status st = options->read(options->context, path, (struct egress_text *)(void *)out);
-    return st == EG_OK ? st : eg_err_set(err, st, "policy", 0, "%s", egress_status_sentence(st));
+    const struct reading *r = ctx;
+    return told(r->options->read(r->options->context, path, (struct egress_text *)(void *)out),
+                err);
+}
+
+static enum eg_status read_part(void *ctx, const char *path, const char *below,
+                                struct eg_slice *text, struct eg_err *err)
+{
+    struct reading *r = ctx;
+    struct part *part = calloc(1, sizeof *part);
+    if (!part)
+        return told(EG_NOMEM, err);
+    eg_buf_init(&part->text, PART_MAX);
+    part->next = r->parts;
+    r->parts = part;
+    enum eg_status st = r->options->extend(r->options->context, path, below,
+                                           (struct egress_text *)(void *)&part->text);
+    *text = eg_buf_slice(&part->text);
+    return told(st, err);
+}
+
+static void drop_parts(struct reading *r)
+{
+    for (struct part *part = r->parts, *next; part; part = next) {
+        next = part->next;
+        eg_buf_done(&part->text);
+        free(part);
+    }
 }
 
 /* own has room for OWN_MAX. */
 static bool take_options(const struct egress_compile_options *options, struct eg_addr *own,
-                         struct eg_policy_reader *ret)
+                         struct reading *reading, struct eg_policy_reader *ret)
 {
     if (options->own_count > OWN_MAX)
         return false;
@@ -43,8 +83,10 @@ static bool take_options(const struct egress_compile_options *options, struct eg
         own[i].family = a->family;
         memcpy(own[i].b, a->octets, a->family == EGRESS_IPV4 ? 4 : 16);
     }
+    reading->options = options;
     *ret = (struct eg_policy_reader){ .read = options->read ? read_file : NULL,
-                                      .ctx = (void *)(uintptr_t)options,
+                                      .extend = options->extend ? read_part : NULL,
+                                      .ctx = reading,
                                       .own_addresses = own,
                                       .own_count = (unsigned)options->own_count,
                                       .observe = options->observe };
@@ -110,17 +152,19 @@ enum eg_status egress_policy_compile(const struct egress_policy_file *files, siz
     static const struct egress_compile_options none;
     struct eg_policy_file list[FILES_MAX];
     struct eg_policy_reader reader;
+    struct reading reading = { .parts = NULL };
     struct eg_diags *diags = NULL;
     *policy = NULL;
     if (problems)
         *problems = NULL;
     struct eg_addr *own = calloc(OWN_MAX, sizeof *own);
     enum eg_status st = own && sodium_init() >= 0 ? eg_diags_new(&diags) : EG_NOMEM;
-    if (st == EG_OK &&
-        (!take_files(files, count, list) || !take_options(options ? options : &none, own, &reader)))
+    if (st == EG_OK && (!take_files(files, count, list) ||
+                        !take_options(options ? options : &none, own, &reading, &reader)))
         st = EG_INVALID;
     if (st == EG_OK)
         st = compile(list, count, &reader, diags, policy);
+    drop_parts(&reading);
     free(own);
     if (problems && (st == EG_OK || st == EG_INVALID))
         *problems = (struct egress_problems *)(void *)diags;

@@ -6,6 +6,8 @@
 #include "cmd/run.h"
 
 const struct eg_command eg_policy_commands[] = {
+    { "schema", eg_cmd_policy_schema, "print the JSON Schema of policy files",
+      &eg_policy_schema_options, NULL, 0 },
     { "check", eg_cmd_policy_check, "say what is wrong with policy files", &eg_policy_check_options,
       NULL, 0 },
     { "test", eg_cmd_policy_test, "run the tests that stand in a policy", &eg_policy_test_options,

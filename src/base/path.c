@@ -63,20 +63,30 @@ static const char *canonicalise(struct eg_slice path, char *to, size_t *n)
     return NULL;
 }
 
-/* Decodes until stable, in one pass: escapes can't overlap, so reducing at the end of what is
- * written whenever an escape is complete there reaches the same end as decoding the whole again and
- * again. */
-static size_t decode_stable(struct eg_slice path, char *to)
+/* Decodes every escape until it is none: what it stands for may be the '%' of the next two digits. */
+static size_t decode(struct eg_slice path, char *to)
 {
     size_t n = 0;
-    for (size_t i = 0; i < path.n; i++) {
-        to[n++] = path.p[i];
-        for (int octet; n >= 3 && (octet = escape_at(to + n - 3, 3)) >= 0;) {
-            n -= 2;
-            to[n - 1] = (char)octet;
+    for (size_t i = 0; i < path.n;) {
+        int octet = (unsigned char)path.p[i++], next;
+        while (octet == '%' && i + 2 <= path.n && hex_value(path.p[i]) >= 0 &&
+               (next = hex_value(path.p[i + 1])) >= 0) {
+            octet = hex_value(path.p[i]) << 4 | next;
+            i += 2;
         }
+        to[n++] = (char)octet;
     }
     return n;
+}
+
+/* What is left of escapes then had a digit that was an escape itself. No encoder writes that; an origin that decodes the whole again and again would
+ * see another path than the rules do, which read an escape where it begins. */
+static bool has_escape(struct eg_slice path)
+{
+    for (size_t i = 0; i < path.n; i++)
+        if (escape_at(path.p + i, path.n - i) >= 0)
+            return true;
+    return false;
 }
 
 /* "." or ".." once the parameters behind ';' are gone. */
@@ -123,7 +133,9 @@ static const char *fault_of(struct eg_slice canonical, char *scratch)
         return "the path has an empty segment";
     if (eg_slice_index(canonical, '%') < 0)
         return decoded_fault(canonical);
-    return decoded_fault(eg_slice(scratch, decode_stable(canonical, scratch)));
+    struct eg_slice decoded = eg_slice(scratch, decode(canonical, scratch));
+    return has_escape(decoded) ? "the path has an escape within another one"
+                               : decoded_fault(decoded);
 }
 
 enum eg_status eg_path_canon_at(struct eg_slice path, char *to, char *scratch, size_t *n,

@@ -50,12 +50,14 @@ static bool canonical(const char *path, char *out)
 
 struct text {
     int c[TEXT];
+    bool made[TEXT]; /* by decoding */
     unsigned n;
 };
 
-/* Escapes decoded until none is left. An encoded slash is data, or one like any other. */
-static void decode(struct text *t, int slash)
+/* Escapes decoded until none is left. An encoded slash is data, or one like any other. True: a digit of one was an escape itself. */
+static bool decode(struct text *t, int slash)
 {
+    bool nested = false;
     for (bool again = true; again;) {
         struct text next = { .n = 0 };
         again = false;
@@ -63,12 +65,15 @@ static void decode(struct text *t, int slash)
             bool escape =
                 t->c[i] == '%' && i + 2 < t->n && hex(t->c[i + 1]) >= 0 && hex(t->c[i + 2]) >= 0;
             int value = escape ? hex(t->c[i + 1]) * 16 + hex(t->c[i + 2]) : t->c[i];
+            nested |= escape && (t->made[i + 1] || t->made[i + 2]);
+            next.made[next.n] = escape || t->made[i];
             next.c[next.n++] = escape && value == '/' ? slash : value;
             again |= escape;
             i += escape ? 2 : 0;
         }
         *t = next;
     }
+    return nested;
 }
 
 static struct text text_of(const char *s, size_t n)
@@ -93,7 +98,8 @@ static bool is_unsafe(const char *canon)
     unsigned start = 0;
     if (strstr(canon, "//"))
         return true;
-    decode(&t, '/');
+    if (decode(&t, '/'))
+        return true;
     for (unsigned i = 0; i <= t.n; i++) {
         int c = i < t.n ? t.c[i] : '/';
         if (c < 0x20 || c == 0x7f || c == '\\')
@@ -128,10 +134,13 @@ static void split(const struct text *t, struct segments *ret)
     ret->count = 1;
     ret->list[0].n = 0;
     for (unsigned i = 1; i < t->n; i++) {
-        if (t->c[i] == '/' && ret->count < SEGMENTS)
+        struct text *last = &ret->list[ret->count - 1];
+        if (t->c[i] == '/' && ret->count < SEGMENTS) {
             ret->list[ret->count++].n = 0;
-        else
-            ret->list[ret->count - 1].c[ret->list[ret->count - 1].n++] = t->c[i];
+        } else {
+            last->made[last->n] = t->made[i];
+            last->c[last->n++] = t->c[i];
+        }
     }
 }
 
@@ -184,7 +193,7 @@ static void read_pattern(const char *pattern, bool decoded, int slash, struct se
             if (ret->list[i].c[k] == '*')
                 ret->list[i].c[k] = STAR;
         if (decoded)
-            decode(&ret->list[i], slash);
+            (void)decode(&ret->list[i], slash);
     }
 }
 
@@ -196,7 +205,7 @@ static bool match_reading(const char *pattern, const char *path, bool decoded, i
     struct segments globs, all, list = { .count = 0 };
     read_pattern(pattern, decoded, slash, &globs);
     if (decoded)
-        decode(&t, slash);
+        (void)decode(&t, slash);
     split(&t, &all);
     for (unsigned i = 0; i < all.count; i++)
         if ((whole ? all.list[i].n : name_of(&all.list[i])) > 0)

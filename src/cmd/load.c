@@ -217,6 +217,8 @@ enum eg_status eg_load(const struct eg_load_spec *spec, struct eg_loaded **ret, 
         status = spec->texts ? take_texts(l, err) : read_sources(l, err);
     if (status == EG_OK)
         status = compile(l, err);
+    l->loaded.parts = l->parts.list;
+    l->loaded.part_count = l->parts.count;
     l->spec = NULL;
     if (status == EG_OK)
         *ret = &l->loaded;

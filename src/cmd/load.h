@@ -24,9 +24,12 @@ struct eg_load_spec { /* borrowed for the call */
 };
 
 struct eg_load_private;
+struct eg_part;
 struct eg_loaded { /* freed by eg_loaded_free */
     const struct eg_policy_file *files; /* in the order of their layers, trusted as it was found */
     unsigned count;
+    const struct eg_part *parts; /* files that they extend, as far as they were read (parts.h) */
+    unsigned part_count;
     struct eg_diags *diags; /* errors and warnings, sorted */
     struct eg_policy *policy; /* NULL: diags has an error */
     struct eg_buf block;      /* that policy is a view of */

@@ -78,20 +78,28 @@ static enum eg_status read_below(const char *path, const char *below, struct eg_
     return status == EG_PERMISSION ? EG_IO : status;
 }
 
+static struct eg_part *new_part(struct eg_parts *p, const char *path)
+{
+    struct eg_part *list = realloc(p->list, (p->count + 1) * sizeof *list);
+    char *copy = strdup(path);
+    if (list)
+        p->list = list;
+    if (!list || !copy) {
+        free(copy);
+        return NULL;
+    }
+    list[p->count].path = copy;
+    eg_buf_init(&list[p->count].text, PART_MAX);
+    return &list[p->count++];
+}
+
 enum eg_status eg_parts_read(void *ctx, const char *path, const char *below, struct eg_slice *text,
                              struct eg_err *err)
 {
     struct eg_parts *p = ctx;
-    struct eg_part *list = realloc(p->list, (p->count + 1) * sizeof *list);
-    if (!list)
+    struct eg_part *part = new_part(p, path);
+    if (!part)
         return EG_NOMEM;
-    p->list = list;
-    struct eg_part *part = &list[p->count];
-    part->path = strdup(path);
-    if (!part->path)
-        return EG_NOMEM;
-    eg_buf_init(&part->text, PART_MAX);
-    p->count++;
     enum eg_status status =
         p->revision && strncmp(path, p->revision, strlen(p->revision)) == 0
             ? eg_load_git(path, &part->text, err)

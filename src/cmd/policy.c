@@ -10,6 +10,7 @@
 #include "cmd/ask.h"
 #include "cmd/facts.h"
 #include "cmd/files.h"
+#include "cmd/parts.h"
 #include "cmd/state.h"
 #include "cmd/upstream.h"
 
@@ -26,6 +27,9 @@ void eg_sup_policy_free(struct eg_sup_policy *p)
         close(p->block_fd);
     if (p->facts_fd >= 0)
         close(p->facts_fd);
+    for (unsigned i = 0; i < p->part_count; i++)
+        free(p->parts[i]);
+    free(p->parts);
     free(p);
 }
 
@@ -42,8 +46,20 @@ static void show(const struct eg_diags *d, struct eg_err *err)
     }
 }
 
-static enum eg_status compile(const struct eg_supervisor *s, struct eg_buf *block,
-                              struct eg_err *err)
+static enum eg_status copy_parts(struct eg_sup_policy *p, const struct eg_loaded *l)
+{
+    p->parts = calloc(l->part_count + 1, sizeof *p->parts);
+    for (unsigned i = 0; p->parts && i < l->part_count; i++) {
+        p->parts[i] = strdup(l->parts[i].path);
+        if (!p->parts[i])
+            return EG_NOMEM;
+        p->part_count++;
+    }
+    return p->parts ? EG_OK : EG_NOMEM;
+}
+
+static enum eg_status compile(const struct eg_supervisor *s, struct eg_sup_policy *p,
+                              struct eg_buf *block, struct eg_err *err)
 {
     const struct eg_supervisor_options *o = &s->options;
     const struct eg_load_spec spec = { .sources = o->policies,
@@ -56,10 +72,9 @@ static enum eg_status compile(const struct eg_supervisor *s, struct eg_buf *bloc
     if (status != EG_OK)
         return status;
     show(l->diags, err);
-    if (l->policy)
-        status = eg_buf_put(block, eg_buf_slice(&l->block));
-    else
-        status = EG_INVALID;
+    status = l->policy ? eg_buf_put(block, eg_buf_slice(&l->block)) : EG_INVALID;
+    if (status == EG_OK)
+        status = copy_parts(p, l);
     eg_loaded_free(l);
     return status;
 }
@@ -135,7 +150,7 @@ static enum eg_status load(struct eg_supervisor *s, const struct eg_sup_policy *
     p->block_fd = old ? fcntl(old->block_fd, F_DUPFD_CLOEXEC, 3) : -1;
     p->facts_fd = -1;
     eg_buf_init(&block, EG_SUP_BLOCK_MAX);
-    enum eg_status status = old ? EG_OK : compile(s, &block, err);
+    enum eg_status status = old ? EG_OK : compile(s, p, &block, err);
     if (status == EG_OK && !old)
         status = eg_file_seal("egress-policy", eg_buf_slice(&block), &p->block_fd, err);
     eg_buf_done(&block);

@@ -46,6 +46,8 @@ struct eg_run_places { /* computed before the environment is wiped */
     char files[EG_RUN_FILES_PATH]; /* folder of generated files, which the child reads and does not change; empty: none yet */
     struct eg_policy_source policies[EG_RUN_POLICIES];
     unsigned policy_count;
+    const char *const *parts; /* files that those extend: known once the policy is compiled */
+    unsigned part_count;
 };
 
 /* Finds policy files (file: -p, may be NULL), makes the folders that are ours, drops kept events

@@ -78,6 +78,7 @@ static enum eg_status keep_paths(struct eg_run *r, const struct eg_run_user *use
                                         .writable_count = r->asked.writable_count,
                                         .made = &r->made };
     enum eg_status status = begin_making(r, user, err);
+    r->places.parts = eg_supervisor_policy_parts(r->supervisor, &r->places.part_count);
     if (status == EG_OK)
         status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
                                    &child, ret);

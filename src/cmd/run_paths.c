@@ -298,6 +298,8 @@ static enum eg_status keep_own(struct eg_run_paths *p, const struct eg_run_place
     for (unsigned i = 0; i < at->policy_count && status == EG_OK; i++)
         status = at->policies[i].layer == EG_LAYER_REPO ? hold(p, at->policies[i].path)
                                                         : fix(p, at->policies[i].path);
+    for (unsigned i = 0; i < at->part_count && status == EG_OK; i++)
+        status = hold(p, at->parts[i]);
     return status;
 }
 

@@ -39,6 +39,8 @@ struct eg_sup_policy {
     const void *block;
     size_t block_n;
     struct eg_policy *policy;
+    char **parts; /* paths of files that its files extend; none of a refreshed one */
+    unsigned part_count;
 };
 /* Reads, compiles, seals. Diagnostics go to stderr; the first error also to err (EG_INVALID). */
 enum eg_status eg_sup_policy_load(struct eg_supervisor *s, struct eg_sup_policy **ret,

@@ -394,6 +394,12 @@ const struct eg_policy *eg_supervisor_policy(const struct eg_supervisor *s)
     return s->policy->policy;
 }
 
+const char *const *eg_supervisor_policy_parts(const struct eg_supervisor *s, unsigned *count)
+{
+    *count = s->policy->part_count;
+    return (const char *const *)s->policy->parts;
+}
+
 struct egress_ring *eg_supervisor_ring(const struct eg_supervisor *s)
 {
     return s->ring;

@@ -102,6 +102,8 @@ json_t *eg_supervisor_listeners_json(const struct eg_supervisor *s);
 /* Does text hold the value of a credential that is loaded (8 bytes or more), or a field of one? */
 bool eg_supervisor_holds_secret(const struct eg_supervisor *s, const char *text);
 const struct eg_policy *eg_supervisor_policy(const struct eg_supervisor *s);
+/* Paths of the files that its files extended when it was started. */
+const char *const *eg_supervisor_policy_parts(const struct eg_supervisor *s, unsigned *count);
 struct egress_ring *eg_supervisor_ring(const struct eg_supervisor *s);
 struct eg_loop *eg_supervisor_loop(const struct eg_supervisor *s);
 

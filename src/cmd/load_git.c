@@ -85,7 +85,10 @@ enum eg_status eg_load_git(const char *name, struct eg_buf *out, struct eg_err *
         git, "--no-replace-objects", "-C", folder, "cat-file", "blob", object, NULL
     };
     const struct eg_source_command command = {
-        .argv = argv, .env = env, .limit = GIT_MAX, .deadline_ms = eg_clock_ms() + GIT_MS
+        .argv = argv,
+        .env = env,
+        .limit = eg_buf_room(out) < GIT_MAX ? eg_buf_room(out) - 2 : GIT_MAX,
+        .deadline_ms = eg_clock_ms() + GIT_MS
     };
     status = eg_source_cmd(&command, out, &why);
     if (status == EG_OK || status == EG_NOMEM)

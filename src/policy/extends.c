@@ -382,11 +382,12 @@ enum eg_status eg_sources_add(struct eg_sources *s, const struct eg_policy_file 
                               struct eg_diags *diags)
 {
     struct eg_sources *quiet = NULL;
-    struct eg_policy_file own = *file;
+    struct eg_policy_file own = *file; /* a callback may write to the caller's */
+    bool given = file->trusted;
     enum eg_status status = find_trust(&own, reader, arena, &quiet);
     struct walk w = { .s = s, .reader = reader, .arena = arena, .diags = diags };
     static const struct eg_sources none;
-    if (own.trusted && !file->trusted)
+    if (own.trusted && !given)
         w.known = quiet ? quiet : &none;
     if (status == EG_OK)
         status = walk_file(&w, &own);

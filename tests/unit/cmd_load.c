@@ -10,6 +10,8 @@
 
 #include "cmd/load.h"
 #include "cmd/options.h"
+#include "cmd/parts.h"
+#include "cmd/trust.h"
 
 static char folder[64];
 
@@ -186,4 +188,97 @@ Test(cmd_load, a_revision_runs_no_filter_of_the_repository)
     cr_assert(allows(l, "old.example.com"));
     eg_loaded_free(l);
     cr_assert(access(ran, F_OK) < 0);
+}
+
+/* ---- extends, on a disk ---- */
+
+static const char *first_code(const struct eg_loaded *l)
+{
+    return eg_diags_total(l->diags) ? eg_diags_at(l->diags, 0)->code : "-";
+}
+
+Test(cmd_load, an_untrusted_file_follows_no_link_wherever_it_stands)
+{
+    static const struct {
+        const char *name, *code;
+    } rows[] = {
+        { "sub/team.yaml", "-" },
+        { "sub/link.yaml", "untrusted-key" },
+        { "linked/team.yaml", "untrusted-key" },
+        { "sub/deep/../team.yaml", "untrusted-key" },
+        { "sub", "unreadable-file" },
+        { "sub/pipe", "unreadable-file" },
+        { "sub/missing.yaml", "unreadable-file" },
+        { "sub/team.yaml/x", "unreadable-file" },
+    };
+    cr_assert_eq(mkdir("sub", 0700) | mkdir("sub/deep", 0700), 0);
+    put("sub/team.yaml", "egress: 1\nallow: [team.example.com]\n");
+    cr_assert_eq(symlink("team.yaml", "sub/link.yaml"), 0);
+    cr_assert_eq(symlink("sub", "linked"), 0);
+    cr_assert_eq(mkfifo("sub/pipe", 0600), 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[200];
+        snprintf(text, sizeof text, "egress: 1\nextends: %s\n", rows[i].name);
+        put("egress.yaml", text);
+        struct eg_loaded *l = load(&(struct eg_load_spec){ .alone = true });
+        cr_expect_str_eq(first_code(l), rows[i].code, "%s", rows[i].name);
+        if (l->policy)
+            cr_expect(allows(l, "team.example.com"));
+        eg_loaded_free(l);
+        bool link = strcmp(rows[i].code, "untrusted-key") == 0;
+        l = load(&(struct eg_load_spec){ .alone = true, .trust = true });
+        cr_expect_str_eq(first_code(l), link ? "-" : rows[i].code, "trusted: %s", rows[i].name);
+        eg_loaded_free(l);
+    }
+}
+
+Test(cmd_load, trust_by_the_record_lasts_until_anything_of_it_changes)
+{
+    put("egress.yaml", "egress: 1\nextends: team.yaml\nvia: true\n");
+    put("team.yaml", "egress: 1\nlimits: {connections: 5000}\n");
+    struct eg_loaded *l = load(&(struct eg_load_spec){ .alone = true });
+    cr_assert_eq(eg_loaded_exit(l), EG_EXIT_REFUSED);
+    cr_assert(!l->files[0].trusted);
+    eg_loaded_free(l);
+    cr_assert_eq(eg_trust_add("egress.yaml", NULL, NULL), EG_OK);
+    l = load(&(struct eg_load_spec){ .alone = true });
+    cr_assert_not_null(l->policy);
+    cr_assert(l->files[0].trusted);
+    cr_assert_eq(l->part_count, 1);
+    cr_assert_str_eq(l->parts[0].path, "team.yaml");
+    eg_loaded_free(l);
+    put("team.yaml", "egress: 1\nlimits: {connections: 5001}\n");
+    l = load(&(struct eg_load_spec){ .alone = true });
+    cr_assert_eq(eg_loaded_exit(l), EG_EXIT_REFUSED);
+    eg_loaded_free(l);
+}
+
+Test(cmd_load, a_revision_extends_files_of_that_revision)
+{
+    two_revisions();
+    put("sub/team.yaml", "egress: 1\nallow: [team1.example.com]\n");
+    put("top.yaml", "egress: 1\nallow: [top1.example.com]\n");
+    put("sub/egress.yaml", "egress: 1\nextends: [./team.yaml, ../top.yaml]\n");
+    git("add sub top.yaml");
+    git("commit -m two");
+    put("sub/team.yaml", "egress: 1\nallow: [team2.example.com]\n");
+    struct eg_loaded *l = load(&(struct eg_load_spec){
+        .file = "HEAD:sub/egress.yaml", .revision = true, .trust = true });
+    cr_assert(allows(l, "team1.example.com"));
+    cr_assert(allows(l, "top1.example.com"));
+    cr_assert(!allows(l, "team2.example.com"));
+    eg_loaded_free(l);
+}
+
+Test(cmd_load, files_of_the_user_and_of_a_command_are_trusted)
+{
+    cr_assert_eq(mkdir("egress", 0700), 0);
+    put("egress/user.yaml", "egress: 1\nvia: true\n");
+    put("egress.yaml", "egress: 1\nname: x\n");
+    struct eg_loaded *l = load(&(struct eg_load_spec){ 0 });
+    cr_assert_not_null(l->policy);
+    cr_assert(eg_policy_settings(l->policy)->via);
+    cr_assert(l->files[l->count - 2].trusted);
+    cr_assert(!l->files[l->count - 1].trusted);
+    eg_loaded_free(l);
 }

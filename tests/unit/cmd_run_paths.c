@@ -117,7 +117,11 @@ Test(cmd_run, programs_of_credentials_and_their_stores_are_kept_from_the_child, 
         &block, &policy);
     snprintf(at.control, sizeof at.control, "/run/egress/x.sock");
     const struct eg_run_child child = { .uid = geteuid(), .enforcement = EG_ENFORCE_NONE };
+    static const char *const parts[] = { "/repo/team.yaml" };
+    at.parts = parts;
+    at.part_count = 1;
     cr_assert_eq(eg_run_paths_make(&at, e, policy, &child, &p), EG_OK);
+    cr_expect(in_list(p.lists.held, p.lists.held_count, "/repo/team.yaml"), "the policy extends it");
     cr_expect(in_list(p.lists.programs, p.lists.program_count, "/home/me/bin/token"));
     cr_expect(in_list(p.lists.programs, p.lists.program_count, "/home/me/script"));
     cr_expect(in_list(p.lists.programs, p.lists.program_count, "/opt/gh/bin/gh"));

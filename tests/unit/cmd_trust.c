@@ -172,3 +172,75 @@ Test(cmd_trust, without_a_state_folder_nothing_is_trusted)
     cr_assert(!trusted("egress: 1\n"));
     cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_NOT_FOUND);
 }
+
+/* ---- with what it extends ---- */
+
+static void two_files(void)
+{
+    char part[128];
+    snprintf(part, sizeof part, "%s/team.yaml", folder);
+    put(part, "egress: 1\n");
+    put(policy, "egress: 1\nextends: ./team.yaml\n");
+}
+
+static void drop_second(void)
+{
+    char part[128];
+    snprintf(part, sizeof part, "%s/team.yaml", folder);
+    unlink(part);
+}
+
+Test(cmd_trust, what_is_extended_is_covered_and_named)
+{
+    char part[128], want[160];
+    struct eg_buf covers;
+    two_files();
+    snprintf(part, sizeof part, "%s/team.yaml", folder);
+    snprintf(want, sizeof want, "%s\n", part);
+    eg_buf_init(&covers, 4096);
+    cr_assert_eq(eg_trust_add(policy, &covers, NULL), EG_OK);
+    cr_assert(eg_slice_eq(eg_buf_slice(&covers), eg_slice_str(want)));
+    cr_assert(eg_trust_holds(policy));
+    cr_assert(!trusted("egress: 1\nextends: ./team.yaml\n"), "not the text without the rest");
+    const struct eg_policy_file same = { part, EG_SLICE("egress: 1\n"), EG_LAYER_REPO, true };
+    const struct eg_policy_file changed = { part, EG_SLICE("egress: 1\nvia: true\n"), EG_LAYER_REPO,
+                                            true };
+    const struct eg_slice text = EG_SLICE("egress: 1\nextends: ./team.yaml\n");
+    bool yes = false;
+    cr_assert_eq(eg_trust_check(policy, text, &same, 1, &yes, NULL), EG_OK);
+    cr_assert(yes);
+    cr_assert_eq(eg_trust_check(policy, text, &changed, 1, &yes, NULL), EG_OK);
+    cr_assert(!yes);
+    put(part, "egress: 1\nvia: true\n");
+    cr_assert(!eg_trust_holds(policy), "a changed part is a changed policy");
+    eg_buf_done(&covers);
+    drop_second();
+}
+
+Test(cmd_trust, a_part_is_the_same_from_wherever_the_policy_is_named)
+{
+    const struct eg_policy_file here = { "team.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO, true };
+    const struct eg_policy_file dot = { "./team.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO, true };
+    const struct eg_policy_file other = { "other.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO, true };
+    const struct eg_slice text = EG_SLICE("egress: 1\nextends: ./team.yaml\n");
+    bool yes = false;
+    two_files();
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
+    cr_assert_eq(chdir(folder), 0);
+    cr_assert_eq(eg_trust_check("egress.yaml", text, &here, 1, &yes, NULL), EG_OK);
+    cr_assert(yes);
+    cr_assert_eq(eg_trust_check("./egress.yaml", text, &dot, 1, &yes, NULL), EG_OK);
+    cr_assert(yes);
+    cr_assert_eq(eg_trust_check("egress.yaml", text, &other, 1, &yes, NULL), EG_OK);
+    cr_assert(!yes);
+    drop_second();
+}
+
+Test(cmd_trust, what_extends_a_missing_file_is_not_recorded)
+{
+    struct eg_err err = { 0 };
+    put(policy, "egress: 1\nextends: ./missing.yaml\n");
+    cr_assert_eq(eg_trust_add(policy, NULL, &err), EG_INVALID);
+    cr_assert_not_null(strstr(err.text, "egress.yaml:2"), "%s", err.text);
+    cr_assert(!eg_trust_recorded(policy));
+}

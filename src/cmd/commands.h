@@ -25,6 +25,7 @@ int eg_cmd_policy_check(int argc, char **argv);
 int eg_cmd_policy_schema(int argc, char **argv);
 int eg_cmd_policy_test(int argc, char **argv);
 int eg_cmd_policy_fmt(int argc, char **argv);
+int eg_cmd_policy_init(int argc, char **argv);
 int eg_cmd_policy_show(int argc, char **argv);
 
 /* The option tables, for --help and for the test that the manual names every one. `run` brings
@@ -40,6 +41,7 @@ extern const struct eg_cmd_options eg_doctor_options;
 extern const struct eg_cmd_options eg_preset_options;
 extern const struct eg_cmd_options eg_egressd_options;
 extern const struct eg_cmd_options eg_policy_fmt_options;
+extern const struct eg_cmd_options eg_policy_init_options;
 extern const struct eg_cmd_options eg_help_options;
 extern const struct eg_cmd_options eg_policy_check_options;
 extern const struct eg_cmd_options eg_policy_show_options;

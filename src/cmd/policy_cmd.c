@@ -16,6 +16,7 @@ const struct eg_command eg_policy_commands[] = {
       &eg_explain_options, NULL, 0 },
     { "fmt", eg_cmd_policy_fmt, "lay policy files out in the one way", &eg_policy_fmt_options, NULL,
       0 },
+    { "init", eg_cmd_policy_init, "write a first policy", &eg_policy_init_options, NULL, 0 },
     { "show", eg_cmd_policy_show, "show everything that the proxy would use, and where it comes from",
       &eg_policy_show_options, NULL, 0 },
     { NULL, NULL, NULL, NULL, NULL, 0 },

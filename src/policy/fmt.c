@@ -84,7 +84,7 @@ static bool is_long_form(const struct eg_fmt_part *p)
 {
     static const char *const always[] = { "allow",       "deny",     "tests",  "services",
                                           "credentials", "upstream", "listen", "upstream.proxies" };
-    static const char *const many[] = { "services.*.rules", "services.*.deny" };
+    static const char *const many[] = { "extends", "services.*.rules", "services.*.deny" };
     const struct eg_schema_key *key = p->row ? eg_schema_each(p->row - 1) : NULL;
     if (!key)
         return false;

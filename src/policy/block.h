@@ -31,6 +31,7 @@ struct eg_block_addr {
 struct eg_block_entry {
     uint32_t tag;    /* upper half of the hash; the lower one says where */
     uint32_t record; /* its index + 1; 0: none is here */
+    uint32_t key, rule; /* of a target, its text and its first rule, so that all can be fetched at once: a large policy is far away */
 };
 
 /* What rules name: an exact name, the names below one, or a prefix of addresses. All rules on it are neighbours, deny first. */

@@ -6,64 +6,105 @@
 #include "policy/decide.h"
 #include "policy/ranges.h"
 
-static const struct eg_block_target *find(const struct eg_policy *p, enum eg_pattern_kind kind,
-                                          struct eg_slice key)
+/* A look-up under way: what it will read is fetched while others are prepared. */
+struct probe {
+    struct eg_slice key;
+    enum eg_pattern_kind kind;
+    uint64_t hash;
+};
+
+static void prepare(const struct eg_policy *p, enum eg_pattern_kind kind, struct eg_slice key,
+                    struct probe *ret)
+{
+    *ret = (struct probe){ key, kind, eg_block_hash(p->head->hash_key, kind, key) };
+    __builtin_prefetch(&p->hash[(uint32_t)ret->hash & (p->count[EG_BLOCK_SLOTS_HASH] - 1)]);
+}
+
+static const struct eg_block_target *look_up(const struct eg_policy *p, const struct probe *probe)
 {
     uint32_t mask = p->count[EG_BLOCK_SLOTS_HASH] - 1;
-    uint64_t at = eg_block_hash(p->head->hash_key, kind, key);
-    for (uint32_t i = (uint32_t)at & mask; p->hash[i].record; i = (i + 1) & mask) {
-        const struct eg_block_target *t = &p->targets[p->hash[i].record - 1];
-        if (p->hash[i].tag == (uint32_t)(at >> 32) && t->kind == (uint32_t)kind &&
-            eg_slice_eq(eg_block_slice(p, t->key), key))
+    const struct eg_block_entry *e;
+    for (uint32_t i = (uint32_t)probe->hash & mask; (e = &p->hash[i])->record; i = (i + 1) & mask) {
+        const struct eg_block_target *t = &p->targets[e->record - 1];
+        if (e->tag != (uint32_t)(probe->hash >> 32))
+            continue;
+        __builtin_prefetch(p->pool + e->key);
+        __builtin_prefetch(&p->rules[e->rule]);
+        if (t->kind == (uint32_t)probe->kind && eg_slice_eq(eg_block_slice(p, t->key), probe->key))
             return t;
     }
     return NULL;
 }
 
-static void add_hit(struct eg_decide_hits *h, const struct eg_block_target *t)
+static const struct eg_block_target *find(const struct eg_policy *p, enum eg_pattern_kind kind,
+                                          struct eg_slice key)
 {
-    if (t && h->count < EG_DECIDE_HITS_MAX)
-        h->list[h->count++] = t;
+    struct probe probe;
+    prepare(p, kind, key, &probe);
+    return look_up(p, &probe);
 }
 
-/* Patterns "*." above the name; the name itself too when it stands for a pattern. */
-void eg_decide_find_below(const struct eg_policy *p, struct eg_slice host, bool self,
-                          struct eg_decide_hits *h)
+static void add_hits(const struct eg_policy *p, const struct probe *probes, unsigned count,
+                     struct eg_decide_hits *h)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const struct eg_block_target *t = look_up(p, &probes[i]);
+        if (t && h->count < EG_DECIDE_HITS_MAX)
+            h->list[h->count++] = t;
+    }
+}
+
+/* Patterns "*." above the name; the name itself too when it stands for a pattern. probes has room for one of each label; how many they are. */
+static unsigned probe_below(const struct eg_policy *p, struct eg_slice host, bool self,
+                            struct probe *probes)
 {
     static const uint8_t none[sizeof p->head->below_labels];
-    unsigned labels = 1;
+    unsigned labels = 1, count = 0;
     if (memcmp(p->head->below_labels, none, sizeof none) == 0)
-        return;
+        return 0;
     for (size_t i = 0; i < host.n; i++)
         labels += host.p[i] == '.';
     for (size_t start = 0; start < host.n && labels < 128; labels--) {
         if ((start > 0 || self) && eg_block_bit(p->head->below_labels, labels))
-            add_hit(h, find(p, EG_PATTERN_BELOW, eg_slice_from(host, start)));
+            prepare(p, EG_PATTERN_BELOW, eg_slice_from(host, start), &probes[count++]);
         while (start < host.n && host.p[start] != '.')
             start++;
         start++;
     }
+    return count;
+}
+
+void eg_decide_find_below(const struct eg_policy *p, struct eg_slice host, bool self,
+                          struct eg_decide_hits *h)
+{
+    struct probe probes[EG_DECIDE_HITS_MAX];
+    add_hits(p, probes, probe_below(p, host, self, probes), h);
 }
 
 void eg_decide_find_name(const struct eg_policy *p, struct eg_slice host, struct eg_decide_hits *h)
 {
+    struct probe probes[EG_DECIDE_HITS_MAX];
     h->count = 0;
-    add_hit(h, find(p, EG_PATTERN_EXACT, host));
-    eg_decide_find_below(p, host, false, h);
+    prepare(p, EG_PATTERN_EXACT, host, &probes[0]);
+    add_hits(p, probes, 1 + probe_below(p, host, false, probes + 1), h);
 }
 
 void eg_decide_find_addr(const struct eg_policy *p, const struct eg_addr *a, unsigned longest,
                          struct eg_decide_hits *h)
 {
-    unsigned char key[EG_BLOCK_PREFIX_KEY];
+    unsigned char keys[EG_DECIDE_HITS_MAX][EG_BLOCK_PREFIX_KEY];
+    struct probe probes[EG_DECIDE_HITS_MAX];
     const uint8_t *bits = a->family == 4 ? p->head->prefixes4 : p->head->prefixes6;
-    h->count = 0;
+    unsigned count = 0;
     for (int n = (int)longest; n >= 0; n--) {
         if (!eg_block_bit(bits, (unsigned)n))
             continue;
-        eg_block_prefix_key(a, (uint8_t)n, key);
-        add_hit(h, find(p, EG_PATTERN_PREFIX, eg_slice(key, sizeof key)));
+        eg_block_prefix_key(a, (uint8_t)n, keys[count]);
+        prepare(p, EG_PATTERN_PREFIX, eg_slice(keys[count], EG_BLOCK_PREFIX_KEY), &probes[count]);
+        count++;
     }
+    h->count = 0;
+    add_hits(p, probes, count, h);
 }
 
 unsigned eg_decide_full_length(const struct eg_addr *a)

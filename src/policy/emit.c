@@ -206,19 +206,30 @@ static void put_rules(struct eg_emit *e)
     }
 }
 
-struct eg_block_entry *eg_emit_hash(struct eg_emit *e, uint32_t count, uint32_t *size)
+struct eg_block_entry *eg_emit_hash(struct eg_emit *e, enum eg_block_section s, uint32_t count,
+                                    uint32_t *size)
 {
+    char *room = NULL;
     for (*size = 8; *size < 2 * count;)
         *size *= 2;
-    return eg_model_alloc(e->m, *size * sizeof(struct eg_block_entry));
+    size_t n = *size * sizeof(struct eg_block_entry);
+    if (e->status == EG_OK)
+        e->status = eg_buf_reserve(&e->part[s], n, &room);
+    if (e->status != EG_OK)
+        return NULL;
+    memset(room, 0, n);
+    eg_buf_commit(&e->part[s], n);
+    return (struct eg_block_entry *)(void *)room; /* the section is all its own */
 }
 
-void eg_emit_enter(struct eg_block_entry *table, uint32_t size, uint64_t hash, uint32_t record)
+struct eg_block_entry *eg_emit_enter(struct eg_block_entry *table, uint32_t size, uint64_t hash,
+                                     uint32_t record)
 {
     uint32_t at = (uint32_t)hash & (size - 1);
     while (table[at].record)
         at = (at + 1) & (size - 1);
-    table[at] = (struct eg_block_entry){ (uint32_t)(hash >> 32), record + 1 };
+    table[at] = (struct eg_block_entry){ .tag = (uint32_t)(hash >> 32), .record = record + 1 };
+    return &table[at];
 }
 
 /* Keyed by the texts themselves, so that nobody can write rules that collide. */
@@ -226,19 +237,20 @@ static void put_hash(struct eg_emit *e)
 {
     const struct eg_block_target *targets = (const void *)(e->part[EG_BLOCK_TARGETS].data);
     uint32_t count = eg_emit_count(e, EG_BLOCK_TARGETS), size;
-    struct eg_block_entry *table = eg_emit_hash(e, count, &size);
+    struct eg_block_entry *table = eg_emit_hash(e, EG_BLOCK_SLOTS_HASH, count, &size);
     const char *pool = e->part[EG_BLOCK_POOL].data;
     size_t pool_size = e->part[EG_BLOCK_POOL].len;
-    if (!table || e->status != EG_OK)
+    if (!table)
         return;
     crypto_generichash(e->head.hash_key, sizeof e->head.hash_key,
                        (const unsigned char *)(pool_size ? pool : ""), pool_size, NULL, 0);
     for (uint32_t i = 0; i < count; i++) {
         struct eg_slice key = eg_slice(pool + targets[i].key.offset, targets[i].key.length);
-        eg_emit_enter(table, size, eg_block_hash(e->head.hash_key, targets[i].kind, key), i);
+        struct eg_block_entry *entry =
+            eg_emit_enter(table, size, eg_block_hash(e->head.hash_key, targets[i].kind, key), i);
+        entry->key = targets[i].key.offset;
+        entry->rule = targets[i].rules.first;
     }
-    for (uint32_t i = 0; i < size; i++)
-        eg_emit_put(e, EG_BLOCK_SLOTS_HASH, &table[i]);
 }
 
 /* ---- listeners, ways out, settings ---- */
@@ -347,6 +359,8 @@ static enum eg_status assemble(struct eg_emit *e, struct eg_buf *out)
             st = eg_buf_put(out, eg_buf_slice(&e->part[s]));
         if (st == EG_OK && n % EG_BLOCK_ALIGN)
             st = eg_buf_append(out, zero, EG_BLOCK_ALIGN - n % EG_BLOCK_ALIGN);
+        eg_buf_wipe(&e->part[s]); /* the pool may hold a client key */
+        eg_buf_done(&e->part[s]); /* now: a large policy is not held twice */
     }
     return st;
 }

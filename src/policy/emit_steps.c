@@ -181,8 +181,8 @@ void eg_emit_steps_hash(struct eg_emit *e)
     const struct eg_block_edge *edges = (const void *)e->part[EG_BLOCK_EDGES].data;
     const char *pool = e->part[EG_BLOCK_POOL].data;
     uint32_t count = eg_emit_count(e, EG_BLOCK_EDGES), size;
-    struct eg_block_entry *table = eg_emit_hash(e, count, &size);
-    if (!table || e->status != EG_OK)
+    struct eg_block_entry *table = eg_emit_hash(e, EG_BLOCK_STEPS_HASH, count, &size);
+    if (!table)
         return;
     for (uint32_t i = 0; i < count; i++)
         if (edges[i].kind != EG_STEP_WILD)
@@ -191,6 +191,4 @@ void eg_emit_steps_hash(struct eg_emit *e)
                                              (enum eg_block_step)edges[i].kind,
                                              eg_slice(pool + edges[i].glob.offset, edges[i].bytes)),
                           i);
-    for (uint32_t i = 0; i < size; i++)
-        eg_emit_put(e, EG_BLOCK_STEPS_HASH, &table[i]);
 }

@@ -45,13 +45,15 @@ bool eg_block_are_paths(const struct eg_policy *p, struct eg_block_paths list)
 }
 
 /* A power of two of indexes into a table of that many, and a hole: else a search would not end. */
-static bool check_hash(const struct eg_block_entry *slots, uint32_t n, uint32_t records)
+static bool check_hash(const struct eg_policy *p, const struct eg_block_entry *slots, uint32_t n,
+                       uint32_t records)
 {
     bool hole = false;
     if (n == 0 || (n & (n - 1)))
         return false;
     for (uint32_t i = 0; i < n; i++) {
-        if (slots[i].record > records)
+        if (slots[i].record > records || slots[i].key >= p->count[EG_BLOCK_POOL] ||
+            slots[i].rule > p->count[EG_BLOCK_RULES])
             return false;
         hole |= slots[i].record == 0;
     }
@@ -247,10 +249,11 @@ enum eg_status eg_policy_open(const void *block, size_t n, struct eg_policy **re
         return eg_err_set(err, EG_NOMEM, "policy", 0, "no memory to open the policy");
     p->head = head;
     if (!find_sections(p, block, n) || !check_head(p) ||
-        !check_hash(p->hash, p->count[EG_BLOCK_SLOTS_HASH], p->count[EG_BLOCK_TARGETS]) ||
-        !check_hash(p->steps, p->count[EG_BLOCK_STEPS_HASH], p->count[EG_BLOCK_EDGES]) ||
+        !check_hash(p, p->hash, p->count[EG_BLOCK_SLOTS_HASH], p->count[EG_BLOCK_TARGETS]) ||
+        !check_hash(p, p->steps, p->count[EG_BLOCK_STEPS_HASH], p->count[EG_BLOCK_EDGES]) ||
         !check_targets(p) || !check_rules(p) || !check_paths(p) || !check_steps(p) ||
-        !check_origins(p) || !eg_block_check_services(p) || !eg_block_check_credentials(p) || !eg_block_check_ways(p)) {
+        !check_origins(p) || !eg_block_check_services(p) || !eg_block_check_credentials(p) ||
+        !eg_block_check_ways(p)) {
         free(p);
         return invalid(err, "the policy block is damaged");
     }

@@ -31,7 +31,18 @@ static bool is_plain(struct eg_slice path)
 
 static bool is_exact(const struct eg_ask *ask)
 {
-    return ask->method.n > 0 && ask->method.n <= 32 && is_plain(ask->path) && !ask->flags.unsafe;
+    return is_plain(ask->path) && !ask->flags.unsafe;
+}
+
+/* The method as a rule has it: one in small letters can only be named by *. */
+static struct eg_slice method_of(const struct eg_ask *ask)
+{
+    bool named = ask->method.n > 0 && ask->method.n <= 32;
+    for (size_t i = 0; i < ask->method.n; i++) {
+        char c = ask->method.p[i];
+        named &= (c >= 'A' && c <= 'Z') || c == '-' || c == '_';
+    }
+    return named && !eg_slice_eq(ask->method, EG_SLICE("CONNECT")) ? ask->method : EG_SLICE("*");
 }
 
 static void allow_line(const struct eg_ask *ask, char *out, size_t cap)
@@ -40,6 +51,7 @@ static void allow_line(const struct eg_ask *ask, char *out, size_t cap)
     enum eg_scheme scheme = scheme_of(ask);
     uint16_t usual = scheme == EG_SCHEME_HTTPS ? 443 : scheme == EG_SCHEME_HTTP ? 80 : 0;
     bool exact = ask->kind == EG_ASK_HTTP && is_exact(ask);
+    struct eg_slice method = method_of(ask);
     if (!to->literal && scheme == EG_SCHEME_HTTPS && to->port == usual) {
         snprintf(out, cap, "%s", to->host);
         return;
@@ -52,8 +64,8 @@ static void allow_line(const struct eg_ask *ask, char *out, size_t cap)
     if (to->port != usual)
         n += (size_t)snprintf(out + n, cap - n, ", ports: [%u]", to->port);
     if (exact)
-        n += (size_t)snprintf(out + n, cap - n, ", rules: [\"%.*s %.*s\"]", (int)ask->method.n,
-                              ask->method.p, (int)ask->path.n, ask->path.p);
+        n += (size_t)snprintf(out + n, cap - n, ", rules: [\"%.*s %.*s\"]", (int)method.n, method.p,
+                              (int)ask->path.n, ask->path.p);
     snprintf(out + n, cap - n, "}");
 }
 
@@ -71,18 +83,23 @@ static void by_deny(const struct eg_verdict *v, struct eg_least *l)
              (int)v->rule.n, v->rule.p);
 }
 
-/* A deny rule on some requests, which keeps every tunnel that can't be looked into. */
+/* A deny rule on some requests, which keeps this one, and every tunnel that can't be looked into. */
 static bool is_kept(const struct eg_policy *p, const struct eg_ask *ask, struct eg_verdict *v)
 {
     struct eg_decide_hits h;
-    const struct eg_question q = { .p = p, .port = ask->to.port };
-    if (ask->kind != EG_ASK_TUNNEL || scheme_of(ask) == EG_SCHEME_HTTP)
+    const struct eg_block_request request = { .method = ask->method, .path = ask->path };
+    bool seen = ask->kind == EG_ASK_HTTP;
+    const struct eg_question q = {
+        .p = p, .port = ask->to.port, .request = seen ? &request : NULL, .flags = ask->flags
+    };
+    if (!seen && (ask->kind != EG_ASK_TUNNEL || scheme_of(ask) == EG_SCHEME_HTTP))
         return false;
     if (ask->to.literal)
         eg_decide_find_addr(p, &ask->to.addr, eg_decide_full_length(&ask->to.addr), &h);
     else
         eg_decide_find_name(p, eg_authority_host(&ask->to), &h);
-    return eg_decide_each_ruled(&q, &h, EG_ACTION_DENY, eg_decide_take_opaque, v);
+    return eg_decide_each_ruled(&q, &h, EG_ACTION_DENY,
+                                seen ? eg_decide_take_deny : eg_decide_take_opaque, v);
 }
 
 /* A rule on requests left it out: one more of its kind. */
@@ -100,7 +117,8 @@ static void one_more(const struct eg_ask *ask, const struct eg_verdict *v, struc
         return;
     }
     snprintf(ret->key, sizeof ret->key, "rules");
-    snprintf(ret->line, sizeof ret->line, "\"%.*s %.*s\"", (int)ask->method.n, ask->method.p,
+    struct eg_slice method = method_of(ask);
+    snprintf(ret->line, sizeof ret->line, "\"%.*s %.*s\"", (int)method.n, method.p,
              (int)ask->path.n, ask->path.p);
     snprintf(ret->text, sizeof ret->text, "add %s to the rules at %.*s", ret->line, (int)v->rule.n,
              v->rule.p);

@@ -14,4 +14,9 @@ struct eg_property_count {
 void eg_property_engine(uint64_t seed, unsigned policies, unsigned requests,
                         struct eg_property_count *count);
 
+/* What no policy may break: the order of rules means nothing, a deny rule more lets nothing more through, and what explain proposes for a refusal
+ * allows it. */
+void eg_property_laws(uint64_t seed, unsigned policies, unsigned requests,
+                      struct eg_property_count *count);
+
 #endif

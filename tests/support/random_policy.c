@@ -449,7 +449,8 @@ enum eg_status eg_random_text(const struct eg_random_policy *p, bool org, struct
     return w.status;
 }
 
-static enum eg_status compile(const struct eg_policy_file *files, struct eg_buf *block)
+static enum eg_status compile(const struct eg_policy_file *files, unsigned count,
+                              struct eg_buf *block)
 {
     static const struct eg_addr own = { 4, { 198, 200, 1, 1 } };
     const struct eg_policy_reader reader = { .own_addresses = &own, .own_count = 1 };
@@ -460,7 +461,7 @@ static enum eg_status compile(const struct eg_policy_file *files, struct eg_buf 
     if (st != EG_OK)
         return st;
     eg_buf_init(&text, 1 << 20);
-    st = eg_policy_compile(files, 2, &reader, diags, block, &err);
+    st = eg_policy_compile(files, count, &reader, diags, block, &err);
     if (st != EG_OK && eg_diags_render(diags, false, &text) == EG_OK)
         fprintf(stderr, "%s\n%.*s\n", err.text, (int)text.len, text.len ? text.data : "");
     eg_buf_done(&text);
@@ -468,24 +469,32 @@ static enum eg_status compile(const struct eg_policy_file *files, struct eg_buf 
     return st;
 }
 
-struct eg_policy *eg_random_compile(const struct eg_random_policy *p, struct eg_buf *block)
+struct eg_policy *eg_random_compile_with(const struct eg_random_policy *p, const char *more,
+                                         struct eg_buf *block)
 {
     struct eg_buf org, repo;
     struct eg_policy *policy = NULL;
     eg_buf_init(block, 16 << 20);
-    eg_buf_init(&org, 1 << 16);
-    eg_buf_init(&repo, 1 << 16);
+    eg_buf_init(&org, 1 << 18);
+    eg_buf_init(&repo, 1 << 18);
     if (eg_random_text(p, true, &org) == EG_OK && eg_random_text(p, false, &repo) == EG_OK) {
         const struct eg_policy_file files[] = {
             { "org.yaml", eg_buf_slice(&org), EG_LAYER_ORG, true },
             { "egress.yaml", eg_buf_slice(&repo), EG_LAYER_REPO, p->trusted },
+            { "more", eg_slice_str(more), EG_LAYER_COMMAND, true },
         };
-        if (compile(files, block) != EG_OK ||
+        if (compile(files, more ? 3 : 2, block) != EG_OK ||
             eg_policy_open(block->data, block->len, &policy, NULL) != EG_OK)
-            fprintf(stderr, "# org.yaml\n%.*s# egress.yaml, %s\n%.*s", (int)org.len, org.data,
-                    p->trusted ? "trusted" : "untrusted", (int)repo.len, repo.data);
+            fprintf(stderr, "# org.yaml\n%.*s# egress.yaml, %s\n%.*s# more\n%s", (int)org.len,
+                    org.data, p->trusted ? "trusted" : "untrusted", (int)repo.len, repo.data,
+                    more ? more : "");
     }
     eg_buf_done(&org);
     eg_buf_done(&repo);
     return policy;
+}
+
+struct eg_policy *eg_random_compile(const struct eg_random_policy *p, struct eg_buf *block)
+{
+    return eg_random_compile_with(p, NULL, block);
 }

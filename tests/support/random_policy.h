@@ -107,10 +107,20 @@ enum eg_status eg_random_text(const struct eg_random_policy *p, bool org,
 /* Compiles it. NULL after a message on stderr, with the text: every random policy is a valid one. block is initialised here, and the caller's to be done
  * with after the view is closed. */
 struct eg_policy *eg_random_compile(const struct eg_random_policy *p, struct eg_buf *block);
+/* The same with a third file, of the command line's layer. */
+struct eg_policy *eg_random_compile_with(const struct eg_random_policy *p, const char *more,
+                                         struct eg_buf *block);
 
 /* Near the rules of p, and of q where there is one. */
 void eg_random_request(struct eg_random *r, const struct eg_random_policy *p,
                        const struct eg_random_policy *q, struct eg_random_request *ret);
+/* The question of it, as policy/explain.h has it. room: what the question borrows. False: there is no such service, or the request is none. */
+struct eg_random_room {
+    struct eg_buf path; /* eg_buf_done */
+    struct eg_addr addr;
+};
+bool eg_random_question(const struct eg_policy *policy, const struct eg_random_request *request,
+                        struct eg_random_room *room, struct eg_ask *ret);
 /* Asks the compiled policy: by name, then by address where there is one. False: there is no such service. */
 bool eg_random_ask(const struct eg_policy *policy, const struct eg_random_request *request,
                    struct eg_verdict *ret);

@@ -244,36 +244,47 @@ void eg_random_request(struct eg_random *r, const struct eg_random_policy *p,
 
 /* ---- the engine ---- */
 
+static bool read_target(const struct eg_policy *policy, const struct eg_random_request *request,
+                        struct eg_ask *ask)
+{
+    char host[EG_RANDOM_HOST + 2];
+    if (request->kind == EG_ASK_ROUTE) {
+        int service = eg_policy_service_of_route(policy, eg_slice_str(request->service));
+        ask->service = service < 0 ? 0 : (unsigned)service;
+        return service >= 0;
+    }
+    bool six = strchr(request->host, ':') != NULL;
+    snprintf(host, sizeof host, "%s%s%s", six ? "[" : "", request->host, six ? "]" : "");
+    return eg_authority_parse(eg_slice_str(host), request->port, &ask->to, NULL) == EG_OK;
+}
+
+bool eg_random_question(const struct eg_policy *policy, const struct eg_random_request *request,
+                        struct eg_random_room *room, struct eg_ask *ret)
+{
+    *ret = (struct eg_ask){ .kind = request->kind, .method = eg_slice_str(request->method) };
+    eg_buf_init(&room->path, 4096);
+    if (!read_target(policy, request, ret) ||
+        (request->addr[0] && !eg_addr_parse(eg_slice_str(request->addr), &room->addr)) ||
+        eg_path_canon(eg_slice_str(request->path), &room->path, &ret->flags, NULL) != EG_OK)
+        return false;
+    ret->addr = request->addr[0] ? &room->addr : NULL;
+    ret->path = eg_buf_slice(&room->path);
+    return true;
+}
+
+/* What the verdict points at lives with the policy, never with the question. */
 bool eg_random_ask(const struct eg_policy *policy, const struct eg_random_request *request,
                    struct eg_verdict *ret)
 {
-    struct eg_ask ask = { .kind = request->kind, .method = eg_slice_str(request->method) };
-    struct eg_addr addr;
-    struct eg_buf path;
-    char host[EG_RANDOM_HOST + 2];
+    struct eg_random_room room;
+    struct eg_ask ask;
     *ret = (struct eg_verdict){ .status = EG_BAD_REQUEST };
-    if (request->kind == EG_ASK_ROUTE) {
-        int service = eg_policy_service_of_route(policy, eg_slice_str(request->service));
-        if (service < 0)
-            return false;
-        ask.service = (unsigned)service;
-    } else {
-        bool six = strchr(request->host, ':') != NULL;
-        snprintf(host, sizeof host, "%s%s%s", six ? "[" : "", request->host, six ? "]" : "");
-        if (eg_authority_parse(eg_slice_str(host), request->port, &ask.to, NULL) != EG_OK)
-            return true;
-    }
-    if (request->addr[0] && !eg_addr_parse(eg_slice_str(request->addr), &addr))
-        return true;
-    ask.addr = request->addr[0] ? &addr : NULL;
-    eg_buf_init(&path, 4096);
-    if (eg_path_canon(eg_slice_str(request->path), &path, &ask.flags, NULL) == EG_OK) {
-        ask.path = eg_buf_slice(&path);
+    bool asked = eg_random_question(policy, request, &room, &ask);
+    if (asked)
         eg_policy_ask(policy, &ask, ret);
-        /* what the verdict points at lives with the policy, never with the question */
-    }
-    eg_buf_done(&path);
-    return true;
+    eg_buf_done(&room.path);
+    return asked || request->kind != EG_ASK_ROUTE ||
+           eg_policy_service_of_route(policy, eg_slice_str(request->service)) >= 0;
 }
 
 char *eg_random_show(const struct eg_random_request *q, char *out, size_t cap)

@@ -17,6 +17,15 @@ Test(policy_properties, engine_says_what_the_naive_evaluator_says, .timeout = 30
               "%lu %lu %lu", count.allowed, count.refused, count.observed);
 }
 
+Test(policy_properties, laws, .timeout = 300)
+{
+    struct eg_property_count count;
+    cr_assert_geq(sodium_init(), 0);
+    eg_property_laws(20261121, 300, 20, &count);
+    cr_assert_eq(count.failed, 0, "%lu of %lu fail", count.failed, count.pairs);
+    cr_assert(count.allowed > 300 && count.refused > 300, "%lu %lu", count.allowed, count.refused);
+}
+
 /* The naive evaluator stands for the description: some of its sentences, one by one. */
 Test(policy_properties, naive_paths)
 {

@@ -27,5 +27,7 @@ int main(int argc, char **argv)
     printf("seed 0x%llx\n", (unsigned long long)seed);
     fflush(stdout);
     eg_property_engine(seed, (unsigned)(pairs / REQUESTS) + 1, REQUESTS, &count);
-    return show("engine = naive", &count);
+    int code = show("engine = naive", &count);
+    eg_property_laws(seed, (unsigned)(pairs / (8 * REQUESTS)) + 1, REQUESTS, &count);
+    return show("laws", &count) | code;
 }

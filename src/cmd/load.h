@@ -14,23 +14,25 @@ struct eg_load_spec { /* borrowed for the call */
     const char *file; /* -p; NULL: ./egress.yaml */
     bool trust;       /* --trust: of the file */
     bool alone;       /* the file alone, without org.yaml and user.yaml */
-    bool revision;    /* file is "REV:PATH", as git show takes it; it is alone, and trusted with `trust` only */
+    bool
+        revision; /* file is "REV:PATH", as git show takes it; it is alone, and trusted with `trust` only */
     /* --- how --- */
-    bool portable; /* without what this machine is (its addresses), so that the same files mean the same everywhere */
+    bool
+        portable; /* without what this machine is (its addresses), so that the same files mean the same everywhere */
     const struct eg_upstream_choice *upstream;
-    bool observe, allow_remote; /* as in eg_policy_reader */
+    bool observe, allow_remote;                              /* as in eg_policy_reader */
     void (*test)(void *ctx, const struct eg_policy_test *t); /* as in eg_policy_reader */
     void *test_ctx;
 };
 
 struct eg_load_private;
 struct eg_part;
-struct eg_loaded { /* freed by eg_loaded_free */
+struct eg_loaded {                      /* freed by eg_loaded_free */
     const struct eg_policy_file *files; /* in the order of their layers, trusted as it was found */
     unsigned count;
     const struct eg_part *parts; /* files that they extend, as far as they were read (parts.h) */
     unsigned part_count;
-    struct eg_diags *diags; /* errors and warnings, sorted */
+    struct eg_diags *diags;   /* errors and warnings, sorted */
     struct eg_policy *policy; /* NULL: diags has an error */
     struct eg_buf block;      /* that policy is a view of */
     struct eg_load_private *private;

@@ -17,9 +17,8 @@ enum { GIT_MAX = 8 << 20, GIT_MS = 20000, GIT_NAME = 4200, GIT_ENV = 16 };
 /* Of the caller's environment: where the repository is, and whose settings say that it is safe. */
 static void environment(char texts[GIT_ENV][PATH_MAX], const char *env[GIT_ENV + 1])
 {
-    static const char *const kept[] = { "HOME",    "XDG_CONFIG_HOME", "GIT_DIR",
-                                        "PATH",    "GIT_WORK_TREE",   "GIT_OBJECT_DIRECTORY",
-                                        "SUDO_UID" };
+    static const char *const kept[] = { "HOME",          "XDG_CONFIG_HOME",      "GIT_DIR", "PATH",
+                                        "GIT_WORK_TREE", "GIT_OBJECT_DIRECTORY", "SUDO_UID" };
     static const char *const ours[] = { "GIT_NO_LAZY_FETCH=1", "GIT_ALLOW_PROTOCOL=none",
                                         "GIT_OPTIONAL_LOCKS=0", "GIT_TERMINAL_PROMPT=0",
                                         "LC_ALL=C" };
@@ -84,18 +83,18 @@ enum eg_status eg_load_git(const char *name, struct eg_buf *out, struct eg_err *
     const char *const argv[] = {
         git, "--no-replace-objects", "-C", folder, "cat-file", "blob", object, NULL
     };
-    const struct eg_source_command command = {
-        .argv = argv,
-        .env = env,
-        .limit = eg_buf_room(out) < GIT_MAX ? eg_buf_room(out) - 2 : GIT_MAX,
-        .deadline_ms = eg_clock_ms() + GIT_MS
-    };
+    const struct eg_source_command command = { .argv = argv,
+                                               .env = env,
+                                               .limit = eg_buf_room(out) < GIT_MAX
+                                                            ? eg_buf_room(out) - 2
+                                                            : GIT_MAX,
+                                               .deadline_ms = eg_clock_ms() + GIT_MS };
     status = eg_source_cmd(&command, out, &why);
     if (status == EG_OK || status == EG_NOMEM)
         return status;
     if (status == EG_TOO_BIG)
         return eg_err_set(err, status, "git", 0, "%.120s is too large", name);
-    return eg_err_set(err, EG_NOT_FOUND, "git", 0,
-                      "git has no %.120s (paths are from the top of the repository, or begin with ./)",
-                      name);
+    return eg_err_set(
+        err, EG_NOT_FOUND, "git", 0,
+        "git has no %.120s (paths are from the top of the repository, or begin with ./)", name);
 }

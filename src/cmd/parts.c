@@ -100,11 +100,10 @@ enum eg_status eg_parts_read(void *ctx, const char *path, const char *below, str
     struct eg_part *part = new_part(p, path);
     if (!part)
         return EG_NOMEM;
-    enum eg_status status =
-        p->revision && strncmp(path, p->revision, strlen(p->revision)) == 0
-            ? eg_load_git(path, &part->text, err)
-        : below ? read_below(path, below, &part->text, err)
-                : eg_file_read(path, &part->text, NULL, err);
+    enum eg_status status = p->revision && strncmp(path, p->revision, strlen(p->revision)) == 0
+                                ? eg_load_git(path, &part->text, err)
+                            : below ? read_below(path, below, &part->text, err)
+                                    : eg_file_read(path, &part->text, NULL, err);
     if (status == EG_OK)
         *text = eg_buf_slice(&part->text);
     return status;

@@ -4,12 +4,12 @@
 
 #include "policy/compile.h"
 
-struct eg_parts { /* zeroed before use */
+struct eg_parts {         /* zeroed before use */
     const char *revision; /* NULL, or "REV:": what begins with it is read from git */
     struct eg_part {
         char *path;
         struct eg_buf text;
-    } *list;
+    } * list;
     unsigned count;
 };
 

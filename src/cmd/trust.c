@@ -288,7 +288,7 @@ enum eg_status eg_trust_each(void (*each)(void *ctx, const char *path, int state
         memcpy(path, p.p, p.n);
         path[p.n] = 0;
         enum eg_status now = hash_now(path, NULL, hex, NULL);
-        int state = now != EG_OK && access(path, R_OK) < 0 ? 2
+        int state = now != EG_OK && access(path, R_OK) < 0       ? 2
                     : now == EG_OK && memcmp(hex, h.p, HEX) == 0 ? 0
                                                                  : 1;
         each(ctx, path, state);

@@ -16,8 +16,9 @@ struct walk {
     const struct eg_policy_reader *reader;
     struct eg_arena *arena;
     struct eg_diags *diags;
-    const struct eg_sources *known; /* texts that were hashed: others are not read; NULL: none were */
-    unsigned first;                 /* source of the file itself */
+    const struct eg_sources
+        *known;     /* texts that were hashed: others are not read; NULL: none were */
+    unsigned first; /* source of the file itself */
     unsigned stack[EG_EXTENDS_DEPTH + 1];
     unsigned depth;
     size_t bytes;
@@ -80,7 +81,7 @@ static bool name_file(struct walk *w, const struct eg_source *from, struct eg_sl
 {
     const char *slash = strrchr(from->path, '/');
     const char *colon = slash ? NULL : strchr(from->path, ':'); /* "REV:egress.yaml" */
-    size_t folder = slash ? (size_t)(slash - from->path) + 1
+    size_t folder = slash   ? (size_t)(slash - from->path) + 1
                     : colon ? (size_t)(colon - from->path) + 1
                             : 0;
     *ret = (struct named){ .leaves = name.n > 0 && name.p[0] == '/' };
@@ -325,8 +326,8 @@ static unsigned list_parts(const struct eg_sources *s, struct eg_policy_file *ou
     unsigned n = 0;
     for (unsigned i = 1; i < s->count; i++)
         if (!is_preset(&s->list[i]))
-            out[n++] = (struct eg_policy_file){ s->list[i].path, s->list[i].text, s->list[i].layer,
-                                                true };
+            out[n++] =
+                (struct eg_policy_file){ s->list[i].path, s->list[i].text, s->list[i].layer, true };
     return n;
 }
 
@@ -372,8 +373,7 @@ static enum eg_status find_trust(struct eg_policy_file *file, const struct eg_po
         return EG_NOMEM;
     enum eg_status status = read_quietly(file, reader, arena, *quiet, &lost, NULL);
     if (status == EG_OK && !lost)
-        file->trusted =
-            reader->trust(reader->ctx, file, parts, list_parts(*quiet, parts));
+        file->trusted = reader->trust(reader->ctx, file, parts, list_parts(*quiet, parts));
     return status;
 }
 

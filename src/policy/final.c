@@ -11,9 +11,9 @@
 struct final {
     struct eg_sources *s;
     struct eg_diags *diags;
-    struct eg_slice path;  /* "services.openai" */
-    struct eg_place at;    /* of it in the org layer's file */
-    char where[256];       /* "/etc/egress/org.yaml:7" */
+    struct eg_slice path;           /* "services.openai" */
+    struct eg_place at;             /* of it in the org layer's file */
+    char where[256];                /* "/etc/egress/org.yaml:7" */
     const struct eg_source *source; /* that is looked at */
 };
 
@@ -46,9 +46,10 @@ static bool is_key_path(struct eg_diags *diags, const struct eg_yaml *node)
         if (next == 0) {
             const char *near = eg_schema_nearest(row, part);
             snprintf(fix, sizeof fix, "did you mean %s?", near ? near : "");
-            eg_diag_error(diags, "unknown-key", node->at, near ? fix : NULL,
-                          "final takes paths of keys, such as limits.connections; there is no key %s here",
-                          eg_quote(part).text);
+            eg_diag_error(
+                diags, "unknown-key", node->at, near ? fix : NULL,
+                "final takes paths of keys, such as limits.connections; there is no key %s here",
+                eg_quote(part).text);
             return false;
         }
         row = next;
@@ -102,7 +103,8 @@ static void look_at_names(struct final *f, const char *key, struct eg_yaml *map,
 /* rest: what of the path is below the node. */
 static void look(struct final *f, struct eg_yaml *node, struct eg_slice rest)
 {
-    if (rest.n == 0 || node->kind != EG_YAML_MAP) { /* none, null or a list stands for the whole map */
+    if (rest.n == 0 ||
+        node->kind != EG_YAML_MAP) { /* none, null or a list stands for the whole map */
         refuse(f, node);
         return;
     }
@@ -167,8 +169,7 @@ void eg_final_apply(struct eg_sources *s, const struct eg_policy_reader *reader,
         if (!final || final->bad)
             continue;
         if (s->list[i].layer != EG_LAYER_ORG) {
-            eg_diag_error(diags, "org-only", final->name_at,
-                          "it belongs into /etc/egress/org.yaml",
+            eg_diag_error(diags, "org-only", final->name_at, "it belongs into /etc/egress/org.yaml",
                           "final has its place in the org layer alone");
             continue;
         }

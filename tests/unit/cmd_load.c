@@ -92,7 +92,8 @@ Test(cmd_load, what_is_wrong_is_returned_and_tells_the_exit_status)
     eg_loaded_free(l);
     put("egress.yaml", "egress: 1\nvia: true\nnonsense: 1\n");
     l = load(&(struct eg_load_spec){ .alone = true });
-    cr_assert_eq(eg_loaded_exit(l), EG_EXIT_POLICY, "a mistake is mended before trust is asked for");
+    cr_assert_eq(eg_loaded_exit(l), EG_EXIT_POLICY,
+                 "a mistake is mended before trust is asked for");
     eg_loaded_free(l);
     l = load(&(struct eg_load_spec){ .alone = true, .trust = true });
     cr_assert_eq(eg_diags_count(l->diags, EG_DIAG_ERROR), 1);
@@ -123,7 +124,8 @@ static void git(const char *arguments)
 {
     char command[400];
     snprintf(command, sizeof command,
-             "git -c user.name=n -c user.email=n@mail.example -c init.defaultBranch=main %s >/dev/null 2>&1",
+             "git -c user.name=n -c user.email=n@mail.example -c init.defaultBranch=main %s "
+             ">/dev/null 2>&1",
              arguments);
     cr_assert_eq(system(command), 0, "%s", arguments);
 }
@@ -145,8 +147,8 @@ Test(cmd_load, a_revision_is_what_the_file_was_then)
     two_revisions();
     cr_assert(eg_load_is_revision("HEAD:sub/egress.yaml"));
     cr_assert(!eg_load_is_revision("sub/egress.yaml"));
-    struct eg_loaded *l = load(&(struct eg_load_spec){ .file = "HEAD:sub/egress.yaml",
-                                                       .revision = true });
+    struct eg_loaded *l =
+        load(&(struct eg_load_spec){ .file = "HEAD:sub/egress.yaml", .revision = true });
     cr_assert(allows(l, "old.example.com"));
     cr_assert(!allows(l, "new.example.com"));
     cr_assert_str_eq(l->files[0].path, "HEAD:sub/egress.yaml");
@@ -183,8 +185,8 @@ Test(cmd_load, a_revision_runs_no_filter_of_the_repository)
     git(command);
     snprintf(command, sizeof command, "config filter.x.smudge 'touch %s; cat'", ran);
     git(command);
-    struct eg_loaded *l = load(&(struct eg_load_spec){ .file = "HEAD:sub/egress.yaml",
-                                                       .revision = true });
+    struct eg_loaded *l =
+        load(&(struct eg_load_spec){ .file = "HEAD:sub/egress.yaml", .revision = true });
     cr_assert(allows(l, "old.example.com"));
     eg_loaded_free(l);
     cr_assert(access(ran, F_OK) < 0);
@@ -262,8 +264,8 @@ Test(cmd_load, a_revision_extends_files_of_that_revision)
     git("add sub top.yaml");
     git("commit -m two");
     put("sub/team.yaml", "egress: 1\nallow: [team2.example.com]\n");
-    struct eg_loaded *l = load(&(struct eg_load_spec){
-        .file = "HEAD:sub/egress.yaml", .revision = true, .trust = true });
+    struct eg_loaded *l = load(
+        &(struct eg_load_spec){ .file = "HEAD:sub/egress.yaml", .revision = true, .trust = true });
     cr_assert(allows(l, "team1.example.com"));
     cr_assert(allows(l, "top1.example.com"));
     cr_assert(!allows(l, "team2.example.com"));

@@ -378,6 +378,34 @@ Test(cmd_supervisor, reload_takes_the_new_policy_or_keeps_the_old)
     cr_assert_eq(end(SIGTERM), 0);
 }
 
+Test(cmd_supervisor, reload_reads_anew_what_the_policy_extends)
+{
+    char answer[256], team[128], text[300];
+    uint64_t after = 0;
+    snprintf(team, sizeof team, "%s/team.yaml", folder);
+    snprintf(text, sizeof text,
+             "egress: 1\nnetworks: {allow: [127.0.0.0/8]}\nallow:\n"
+             "  - {address: 127.0.0.1, scheme: tcp, ports: [%u]}\n",
+             origin_port);
+    put(team, text, 0600);
+    put(policy, "egress: 1\nextends: ./team.yaml\n", 0600);
+    cr_assert_eq(start(1), EG_OK);
+    close(tunnel(default_token(), answer));
+    cr_assert(strstr(answer, " 200 "), "%s", answer);
+    put(team, "egress: 1\nextends: [p.yaml]\n", 0600);
+    kill(daemon_, SIGHUP);
+    cr_assert(await("reload_failed", "system", &after));
+    close(tunnel(default_token(), answer));
+    cr_assert(strstr(answer, " 200 "), "%s", answer);
+    put(team, "egress: 1\n", 0600);
+    kill(daemon_, SIGHUP);
+    cr_assert(await("reloaded", "system", &after));
+    close(tunnel(default_token(), answer));
+    cr_assert(strstr(answer, " 403 "), "%s", answer);
+    cr_assert_eq(end(SIGTERM), 0);
+    unlink(team);
+}
+
 Test(cmd_supervisor, many_reloads_at_once_end_with_the_last_policy)
 {
     char answer[256];

@@ -89,7 +89,8 @@ Test(cmd_trust, path_is_made_absolute_and_links_are_followed)
     cr_assert_eq(eg_trust_add(link, NULL, NULL), EG_OK);
     cr_assert(trusted("egress: 1\n"));
     cr_assert_eq(chdir(folder), 0);
-    cr_assert_eq(eg_trust_check("./egress.yaml", EG_SLICE("egress: 1\n"), NULL, 0, &yes, NULL), EG_OK);
+    cr_assert_eq(eg_trust_check("./egress.yaml", EG_SLICE("egress: 1\n"), NULL, 0, &yes, NULL),
+                 EG_OK);
     cr_assert(yes);
     unlink(link);
 }
@@ -219,9 +220,12 @@ Test(cmd_trust, what_is_extended_is_covered_and_named)
 
 Test(cmd_trust, a_part_is_the_same_from_wherever_the_policy_is_named)
 {
-    const struct eg_policy_file here = { "team.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO, true };
-    const struct eg_policy_file dot = { "./team.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO, true };
-    const struct eg_policy_file other = { "other.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO, true };
+    const struct eg_policy_file here = { "team.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO,
+                                         true };
+    const struct eg_policy_file dot = { "./team.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO,
+                                        true };
+    const struct eg_policy_file other = { "other.yaml", EG_SLICE("egress: 1\n"), EG_LAYER_REPO,
+                                          true };
     const struct eg_slice text = EG_SLICE("egress: 1\nextends: ./team.yaml\n");
     bool yes = false;
     two_files();

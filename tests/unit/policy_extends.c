@@ -127,8 +127,8 @@ Test(extends, lists_unite_and_places_name_the_files)
                                   { NULL, NULL } };
     struct world w = { .files = files };
     struct result r;
-    compile_one(&w, "dir/egress.yaml", E "extends: ./team.yaml\nallow:\n- own.example.com\n- no.example.com\n", false,
-                &r);
+    compile_one(&w, "dir/egress.yaml",
+                E "extends: ./team.yaml\nallow:\n- own.example.com\n- no.example.com\n", false, &r);
     cr_assert_str_eq(decides(&r, "team.example.com"), "dir/team.yaml:2");
     cr_assert_str_eq(decides(&r, "own.example.com"), "dir/egress.yaml:4");
     cr_assert_str_eq(decides(&r, "no.example.com"), "host_denied dir/team.yaml:3");
@@ -137,7 +137,8 @@ Test(extends, lists_unite_and_places_name_the_files)
 
 Test(extends, of_single_values_the_extending_file_wins)
 {
-    const struct text files[] = { { "team.yaml", E "name: team\nlimits: {connections: 5, headers: 50}\n" },
+    const struct text files[] = { { "team.yaml",
+                                    E "name: team\nlimits: {connections: 5, headers: 50}\n" },
                                   { "more.yaml", E "name: more\nlimits: {headers: 60}\n" },
                                   { NULL, NULL } };
     struct world w = { .files = files };
@@ -181,12 +182,14 @@ Test(extends, a_file_is_read_once_whoever_names_it)
 
 Test(extends, an_untrusted_file_overrides_its_own_base_and_no_trusted_one)
 {
-    static const char service[] = E "services:\n  s: {upstream: \"https://a.example\", rules: [\"GET /**\"]}\n";
+    static const char service[] =
+        E "services:\n  s: {upstream: \"https://a.example\", rules: [\"GET /**\"]}\n";
     const struct text files[] = { { "team.yaml", service }, { NULL, NULL } };
     struct world w = { .files = files };
     struct result r;
     compile_one(&w, "egress.yaml",
-                E "extends: team.yaml\nservices:\n  s: {upstream: \"https://b.example\"}\n", false, &r);
+                E "extends: team.yaml\nservices:\n  s: {upstream: \"https://b.example\"}\n", false,
+                &r);
     cr_assert_eq(r.status, EG_OK, "%s", r.texts);
     struct eg_service s;
     eg_policy_service(r.policy, 0, &s);
@@ -355,7 +358,9 @@ Test(extends, a_file_is_trusted_with_all_that_it_extends)
 
 Test(extends, a_trusted_file_reaches_further_and_covers_what_it_reaches)
 {
-    struct world w = { .files = trust_files, .recorded = true, .trusted = "../out.yaml ../../deep/a.yaml" };
+    struct world w = { .files = trust_files,
+                       .recorded = true,
+                       .trusted = "../out.yaml ../../deep/a.yaml" };
     struct result r;
     compile_one(&w, "egress.yaml", E "extends: ../out.yaml\n", false, &r);
     cr_assert_str_eq(w.asked, "../out.yaml ../../deep/a.yaml");
@@ -407,7 +412,8 @@ Test(extends, a_preset_takes_parameters_and_its_rules_name_where_they_stand)
     struct world w = { 0 };
     struct result r;
     compile_one(&w, "egress.yaml",
-                E "extends:\n- {preset: npm, with: {host: registry.example}}\n- {preset: npm, with: {host: mirror.example}}\n",
+                E "extends:\n- {preset: npm, with: {host: registry.example}}\n- {preset: npm, "
+                  "with: {host: mirror.example}}\n",
                 false, &r);
     cr_assert_str_eq(decides(&r, "registry.example"), "egress.yaml:3");
     cr_assert_str_eq(decides(&r, "mirror.example"), "egress.yaml:4");
@@ -464,8 +470,8 @@ Test(final, a_lower_layer_does_not_set_what_the_org_keeps)
           "services:\n  t: {upstream: \"https://a.example\"}\n", "low.yaml:3 final-key" },
         { "final: [\"services.*\"]\n", "services:\n  t: {upstream: \"https://a.example\"}\n",
           "low.yaml:3 final-key" },
-        { "final: [credentials.k]\n",
-          "credentials:\n  k: {from: \"env:K\", hosts: [a.example]}\n", "low.yaml:3 final-key" },
+        { "final: [credentials.k]\n", "credentials:\n  k: {from: \"env:K\", hosts: [a.example]}\n",
+          "low.yaml:3 final-key" },
         { "final: [extends]\n", "extends: preset:agent-baseline\n", "low.yaml:2 final-key" },
         { "final: []\n", "via: true\n", "" },
         { "final: [limits.conections]\n", "", "org.yaml:2 unknown-key" },
@@ -497,8 +503,8 @@ Test(final, a_lower_layer_does_not_set_what_the_org_keeps)
 Test(final, the_org_itself_and_what_it_extends_may_set_it)
 {
     struct result r;
-    with_org(E "final: [via, deny]\nvia: true\nextends: preset:agent-baseline\n", E "", EG_LAYER_REPO, false,
-             NULL, &r);
+    with_org(E "final: [via, deny]\nvia: true\nextends: preset:agent-baseline\n", E "",
+             EG_LAYER_REPO, false, NULL, &r);
     cr_assert_eq(r.status, EG_OK, "%s", r.texts);
     done(&r);
 }
@@ -506,7 +512,8 @@ Test(final, the_org_itself_and_what_it_extends_may_set_it)
 Test(final, a_preset_of_a_lower_layer_is_of_that_layer)
 {
     struct result r;
-    with_org(E "final: [deny]\n", E "extends: preset:agent-baseline\n", EG_LAYER_USER, true, NULL, &r);
+    with_org(E "final: [deny]\n", E "extends: preset:agent-baseline\n", EG_LAYER_USER, true, NULL,
+             &r);
     cr_assert_not_null(strstr(r.codes, " final-key"), "%s", r.texts);
     cr_assert_eq(strncmp(r.codes, "preset:agent-baseline:", 22), 0);
     done(&r);
@@ -516,8 +523,9 @@ Test(final, the_message_names_the_line_of_the_org_layer)
 {
     struct result r;
     with_org(E "via: false\nfinal: [mode, via]\n", E "via: true\n", EG_LAYER_USER, true, NULL, &r);
-    cr_assert_not_null(strstr(r.texts, "low.yaml:2:1: error[final-key]: via is final in org.yaml:3\n"),
-                       "%s", r.texts);
+    cr_assert_not_null(
+        strstr(r.texts, "low.yaml:2:1: error[final-key]: via is final in org.yaml:3\n"), "%s",
+        r.texts);
     done(&r);
 }
 
@@ -525,9 +533,9 @@ Test(final, options_of_the_command_line_count_as_a_lower_layer)
 {
     const struct eg_policy_reader observe = { .observe = true };
     const struct eg_hop hop = { 0 };
-    const struct eg_upstream_choice choice = {
-        .from = EG_UPSTREAM_OPTION, .secure = &hop, .plain = &hop
-    };
+    const struct eg_upstream_choice choice = { .from = EG_UPSTREAM_OPTION,
+                                               .secure = &hop,
+                                               .plain = &hop };
     const struct eg_policy_reader upstream = { .upstream = &choice };
     struct result r;
     with_org(E "final: [mode]\n", E, EG_LAYER_REPO, true, &observe, &r);

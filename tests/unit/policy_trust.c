@@ -49,7 +49,8 @@ Test(policy_trust, of_single_values_the_more_specific_layer_wins)
 {
     struct layered l;
     build(&l, E "via: true\nlimits: {connections: 1, headers: 11, head_bytes: 1KiB}\n",
-          E "limits: {connections: 2, headers: 22}\nname: user\n", E "limits: {connections: 3}\nvia: false\n");
+          E "limits: {connections: 2, headers: 22}\nname: user\n",
+          E "limits: {connections: 3}\nvia: false\n");
     cr_expect_eq(eg_policy_limits(l.policy)->connections, 3);
     cr_expect_eq(eg_policy_limits(l.policy)->headers, 22);
     cr_expect_eq(eg_policy_limits(l.policy)->head_bytes, 1024);
@@ -87,7 +88,8 @@ Test(policy_trust, networks_unite_and_metadata_opens_in_the_org_layer_alone)
     struct eg_verdict by = { .status = EG_OK }, v;
     struct eg_addr addr;
     eg_policies_check(rows, sizeof rows / sizeof *rows);
-    build(&l, E "networks: {allow: [10.1.0.0/16]}\nallow: [a.example]\n", E "networks: {allow: [10.2.0.0/16]}\n", E);
+    build(&l, E "networks: {allow: [10.1.0.0/16]}\nallow: [a.example]\n",
+          E "networks: {allow: [10.2.0.0/16]}\n", E);
     cr_assert(eg_addr_parse(EG_SLICE("10.1.2.3"), &addr));
     eg_policy_judge_address(l.policy, &by, &addr, 443, &v);
     cr_expect_eq(v.status, EG_OK);
@@ -105,8 +107,8 @@ Test(policy_trust, networks_unite_and_metadata_opens_in_the_org_layer_alone)
 /* As the language has it; what a list or a map of these holds is meant too. */
 static bool may_say(const char *path)
 {
-    static const char *const all[] = { "egress", "name", "extends", "allow", "deny",
-                                       "tests",  "mode", "limits" };
+    static const char *const all[] = { "egress", "name",  "extends", "allow",
+                                       "deny",   "tests", "mode",    "limits" };
     static const char *const of_services[] = { "preset", "route",  "rules",
                                                "deny",   "limits", "upstream" };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -118,8 +120,7 @@ static bool may_say(const char *path)
         return true;
     for (size_t i = 0; i < sizeof of_services / sizeof *of_services; i++) {
         size_t n = strlen(of_services[i]);
-        if (strncmp(path, "services.*.", 11) == 0 &&
-            strncmp(path + 11, of_services[i], n) == 0 &&
+        if (strncmp(path, "services.*.", 11) == 0 && strncmp(path + 11, of_services[i], n) == 0 &&
             (!path[11 + n] || path[11 + n] == '.' || path[11 + n] == '['))
             return true;
     }
@@ -147,7 +148,8 @@ Test(policy_trust, what_an_untrusted_file_says_of_itself_is_bounded)
         { E "limits: {connections: 1023}\n", "-", 0, true },
         { E "limits: {connections: 1025}\n", "2:10 untrusted-key", 0, true },
         { E "tests: [{connect: \"a.example:443\", expect: deny}]\n", "-", 0, true },
-        { S "{upstream: \"https://a.example\", rules: [\"GET /**\"], deny: [\"GET /x\"], route: r, limits: {concurrent: 2}}\n",
+        { S "{upstream: \"https://a.example\", rules: [\"GET /**\"], deny: [\"GET /x\"], route: r, "
+            "limits: {concurrent: 2}}\n",
           "-", 0, true },
         { S "{upstream: \"https://a.example\", redact: false}\n", "3:38 untrusted-key", 0, true },
         { S "{upstream: \"https://a.example\", credential: k}\n", "3:38 untrusted-key", 0, true },
@@ -162,13 +164,12 @@ Test(policy_trust, what_an_untrusted_file_says_of_itself_is_bounded)
 
 Test(policy_trust, an_untrusted_file_opens_no_special_range)
 {
-    static const char *const ranges[] = { "127.0.0.0/8",    "10.0.0.0/8",   "172.16.0.0/12",
-                                          "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10",
-                                          "224.0.0.0/4",    "198.18.0.0/15", "240.0.0.0/4",
-                                          "::1/128",        "fc00::/7",     "fe80::/10",
-                                          "ff00::/8",       "::ffff:0:0/96", "2002::/16",
-                                          "2001::/32",      "64:ff9b:1::/48", "0.0.0.0/0",
-                                          "::/0",           "10.0.0.0/7" };
+    static const char *const ranges[] = {
+        "127.0.0.0/8",   "10.0.0.0/8",     "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
+        "100.64.0.0/10", "224.0.0.0/4",    "198.18.0.0/15", "240.0.0.0/4",    "::1/128",
+        "fc00::/7",      "fe80::/10",      "ff00::/8",      "::ffff:0:0/96",  "2002::/16",
+        "2001::/32",     "64:ff9b:1::/48", "0.0.0.0/0",     "::/0",           "10.0.0.0/7"
+    };
     static const char *const addresses[] = { "127.0.0.1", "169.254.169.254", "10.0.0.1",
                                              "::1",       "fd00::1",         "192.0.2.1" };
     char texts[40][120];
@@ -182,19 +183,22 @@ Test(policy_trust, an_untrusted_file_opens_no_special_range)
         snprintf(texts[n], sizeof texts[n], E "allow:\n  - {address: \"%s\"}\n", addresses[i]);
         rows[n] = (struct eg_policies_row){ texts[n], "3:15 untrusted-key", 0, true };
     }
-    rows[n++] = (struct eg_policies_row){ E "allow:\n  - {cidr: \"93.184.216.0/24\"}\n", "-", 0, true };
+    rows[n++] =
+        (struct eg_policies_row){ E "allow:\n  - {cidr: \"93.184.216.0/24\"}\n", "-", 0, true };
     eg_policies_check(rows, n);
 }
 
 /* The next step stands beside each. */
 Test(policy_trust, every_refusal_for_trust_says_how_to_trust)
 {
-    static const char *const texts[] = {
-        E "via: true\n", E "mode: observe\n", E "limits: {connections: 2000}\n",
-        E "allow:\n  - {cidr: 10.0.0.0/8}\n", E "extends: ../x.yaml\n",
-        S "{upstream: \"https://10.0.0.1\"}\n", S "{upstream: \"https://a.example\", credential: k}\n",
-        E "services: {x: {preset: openai, credential: y}}\n"
-    };
+    static const char *const texts[] = { E "via: true\n",
+                                         E "mode: observe\n",
+                                         E "limits: {connections: 2000}\n",
+                                         E "allow:\n  - {cidr: 10.0.0.0/8}\n",
+                                         E "extends: ../x.yaml\n",
+                                         S "{upstream: \"https://10.0.0.1\"}\n",
+                                         S "{upstream: \"https://a.example\", credential: k}\n",
+                                         E "services: {x: {preset: openai, credential: y}}\n" };
     cr_assert_geq(sodium_init(), 0);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const struct eg_policy_file file = { "egress.yaml", eg_slice_str(texts[i]), EG_LAYER_REPO,

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { MIN_PREFIXED = 16, MIN_RANDOM = 24, MAX_WORD = 4096 };
+enum { MIN_PREFIXED = 16, MIN_GLUED = 20, MIN_RANDOM = 24, MAX_WORD = 4096 };
 
 static bool is_word(char c)
 {
@@ -18,23 +18,68 @@ static bool is_word(char c)
 static bool has_prefix(struct eg_slice word)
 {
     static const char *const prefixes[] = {
-        "sk-",      "sk_live_", "sk_test_",
-        "rk_live_", "rk_test_", "ghp_",
-        "gho_",     "ghu_",     "ghs_",
-        "ghr_",     "glpat-",   "glptt-",
-        "xoxb-",    "xoxp-",    "xoxa-",
-        "xapp-",    "xoxs-",    "github_pat_",
-        "AKIA",     "ASIA",     "AIza",
-        "ya29.",    "hf_",      "npm_",
-        "pypi-",    "gsk_",     "dop_v1_",
-        "eyJ",      "SG.",      "shpat_",
-        "lin_api_", "ntn_",     "AGE-SECRET-KEY-",
+        "sk-",
+        "sk_live_",
+        "sk_test_",
+        "rk_live_",
+        "rk_test_",
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "glpat-",
+        "glptt-",
+        "xoxb-",
+        "xoxp-",
+        "xoxa-",
+        "xapp-",
+        "xoxs-",
+        "github_pat_",
+        "AKIA",
+        "ASIA",
+        "AIza",
+        "ya29.",
+        "pypi-",
+        "gsk_",
+        "dop_v1_",
+        "eyJ",
+        "SG.",
+        "shpat_",
+        "lin_api_",
+        "ntn_",
+        "AGE-SECRET-KEY-",
     };
     if (word.n < MIN_PREFIXED)
         return false;
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
         if (eg_slice_starts(word, eg_slice_str(prefixes[i])))
             return true;
+    return false;
+}
+
+static bool is_alphanumeric(char c)
+{
+    return (eg_lower(c) >= 'a' && eg_lower(c) <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* A prefix that no name has, wherever in the word, with a long run of letters and digits behind it: something may be glued to the token. */
+static bool has_glued(struct eg_slice word)
+{
+    static const char *const prefixes[] = { "ghp_",   "gho_",  "ghu_",     "ghs_",     "ghr_",
+                                            "xoxb-",  "xoxp-", "sk_live_", "sk_test_", "glpat-",
+                                            "shpat_", "npm_",  "sk-ant-",  "hf_" };
+    for (size_t i = 0; i + MIN_GLUED < word.n; i++)
+        for (size_t k = 0; k < sizeof prefixes / sizeof *prefixes; k++) {
+            struct eg_slice rest = eg_slice_from(word, i);
+            size_t n = strlen(prefixes[k]), run = 0;
+            if (rest.p[0] != prefixes[k][0] || !eg_slice_starts(rest, eg_slice_str(prefixes[k])))
+                continue;
+            while (n + run < rest.n && run < MIN_GLUED && is_alphanumeric(rest.p[n + run]))
+                run++;
+            if (run == MIN_GLUED)
+                return true;
+        }
     return false;
 }
 
@@ -82,7 +127,7 @@ static bool has_digit_and_letter(struct eg_slice word)
     return digit && letter;
 }
 
-/* The run around slashes and dots is judged in pieces: paths and host names are long, their parts are not. */
+/* The run around slashes and dots is judged in pieces: paths and host names are long, their parts are not. So is what an = assigns. */
 static bool is_random(struct eg_slice word)
 {
     if (word.n < MIN_RANDOM || word.n > MAX_WORD || !has_digit_and_letter(word))
@@ -94,7 +139,7 @@ static bool judge_pieces(struct eg_slice word)
 {
     size_t start = 0;
     for (size_t i = 0; i <= word.n; i++) {
-        if (i < word.n && word.p[i] != '/' && word.p[i] != '.')
+        if (i < word.n && word.p[i] != '/' && word.p[i] != '.' && word.p[i] != '=')
             continue;
         struct eg_slice piece = eg_slice(word.p + start, i - start);
         if (has_prefix(piece) || is_random(piece))
@@ -102,6 +147,11 @@ static bool judge_pieces(struct eg_slice word)
         start = i + 1;
     }
     return false;
+}
+
+static bool is_secret(struct eg_slice word)
+{
+    return has_prefix(word) || has_glued(word) || judge_pieces(word);
 }
 
 /* The next word in text from *at; false at the end. */
@@ -123,7 +173,7 @@ bool eg_secret_like(struct eg_slice text)
     struct eg_slice word;
     size_t at = 0;
     while (text.n > 0 && next_word(text, &at, &word))
-        if (has_prefix(word) || judge_pieces(word))
+        if (is_secret(word))
             return true;
     return false;
 }
@@ -206,7 +256,7 @@ void eg_secret_mask(char *text, size_t n)
     size_t at = 0;
     mask_userinfo(text, n);
     while (next_word(eg_slice(text, n), &at, &word))
-        if (has_prefix(word) || judge_pieces(word))
+        if (is_secret(word))
             memset(text + (word.p - text), '*', word.n);
 }
 

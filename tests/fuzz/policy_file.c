@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "findings_fuzz.h"
 #include "policy/compile.h"
 #include "policy/explain.h"
 
@@ -243,6 +244,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     if (eg_diags_render(diags, false, &text) != EG_OK)
         abort();
+    check_findings(diags, file.path, file.text);
     if (st == EG_OK) {
         if (eg_policy_open(block.data, block.len, &p, NULL) != EG_OK)
             abort();

@@ -157,6 +157,9 @@ Test(policy, no_secret_is_ever_repeated)
         "egress: 1\nname: x: %s\n",
         "egress: 1\nupstream: [{proxy: \"http://u:%s@p.example:1\"}]\n",
         "egress: 1\nservices:\n  s: {upstream: \"https://a\", write: [\"%s\"]}\n",
+        "egress: 1\ncredentials:\n  k: {from: {cmd: [/bin/x, \"--token=%s\"]}, hosts: "
+        "[a.example]}\n",
+        "egress: 1\nx: TOKEN=%s\n",
     };
     for (size_t f = 0; f < sizeof files / sizeof *files; f++)
         for (size_t s = 0; s < sizeof secrets / sizeof *secrets; s++) {
@@ -172,6 +175,21 @@ Test(policy, no_secret_is_ever_repeated)
             free(got);
             free(text);
         }
+}
+
+/* Found by a fuzzer: what stands before the token, without a blank, is a part of its word. */
+Test(policy, bug_a_token_that_something_is_glued_to_was_shown)
+{
+    static const char *const glued[] = { "xghp_abcdefghijklmnopqrstuvwxyz0123456789",
+                                         "my-xoxb-123456789012abcdefABCDEFghij",
+                                         "a_glpat-abcdefghij0123456789abc" };
+    for (size_t i = 0; i < sizeof glued / sizeof *glued; i++) {
+        char text[200];
+        int n = snprintf(text, sizeof text, "egress: 1\nvia: 1 # %s\n", glued[i]);
+        char *got = render(text, (size_t)n, true, false);
+        cr_expect_null(strstr(got, glued[i] + 8), "%s", got);
+        free(got);
+    }
 }
 
 Test(policy, a_password_in_a_url_is_not_repeated)
@@ -195,7 +213,10 @@ Test(policy, ordinary_names_are_not_taken_for_secrets)
                                          "keyring:internal/api-key",
                                          "d3l1b3r4t3ly.cloudfront.net",
                                          "application/vnd.github.v3+json",
-                                         "AWS_SECRET_ACCESS_KEY" };
+                                         "AWS_SECRET_ACCESS_KEY",
+                                         "npm_config_registry_of_the_company",
+                                         "laughs_at_a_very_long_name_of_a_thing",
+                                         "disk-controller-of-the-storage" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char text[400];
         snprintf(text, sizeof text, "egress: 1\nvia: 1 # %s\n", names[i]);

@@ -38,18 +38,23 @@ static void send_variable(json_t *parent, const char *name)
         json_object_set_new(parent, name, s);
 }
 
-/* git's setting of an earlier `egressctl env`, so that it is not set again and again. */
-static void send_git_proxy(json_t *parent)
+/* Is it a setting of an earlier `egressctl env`: the proxy, or the way to a route? */
+static bool is_ours(const char *key)
+{
+    return strcasecmp(key, "http.proxy") == 0 || strncmp(key, "url.http://127.0.0.1:", 21) == 0 ||
+           strncmp(key, "http.http://127.0.0.1:", 22) == 0;
+}
+
+/* git's settings of an earlier `egressctl env`, so that they are not set again and again. */
+static void send_git_settings(json_t *parent)
 {
     const char *count = getenv("GIT_CONFIG_COUNT");
     for (int i = 0; count && i < 256 && i < atoi(count); i++) {
         char name[40];
         snprintf(name, sizeof name, "GIT_CONFIG_KEY_%d", i);
         const char *key = getenv(name);
-        if (key && strcasecmp(key, "http.proxy") == 0) {
+        if (key && is_ours(key))
             send_variable(parent, name);
-            return;
-        }
     }
 }
 
@@ -58,7 +63,7 @@ static json_t *make_request(const char *session)
     json_t *parent = json_object();
     for (size_t i = 0; i < sizeof appended / sizeof *appended; i++)
         send_variable(parent, appended[i]);
-    send_git_proxy(parent);
+    send_git_settings(parent);
     return json_pack("{s:s,s:s,s:o}", "op", "env", "id", session, "parent", parent);
 }
 

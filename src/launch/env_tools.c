@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-enum { EG_ENV_GIT_MAX = 256 };
-
 enum eg_status eg_env_proxy_url(const struct eg_child_env_spec *spec, char url[EG_ENV_URL_MAX])
 {
     int n = snprintf(url, EG_ENV_URL_MAX, "http://%s:%s@127.0.0.1:%u", spec->session, spec->token,
@@ -75,50 +73,6 @@ static enum eg_status set_cloud_sdk(const struct eg_child_env_spec *spec, struct
     return eg_env_set_pairs(l, pairs, sizeof pairs / sizeof *pairs);
 }
 
-static enum eg_status set_numbered(struct eg_env_list *l, const char *prefix, unsigned i,
-                                   const char *value)
-{
-    char name[40];
-    snprintf(name, sizeof name, "%s%u", prefix, i);
-    return eg_env_set(l, eg_slice_str(name), eg_slice_str(value));
-}
-
-/* http.proxy, or that of one URL or remote. */
-static bool names_a_proxy(const struct eg_env_list *l, unsigned i, bool *general)
-{
-    char name[40];
-    snprintf(name, sizeof name, "GIT_CONFIG_KEY_%u", i);
-    const char *key = eg_env_value(l->items, eg_slice_str(name));
-    size_t n = key ? strlen(key) : 0;
-    *general = *general || (key && eg_slice_caseeq(eg_slice_str(key), EG_SLICE("http.proxy")));
-    return n >= 6 && eg_slice_caseeq(eg_slice_str(key + n - 6), EG_SLICE(".proxy"));
-}
-
-/* http.proxy of a gitconfig wins over the proxy variables; GIT_CONFIG_KEY_n wins over that. What
- * the parent has set so stays, but for proxies of its own. */
-static enum eg_status set_git(const char *url, struct eg_env_list *l)
-{
-    const char *text = eg_env_value(l->items, EG_SLICE("GIT_CONFIG_COUNT"));
-    unsigned long long count = 0;
-    char number[16];
-    bool there = false;
-    enum eg_status status = EG_OK;
-    if (text && *text && (!eg_slice_u64(eg_slice_str(text), &count) || count >= EG_ENV_GIT_MAX))
-        return EG_OK; /* git itself will say what is wrong with it */
-    for (unsigned i = 0; i < count && status == EG_OK; i++)
-        if (names_a_proxy(l, i, &there))
-            status = set_numbered(l, "GIT_CONFIG_VALUE_", i, url);
-    if (there)
-        return status;
-    if (status == EG_OK)
-        status = set_numbered(l, "GIT_CONFIG_KEY_", (unsigned)count, "http.proxy");
-    if (status == EG_OK)
-        status = set_numbered(l, "GIT_CONFIG_VALUE_", (unsigned)count, url);
-    snprintf(number, sizeof number, "%llu", count + 1);
-    return status == EG_OK ? eg_env_set(l, EG_SLICE("GIT_CONFIG_COUNT"), eg_slice_str(number))
-                           : status;
-}
-
 enum eg_status eg_env_tools(const struct eg_child_env_spec *spec, struct eg_env_list *l)
 {
     char url[EG_ENV_URL_MAX];
@@ -132,7 +86,7 @@ enum eg_status eg_env_tools(const struct eg_child_env_spec *spec, struct eg_env_
     if (status == EG_OK)
         status = set_cloud_sdk(spec, l);
     if (status == EG_OK)
-        status = set_git(url, l);
+        status = eg_env_git_proxy(url, l);
     explicit_bzero(url, sizeof url);
     return status;
 }

@@ -68,6 +68,9 @@ static enum eg_status set_service(const struct eg_child_env_spec *spec, const st
             status = eg_env_set(l, s->env_keys[k], eg_slice_str(phantom));
         else
             eg_env_drop(l, s->env_keys[k]);
+    /* without a phantom the route would refuse what a login of the child's own may get */
+    if (status == EG_OK && s->env_git.n > 0 && (phantom || s->credential.n == 0))
+        status = eg_env_git_route(spec, s, phantom, l);
     return status;
 }
 

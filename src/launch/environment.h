@@ -43,6 +43,12 @@ enum eg_status eg_env_proxy_url(const struct eg_child_env_spec *spec,
 enum eg_status eg_env_tools(const struct eg_child_env_spec *spec,
                             struct eg_env_list *l) EG_MUST_USE;
 
+/* ---- env_git.c: settings of git's ---- */
+enum eg_status eg_env_git_proxy(const char *url, struct eg_env_list *l) EG_MUST_USE;
+/* What git would send to https://HOST/, or to it by ssh, goes to the service's route, with the phantom where there is one. */
+enum eg_status eg_env_git_route(const struct eg_child_env_spec *spec, const struct eg_service *s,
+                                const char *phantom, struct eg_env_list *l) EG_MUST_USE;
+
 /* ---- files.c: variables that name generated files ---- */
 enum eg_status eg_env_files(const struct eg_child_env_spec *spec,
                             struct eg_env_list *l) EG_MUST_USE;

@@ -8,7 +8,7 @@
 
 #include "policy/model.h"
 
-enum { EG_BLOCK_VERSION = 5, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
+enum { EG_BLOCK_VERSION = 6, EG_BLOCK_ALIGN = 8, EG_BLOCK_PREFIX_KEY = 18 };
 #define EG_BLOCK_MAGIC "EGPOLICY"
 
 struct eg_block_text {
@@ -94,8 +94,8 @@ struct eg_block_service {
     struct eg_block_addr upstream;
     struct eg_block_range accept, write, strip, keys, trailers, pins;
     struct eg_block_paths rules, denies;
-    struct eg_block_text env_base_url, env_base_path, shape_prefix, ca_pem, client_cert_pem,
-        client_key_pem, server_name, rule;
+    struct eg_block_text env_base_url, env_base_path, env_git, shape_prefix, ca_pem,
+        client_cert_pem, client_key_pem, server_name, rule;
     uint32_t shape_length, requests_per_minute, concurrent;
     uint8_t redact, websocket, internal, padding;
     uint64_t request_bytes, response_bytes;

@@ -66,6 +66,7 @@ void eg_emit_service(struct eg_emit *e, const struct eg_model_service *service)
                                   .write = { eg_emit_count(e, EG_BLOCK_WRITES), s->write_count },
                                   .env_base_url = eg_emit_text(e, s->env_base_url),
                                   .env_base_path = eg_emit_text(e, s->env_base_path),
+                                  .env_git = eg_emit_text(e, s->env_git),
                                   .shape_prefix = eg_emit_text(e, s->shape_prefix),
                                   .shape_length = s->shape_length,
                                   .requests_per_minute = s->limits.requests_per_minute,

@@ -106,7 +106,7 @@ static void add_service(struct facts *f, const struct eg_model_service *service)
     const struct eg_slice texts[] = { s->name,           s->route,        s->base_path,
                                       s->credential,     s->env_base_url, s->env_base_path,
                                       s->shape_prefix,   s->ca_pem,       s->client_cert_pem,
-                                      s->client_key_pem, s->server_name };
+                                      s->client_key_pem, s->server_name,  s->env_git };
     begin(f, "service");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         text(f, texts[i]);

@@ -45,6 +45,20 @@ static void read_base_path(struct eg_model *m, struct eg_model_service *s,
     eg_buf_done(&out);
 }
 
+/* The host, as git's remotes have it. */
+static void read_git(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *node)
+{
+    struct eg_authority host;
+    char text[EG_AUTHORITY_TEXT];
+    struct eg_err err = { 0 };
+    if (eg_authority_parse(node->text, 443, &host, &err) != EG_OK)
+        eg_diag_error(m->diags, "bad-host", node->at, "write the host alone, such as github.com",
+                      "%s", err.text[0] ? err.text : "this is no host");
+    else
+        s->s.env_git =
+            eg_model_copy(m, eg_slice_str(eg_authority_format(&host, 443, text, sizeof text)));
+}
+
 static void read_shape(struct eg_model *m, struct eg_model_service *s, const struct eg_yaml *shape)
 {
     const struct eg_yaml *prefix = eg_model_child(shape, "prefix");
@@ -75,6 +89,7 @@ void eg_model_read_env(struct eg_model *m, struct eg_model_service *s,
     const struct eg_yaml *base_path = eg_model_child(env, "base_path");
     const struct eg_yaml *key = eg_model_child(env, "key");
     const struct eg_yaml *shape = eg_model_child(service, "shape");
+    const struct eg_yaml *git = eg_model_child(env, "git");
     s->has_env = env != NULL;
     s->env_at = env ? env->name_at : s->at;
     s->has_key = key != NULL;
@@ -82,6 +97,8 @@ void eg_model_read_env(struct eg_model *m, struct eg_model_service *s,
         s->s.env_base_url = base_url->text;
     if (base_path)
         read_base_path(m, s, base_path);
+    if (git)
+        read_git(m, s, git);
     eg_model_each(m, s, key, 4, take_key);
     if (key && s->s.credential.n == 0)
         eg_diag_error(m->diags, "unknown-credential", key->name_at,

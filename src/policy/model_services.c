@@ -251,7 +251,9 @@ static void claim(struct eg_model *m, struct eg_model_service *s, struct eg_tabl
     if (st == EG_EXISTS)
         eg_diag_error(m->diags, "duplicate-name", at,
                       strcmp(what, "route") == 0 ? "give one of them another route"
-                                                 : "name another one in env.key or env.base_url",
+                      : strcmp(what, "git host") == 0
+                          ? "take env.git from one of them: a host has one way"
+                          : "name another one in env.key or env.base_url",
                       "the %s %s belongs to the service %s already", what, eg_quote(text).text,
                       eg_quote(((struct eg_model_service *)eg_table_get(names, key))->s.name).text);
     else if (st != EG_OK)
@@ -303,6 +305,8 @@ void eg_model_finish_service(struct eg_model *m, struct eg_model_service *s, str
     eg_model_finish_slots(m, s, c);
     claim(m, s, names, s->route_at, "route", s->s.route);
     claim(m, s, names, s->has_env ? s->env_at : s->at, "variable", s->s.env_base_url);
+    if (s->s.env_git.n > 0)
+        claim(m, s, names, s->has_env ? s->env_at : s->at, "git host", s->s.env_git);
     for (unsigned i = 0; i < s->s.env_key_count; i++)
         claim(m, s, names, s->has_env ? s->env_at : s->at, "variable", s->s.env_keys[i]);
     add_service_rule(m, s);

@@ -103,6 +103,7 @@ struct eg_service {
     unsigned strip_slot_count;
     struct eg_slice env_base_url, env_base_path, env_keys[4]; /* variable names; base_path as shown to the child */
     unsigned env_key_count;
+    struct eg_slice env_git; /* host[:port] whose git remotes are led to the route; empty: none */
     struct eg_slice shape_prefix;
     uint32_t shape_length;       /* 0: as long as the real one */
     struct eg_slice ca_pem, client_cert_pem, client_key_pem; /* contents, read at compile time */

@@ -102,6 +102,7 @@ static const struct eg_schema_key rows[] = {
     { "services.*.env.base_path", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.env.key", S | L, EG_TYPE_TEXT, 0, 0, 0, NULL, "NAME_API_KEY" },
     { "services.*.env.key[]", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
+    { "services.*.env.git", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.shape", M, EG_TYPE_NONE, 0, 0, 0, NULL, NULL },
     { "services.*.shape.prefix", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "services.*.shape.length", S, EG_TYPE_TEXT, 0, 0, 0, NULL, "same" },

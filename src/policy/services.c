@@ -8,8 +8,8 @@ bool eg_block_check_services(const struct eg_policy *p)
     for (uint32_t i = 0; i < p->count[EG_BLOCK_SERVICES]; i++) {
         const struct eg_block_service *s = &p->services[i];
         if (!EG_BLOCK_TEXTS(p, s->name, s->route, s->base_path, s->credential, s->env_base_url,
-                            s->env_base_path, s->shape_prefix, s->ca_pem, s->client_cert_pem,
-                            s->client_key_pem, s->server_name, s->rule) ||
+                            s->env_base_path, s->env_git, s->shape_prefix, s->ca_pem,
+                            s->client_cert_pem, s->client_key_pem, s->server_name, s->rule) ||
             !eg_block_is_addr(p, &s->upstream, true))
             return false;
         if (!eg_block_is_range(s->accept, p->count[EG_BLOCK_SLOTS]) ||
@@ -116,6 +116,7 @@ void eg_policy_service(const struct eg_policy *p, unsigned i, struct eg_service 
     fill_slots(p, b, ret);
     ret->env_base_url = eg_block_slice(p, b->env_base_url);
     ret->env_base_path = eg_block_slice(p, b->env_base_path);
+    ret->env_git = eg_block_slice(p, b->env_git);
     ret->shape_prefix = eg_block_slice(p, b->shape_prefix);
     ret->shape_length = b->shape_length;
     ret->ca_pem = eg_block_slice(p, b->ca_pem);

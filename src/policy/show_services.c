@@ -93,6 +93,7 @@ static void put_env(struct eg_show *s, struct eg_shown *map, const struct eg_ser
     eg_show_some(s, env, "base_url", v->env_base_url);
     eg_show_some(s, env, "base_path", v->env_base_path);
     put_names(s, env, "key", v->env_keys, v->env_key_count);
+    eg_show_some(s, env, "git", v->env_git);
     if (v->credential.n == 0)
         return;
     struct eg_shown *shape = eg_show_add(s, map, "shape", EG_SHOWN_MAP, EG_SLICE_NONE);

@@ -1,6 +1,7 @@
 /* launch_environment.c - the environment that the child starts with: what is set, what stays,
  * and what must not be there. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "launch/launch.h"
@@ -47,6 +48,7 @@ static enum eg_status no_file(void *ctx, const char *path, struct eg_buf *out, s
 
 /* Of this test's process alone. */
 static bool strict;
+static const char *text_of = policy_text;
 static const struct eg_sockaddr *open_at;
 
 static void make(struct made *m, char *const *parent, unsigned phantoms)
@@ -62,7 +64,7 @@ static void make(struct made *m, char *const *parent, unsigned phantoms)
     const struct eg_sockaddr at = { .addr = { .family = 4, .b = { 127, 0, 0, 1 } }, .port = 4711 };
     struct eg_err err = { 0 };
     struct eg_buf shown;
-    files[0].text = eg_slice_str(policy_text);
+    files[0].text = eg_slice_str(text_of);
     eg_buf_init(&m->block, 1 << 20);
     eg_buf_init(&shown, 1 << 16);
     cr_assert_eq(eg_diags_new(&m->diags), EG_OK);
@@ -245,6 +247,62 @@ Test(launch_environment, gits_proxy_is_set_once_however_often)
     expect(&m, "GIT_CONFIG_COUNT", "1");
     expect(&m, "GIT_CONFIG_VALUE_0", "http://run-1:0123@127.0.0.1:4711");
     expect(&m, "JAVA_TOOL_OPTIONS", get(&first, "JAVA_TOOL_OPTIONS"));
+    drop(&m);
+    drop(&first);
+}
+
+static const char git_text[] =
+    "egress: 1\n"
+    "services:\n"
+    "  openai: {upstream: \"https://git.example\", credential: k, env: {git: Git.example}}\n"
+    "  my-api.two: {upstream: \"https://git.two.example\", route: second, credential: k,\n"
+    "    accept: [basic:password], env: {key: [K2], git: \"git.two.example:8443\"}}\n"
+    "  vaulted: {upstream: \"https://four.example\", credential: k, env: {key: [K3], git: four.example}}\n"
+    "  open: {upstream: \"https://open.example\", env: {git: open.example}}\n"
+    "credentials: {k: {from: \"env:K\", hosts: [\"*.example\", git.example, four.example]}}\n";
+
+static unsigned git_settings(const struct made *m, const char *key, const char *value)
+{
+    unsigned found = 0, count = (unsigned)atoi(get(m, "GIT_CONFIG_COUNT"));
+    for (unsigned i = 0; i < count; i++) {
+        char k[40], v[40];
+        snprintf(k, sizeof k, "GIT_CONFIG_KEY_%u", i);
+        snprintf(v, sizeof v, "GIT_CONFIG_VALUE_%u", i);
+        cr_assert(get(m, k) && get(m, v), "%s", k);
+        found += strcmp(get(m, k), key) == 0 && strcmp(get(m, v), value) == 0;
+    }
+    return found;
+}
+
+/* env.git: remotes as they are written come to the route, with the phantom as the service takes it; twice is once. */
+Test(launch_environment, git_is_led_to_the_routes_that_stand_for_its_hosts)
+{
+    struct made first, m;
+    char *const none[] = { NULL };
+    text_of = git_text;
+    make(&first, none, 2);
+    make(&m, first.environment, 2);
+#define ROUTE "http://127.0.0.1:4711/openai/"
+    cr_expect_eq(git_settings(&m, "url." ROUTE ".insteadOf", "https://git.example/"), 1);
+    cr_expect_eq(git_settings(&m, "url." ROUTE ".insteadOf", "git@git.example:"), 1);
+    cr_expect_eq(git_settings(&m, "url." ROUTE ".insteadOf", "ssh://git@git.example/"), 1);
+    cr_expect_eq(git_settings(&m, "http." ROUTE ".extraHeader", "Authorization: Bearer sk-phantom"),
+                 1);
+#undef ROUTE
+#define ROUTE "http://127.0.0.1:4711/second/"
+    cr_expect_eq(git_settings(&m, "url." ROUTE ".insteadOf", "https://git.two.example:8443/"), 1);
+    /* git:phantom-two */
+    cr_expect_eq(git_settings(&m, "http." ROUTE ".extraHeader",
+                              "Authorization: Basic Z2l0OnBoYW50b20tdHdv"),
+                 1);
+#undef ROUTE
+    cr_expect_eq(git_settings(&m, "url.http://127.0.0.1:4711/open/.insteadOf",
+                              "https://open.example/"),
+                 1);
+    cr_expect_eq(git_settings(&m, "url.http://127.0.0.1:4711/vaulted/.insteadOf",
+                              "https://four.example/"),
+                 0, "a login of the child's own is not hidden where there is no phantom");
+    expect(&m, "GIT_CONFIG_COUNT", "12"); /* the proxy, 3 + 1, 3 + 1, 3 */
     drop(&m);
     drop(&first);
 }

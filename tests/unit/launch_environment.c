@@ -259,7 +259,7 @@ static const char git_text[] =
     "    accept: [basic:password], env: {key: [K2], git: \"git.two.example:8443\"}}\n"
     "  vaulted: {upstream: \"https://four.example\", credential: k, env: {key: [K3], git: four.example}}\n"
     "  open: {upstream: \"https://open.example\", env: {git: open.example}}\n"
-    "credentials: {k: {from: \"env:K\", hosts: [\"*.example\", git.example, four.example]}}\n";
+    "credentials: {k: {from: \"env:K\", hosts: [git.two.example, git.example, four.example]}}\n";
 
 static unsigned git_settings(const struct made *m, const char *key, const char *value)
 {

@@ -67,6 +67,8 @@ static enum eg_status receive(struct eg_link *l)
     size_t n = 0;
     enum eg_status status =
         eg_sock_recv_fds(l->fd, l->in, l->in_max, &n, fds, l->fd_max, &fd_count, NULL);
+    if (status != EG_AGAIN)
+        l->in_used = status == EG_OK ? n : l->in_max;
     if (status != EG_OK)
         return status;
     struct eg_link_message m;
@@ -76,8 +78,10 @@ static enum eg_status receive(struct eg_link *l)
     for (unsigned i = 0; i < fd_count; i++)
         if (fds[i] >= 0)
             close(fds[i]);
-    if (l->open)
+    if (l->open) {
         sodium_memzero(l->in, n);
+        l->in_used = 0;
+    }
     sodium_memzero(&m.stats, sizeof m.stats);
     return status;
 }
@@ -104,6 +108,7 @@ enum eg_status eg_link_open(struct eg_link *l, struct eg_loop *loop, int fd, siz
     l->loop = loop;
     l->fd = fd;
     l->in_max = in_max;
+    l->in_used = 0;
     l->fd_max = fd_max;
     l->queue_max = queue_max;
     l->head = l->tail = NULL;
@@ -194,7 +199,7 @@ void eg_link_close(struct eg_link *l)
     l->tail = NULL;
     l->queued = 0;
     if (l->in)
-        sodium_memzero(l->in, l->in_max);
+        sodium_memzero(l->in, l->in_used); /* the rest was never touched, and shall not be now */
     free(l->in);
     l->in = NULL;
 }

@@ -17,7 +17,7 @@ struct eg_link {
     bool open;
     struct eg_watch watch;
     char *in; /* one packet; wiped after each */
-    size_t in_max;
+    size_t in_max, in_used;           /* in_used: of it, what may hold something now */
     unsigned fd_max;                  /* descriptors that the other side may send */
     struct eg_link_item *head, *tail; /* what the socket did not take yet */
     size_t queued, queue_max;         /* bytes */

@@ -33,6 +33,14 @@ static int failed(const struct eg_run *r, const char *what, const struct eg_err 
 
 /* ---- while the child runs ---- */
 
+/* What stands in the file system for the command, once that has ended: its mounts stand on it no more. */
+static void clean_up(struct eg_run *r)
+{
+    enum eg_status status = eg_run_files_remove(&r->files, &r->left);
+    (void)status; /* is told at the end */
+    eg_run_made_end(&r->made);
+}
+
 static void on_exit_of(void *ctx, pid_t pid, int wait_status)
 {
     struct eg_run *r = ctx;
@@ -42,6 +50,7 @@ static void on_exit_of(void *ctx, pid_t pid, int wait_status)
     r->wait_status = wait_status;
     eg_launch_ended(r->child);
     eg_supervisor_quit(r->supervisor, false);
+    clean_up(r); /* while the workers end */
 }
 
 /* Everything that would end or change us is for the command; the proxy ends when it does. */
@@ -87,7 +96,7 @@ static enum eg_status watch_child(struct eg_run *r)
 
 /* From here on nobody of our user reads this process' memory, and no key stands in its
  * environment. */
-static enum eg_status harden(struct eg_run *r)
+static enum eg_status harden(struct eg_run *r, struct eg_err *err)
 {
     const struct rlimit none = { 0, 0 };
     enum eg_status status = eg_environ_take(&r->environment);
@@ -96,6 +105,8 @@ static enum eg_status harden(struct eg_run *r)
     eg_environ_wipe_own();
     if (!r->asked.upstream)
         status = eg_sup_upstream_environment(r->environment, &r->asked.upstream);
+    if (status == EG_OK)
+        status = eg_run_user_make(r->asked.user, eg_environ_all(r->environment), &r->user, err);
     if (status != EG_OK)
         return status;
     return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ? EG_INTERNAL
@@ -116,8 +127,7 @@ static const char *control(const struct eg_run *r)
     return NULL;
 }
 
-static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *session,
-                                  struct eg_err *err)
+static enum eg_status make_proxy(struct eg_run *r, struct eg_err *err)
 {
     struct eg_supervisor_options options = {
         .policies = r->places.policies,
@@ -138,9 +148,13 @@ static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *sess
     const struct eg_launch_entry *entries = eg_launch_entries(r->child, &options.entry_count);
     memcpy(options.entries, entries, options.entry_count * sizeof *entries);
     options.entry_session = r->places.name;
-    enum eg_status status = eg_supervisor_new(&options, &r->supervisor, err);
-    if (status == EG_OK)
-        status = eg_supervisor_start(r->supervisor, err);
+    return eg_supervisor_new(&options, &r->supervisor, err);
+}
+
+static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *session,
+                                  struct eg_err *err)
+{
+    enum eg_status status = eg_supervisor_start(r->supervisor, err);
     if (status == EG_OK)
         status = eg_supervisor_session_create(r->supervisor, r->places.name, 0, session, err);
     if (status == EG_OK)
@@ -148,67 +162,7 @@ static enum eg_status start_proxy(struct eg_run *r, struct eg_session_info *sess
     return status;
 }
 
-/* ---- after ---- */
-
-/* So that `egressctl explain` finds the same policy. */
-static void explain_options(const struct eg_run *r, char *out, size_t cap)
-{
-    const char *file = r->asked.file, *trust = r->asked.trust ? "--trust" : "";
-    bool quotable = file && !file[strcspn(file, "'\\\n\r\t\033")];
-    const char *quote = quotable && file[strcspn(file, " \"$`&|;<>()*?[]{}~#!")] ? "'" : "";
-    int n = quotable ? snprintf(out, cap, "-p %s%s%s%s%s", quote, file, quote, *trust ? " " : "",
-                                trust)
-                     : snprintf(out, cap, "%s", trust);
-    if (n < 0 || (size_t)n >= cap)
-        out[0] = '\0';
-}
-
-/* --fail-on-deny: what is not known counts. */
-static int fail_on_deny(const struct eg_run *r, enum eg_status status, const struct eg_summary *sum)
-{
-    const char *name = r->asked.options->command;
-    if (status == EG_OK && !sum->denied && sum->lost == 0)
-        return 0;
-    if (status == EG_OK && !sum->denied)
-        fprintf(stderr,
-                "%s: --fail-on-deny: %llu events were overwritten, a refusal may be among them: "
-                "raise audit.capacity in the policy\n",
-                name, (unsigned long long)sum->lost);
-    else
-        fprintf(stderr, "%s: --fail-on-deny: something was refused\n", name);
-    return EG_EXIT_FAILED;
-}
-
-static void say_changes(const struct eg_run *r)
-{
-    struct eg_buf text;
-    char before[80];
-    snprintf(before, sizeof before, "%s: warning: ", r->asked.options->command);
-    eg_buf_init(&text, 64 * 1024);
-    if (eg_run_changes_say(&r->changes, before, &text) != EG_OK)
-        fprintf(stderr, "%sit is not known what git would run\n", before);
-    else if (text.len > 0)
-        fprintf(stderr, "%.*s", (int)text.len, eg_buf_slice(&text).p);
-    eg_buf_done(&text);
-}
-
-/* The exit status; own is the command's. */
-static int summarise(struct eg_run *r, int own)
-{
-    struct eg_buf text;
-    struct eg_summary sum = { .denied = true };
-    char options[600];
-    eg_buf_init(&text, 64 * 1024);
-    say_changes(r);
-    explain_options(r, options, sizeof options);
-    enum eg_status status = eg_summary_write(eg_supervisor_ring(r->supervisor), options,
-                                             isatty(STDERR_FILENO), &text, &sum);
-    if (status == EG_OK && text.len > 0)
-        fprintf(stderr, "%s: what did not get through:\n%.*s", r->asked.options->command,
-                (int)text.len, eg_buf_slice(&text).p);
-    eg_buf_done(&text);
-    return own == 0 && r->asked.fail_on_deny ? fail_on_deny(r, status, &sum) : own;
-}
+/* ---- from the first to the last ---- */
 
 /* Before the terminal is the command's. */
 static void say_what_holds(const struct eg_run *r)
@@ -236,12 +190,23 @@ static void say_what_holds(const struct eg_run *r)
                 eg_enforcement_name(eg_launch_enforcement(r->child)));
 }
 
-static int supervise(struct eg_run *r)
+static int not_started(const struct eg_run *r, enum eg_status status, struct eg_err *err)
+{
+    char what[160];
+    snprintf(what, sizeof what, "%.120s was not started",
+             r->asked.command ? r->asked.command[0] : r->shell.path);
+    failed(r, what, err, status);
+    return status == EG_NOT_FOUND    ? EG_RUN_NOT_FOUND
+           : status == EG_PERMISSION ? EG_RUN_NOT_EXECUTABLE
+                                     : EG_RUN_FAILED;
+}
+
+/* -1 to go on, or the exit status. */
+static int begin(struct eg_run *r, struct eg_session_info *session)
 {
     struct eg_err err = { 0 };
-    struct eg_session_info session = { 0 };
-    enum eg_status status = start_proxy(r, &session, &err);
-    if (status == EG_INVALID && !r->supervisor)
+    enum eg_status status = make_proxy(r, &err);
+    if (status == EG_INVALID)
         return failed(r,
                       err.status == EG_NOT_FOUND || err.status == EG_PERMISSION
                           ? "the policy can't be read"
@@ -249,17 +214,26 @@ static int supervise(struct eg_run *r)
                       &err, status);
     if (status != EG_OK)
         return failed(r, "the proxy can't be started", &err, status);
+    if ((status = eg_run_cover(r, &err)) != EG_OK)
+        return not_started(r, status, &err);
+    status = start_proxy(r, session, &err);
+    struct eg_err own = { 0 };
+    if (status != EG_OK && r->ended && eg_launch_failed(r->child, &own) != EG_OK)
+        return not_started(r, EG_IO, &own); /* it could not be covered, and so nothing was started */
+    return status == EG_OK ? -1 : failed(r, "the proxy can't be started", &err, status);
+}
+
+static int supervise(struct eg_run *r)
+{
+    struct eg_err err = { 0 };
+    struct eg_session_info session = { 0 };
+    int code = begin(r, &session);
+    if (code >= 0)
+        return code;
     say_what_holds(r);
-    status = eg_run_let_go(r, &session, &err);
-    if (status != EG_OK) {
-        char what[160];
-        snprintf(what, sizeof what, "%.120s was not started",
-                 r->asked.command ? r->asked.command[0] : r->shell.path);
-        failed(r, what, &err, status);
-        return status == EG_NOT_FOUND    ? EG_RUN_NOT_FOUND
-               : status == EG_PERMISSION ? EG_RUN_NOT_EXECUTABLE
-                                         : EG_RUN_FAILED;
-    }
+    enum eg_status status = eg_run_let_go(r, &session, &err);
+    if (status != EG_OK)
+        return not_started(r, status, &err);
     eg_log_set_level(EG_LOG_NONE); /* the terminal is the command's; the audit has what happens */
     status = eg_supervisor_run(r->supervisor, &err);
     eg_log_set_level(EG_LOG_INFO);
@@ -268,7 +242,7 @@ static int supervise(struct eg_run *r)
         return failed(r, "the proxy ended before the command", &err, status);
     if (status != EG_OK)
         failed(r, "warning: the events were not kept", &err, status);
-    return summarise(r, eg_launch_exit_code(r->wait_status));
+    return eg_run_summarise(r, eg_launch_exit_code(r->wait_status));
 }
 
 static enum eg_status launch(struct eg_run *r, struct eg_err *err)
@@ -308,19 +282,18 @@ static int prepare(struct eg_run *r)
 
 static void run_free(struct eg_run *r)
 {
-    struct eg_err err = { 0 };
     if (r->supervisor)
         eg_watch_drop(eg_supervisor_loop(r->supervisor), &r->watch);
     eg_launch_free(r->child);
-    enum eg_status status = eg_run_files_remove(&r->files, &err);
-    if (status != EG_OK)
-        failed(r, "warning", &err, status);
+    clean_up(r);
+    if (r->left.status != EG_OK)
+        failed(r, "warning", &r->left, r->left.status);
     eg_supervisor_free(r->supervisor);
-    eg_run_made_end(&r->made); /* the command's mounts stand on it no more */
+    eg_run_janitor_end(&r->janitor);
     eg_run_changes_done(&r->changes);
+    eg_run_user_done(&r->user);
     eg_sup_upstream_free(r->asked.upstream);
     eg_environ_free(r->environment);
-    eg_run_janitor_end(&r->janitor);
     eg_launch_sweep();
     free(r);
 }
@@ -348,7 +321,7 @@ static int run(const struct eg_cmd_options *o, int argc, char **argv)
         code = prepare(r);
     if (code >= 0)
         goto done;
-    enum eg_status status = harden(r);
+    enum eg_status status = harden(r, &err);
     if (status != EG_OK)
         code = failed(r, "this process can't be hardened", &err, status);
     else if ((status = eg_run_janitor_start(&r->janitor, r, &err)) != EG_OK)

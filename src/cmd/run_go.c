@@ -1,6 +1,6 @@
-/* run_go.c - the last step before the command runs: its environment and the files that this names,
- * what it must not see or change. All of it is made here, after the proxy is ready, and given to
- * launch; what the command holds of a credential is a phantom. */
+/* run_go.c - the last steps before the command runs: what it must not see or change, given to launch as soon as
+ * there is a policy; and once the proxy is ready its environment and the files that this names. What the command
+ * holds of a credential is a phantom. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,8 +8,7 @@
 
 /* And the files that it names. */
 static enum eg_status child_environment(struct eg_run *r, const struct eg_session_info *session,
-                                        const struct eg_run_user *user, char ***ret,
-                                        struct eg_err *err)
+                                        char ***ret, struct eg_err *err)
 {
     const char **services = calloc(session->phantom_count + 1, sizeof *services);
     const char **texts = calloc(session->phantom_count + 1, sizeof *texts);
@@ -19,7 +18,7 @@ static enum eg_status child_environment(struct eg_run *r, const struct eg_sessio
         texts[i] = session->phantoms[i].phantom;
     }
     const struct eg_child_env_spec spec = {
-        .parent = user->environment,
+        .parent = r->user.environment,
         .policy = eg_supervisor_policy(r->supervisor),
         .listener = eg_launch_address(r->child, EG_ENTRY_PROXY),
         .open = eg_launch_address(r->child, EG_ENTRY_OPEN),
@@ -34,9 +33,9 @@ static enum eg_status child_environment(struct eg_run *r, const struct eg_sessio
         .phantom_texts = texts,
     };
     if (status == EG_OK)
-        status = eg_child_files_write(&spec, user->uid, err);
+        status = eg_child_files_write(&spec, r->user.uid, err);
     if (status == EG_OK && !r->asked.command)
-        status = eg_run_shell_write(&r->shell, r->files.path, user, err);
+        status = eg_run_shell_write(&r->shell, r->files.path, &r->user, err);
     if (status == EG_OK)
         status = eg_child_env_make(&spec, ret, err);
     free(services);
@@ -56,28 +55,26 @@ static void drop_copies(const struct eg_run *r, char **environment)
 
 /* What the command must not see or change. Mounts need something to stand on; where there are none,
  * tools need their folders, and can be run without. */
-static enum eg_status begin_making(struct eg_run *r, const struct eg_run_user *user,
-                                   struct eg_err *err)
+static enum eg_status begin_making(struct eg_run *r, struct eg_err *err)
 {
     enum eg_enforcement how = eg_launch_enforcement(r->child);
     enum eg_status status = eg_run_made_begin(
-        &r->made, how == EG_ENFORCE_NONE ? "" : r->places.state, user->uid, user->gid, err);
+        &r->made, how == EG_ENFORCE_NONE ? "" : r->places.state, r->user.uid, r->user.gid, err);
     if (status == EG_OK || how == EG_ENFORCE_NAMESPACES)
         return status;
     *err = (struct eg_err){ 0 };
     eg_run_made_end(&r->made);
-    return eg_run_made_begin(&r->made, "", user->uid, user->gid, err);
+    return eg_run_made_begin(&r->made, "", r->user.uid, r->user.gid, err);
 }
 
-static enum eg_status keep_paths(struct eg_run *r, const struct eg_run_user *user,
-                                 struct eg_run_paths *ret, struct eg_err *err)
+static enum eg_status keep_paths(struct eg_run *r, struct eg_run_paths *ret, struct eg_err *err)
 {
-    const struct eg_run_child child = { .uid = user->uid,
+    const struct eg_run_child child = { .uid = r->user.uid,
                                         .enforcement = eg_launch_enforcement(r->child),
                                         .writable = r->asked.writable,
                                         .writable_count = r->asked.writable_count,
                                         .made = &r->made };
-    enum eg_status status = begin_making(r, user, err);
+    enum eg_status status = begin_making(r, err);
     r->places.parts = eg_supervisor_policy_parts(r->supervisor, &r->places.part_count);
     if (status == EG_OK)
         status = eg_run_paths_make(&r->places, r->environment, eg_supervisor_policy(r->supervisor),
@@ -87,28 +84,29 @@ static enum eg_status keep_paths(struct eg_run *r, const struct eg_run_user *use
     return status == EG_OK ? eg_run_made_now(&r->made, err) : status;
 }
 
-enum eg_status eg_run_let_go(struct eg_run *r, const struct eg_session_info *session,
-                             struct eg_err *err)
+enum eg_status eg_run_cover(struct eg_run *r, struct eg_err *err)
 {
-    struct eg_run_user user = { 0 };
     struct eg_run_paths paths = { 0 };
-    char **environment = NULL;
-    enum eg_status status = eg_run_user_make(r->asked.user, eg_environ_all(r->environment), &user, err);
-    if (status == EG_OK)
-        drop_copies(r, user.environment);
-    if (status == EG_OK)
-        status = child_environment(r, session, &user, &environment, err);
-    if (status == EG_OK)
-        status = keep_paths(r, &user, &paths, err);
+    enum eg_status status = keep_paths(r, &paths, err);
     for (unsigned i = 0; eg_run_enforced(r) && status == EG_OK && i < paths.exposed_count; i++)
         fprintf(stderr,
                 "%s: warning: file:%s: whoever replaces it meanwhile shows it to the command: keep "
                 "it in a folder (0700) of its own\n",
                 r->asked.options->command, paths.exposed[i]);
     if (status == EG_OK)
-        status = eg_launch_go(r->child, environment, &paths.lists, err);
-    eg_child_env_free(environment);
+        status = eg_launch_cover(r->child, &paths.lists, err);
     eg_run_paths_done(&paths);
-    eg_run_user_done(&user);
+    return status;
+}
+
+enum eg_status eg_run_let_go(struct eg_run *r, const struct eg_session_info *session,
+                             struct eg_err *err)
+{
+    char **environment = NULL;
+    drop_copies(r, r->user.environment);
+    enum eg_status status = child_environment(r, session, &environment, err);
+    if (status == EG_OK)
+        status = eg_launch_go(r->child, environment, err);
+    eg_child_env_free(environment);
     return status;
 }

@@ -36,19 +36,19 @@ static bool wait_for(int fd, int ms)
 }
 
 /* What a run made in the home is its record's to tell: another run may be on, which then does this. */
-static void unmake(const struct eg_run *r, const struct eg_run_user *user)
+static void unmake(const struct eg_run *r)
 {
     struct eg_run_made made;
     struct eg_err err = { 0 };
     if (!r->places.state[0] || !eg_run_enforced(r))
         return;
     enum eg_status status =
-        eg_run_made_begin(&made, r->places.state, user->uid, user->gid, &err);
+        eg_run_made_begin(&made, r->places.state, r->user.uid, r->user.gid, &err);
     eg_run_made_end(&made);
     (void)status; /* the next run tries again */
 }
 
-static _Noreturn void watch(struct eg_run *r, const struct eg_run_user *user, pid_t launcher, int line, int child)
+static _Noreturn void watch(struct eg_run *r, pid_t launcher, int line, int child)
 {
     struct eg_err err = { 0 };
     char word;
@@ -59,7 +59,7 @@ static _Noreturn void watch(struct eg_run *r, const struct eg_run_user *user, pi
     eg_run_drop_stale(r->places.control, launcher);
     enum eg_status status = eg_run_files_remove(&r->files, &err);
     if (gone)
-        unmake(r, user);
+        unmake(r);
     _exit(status == EG_OK ? 0 : 1);
 }
 
@@ -76,7 +76,7 @@ static enum eg_status close_others(int *keep, unsigned count, struct eg_err *err
     return eg_confine_descriptors(keep, count, err);
 }
 
-static _Noreturn void begin(struct eg_run *r, const struct eg_run_user *user, pid_t launcher, int line, int child)
+static _Noreturn void begin(struct eg_run *r, pid_t launcher, int line, int child)
 {
     int keep[] = { line, child, r->files.base, r->files.folder };
     struct eg_err err = { 0 };
@@ -88,31 +88,23 @@ static _Noreturn void begin(struct eg_run *r, const struct eg_run_user *user, pi
     prctl(PR_SET_NAME, "egress-janitor", 0, 0, 0);
     if (close_others(keep, sizeof keep / sizeof *keep, &err) != EG_OK)
         _exit(1);
-    watch(r, user, launcher, line, child);
+    watch(r, launcher, line, child);
 }
 
 enum eg_status eg_run_janitor_start(struct eg_run_janitor *j, struct eg_run *r, struct eg_err *err)
 {
-    struct eg_run_user user = { 0 };
     int ends[2];
-    enum eg_status status =
-        eg_run_user_make(r->asked.user, eg_environ_all(r->environment), &user, err);
-    if (status != EG_OK)
-        return status;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
-        eg_run_user_done(&user);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return eg_err_set(err, EG_IO, "run", errno, "no socket pair");
-    }
     int child = (int)syscall(SYS_pidfd_open, eg_launch_pid(r->child), 0);
     pid_t launcher = getpid();
     j->pid = fork();
     if (j->pid == 0)
-        begin(r, &user, launcher, ends[0], child);
+        begin(r, launcher, ends[0], child);
     int sys = errno;
     close(ends[0]);
     if (child >= 0)
         close(child);
-    eg_run_user_done(&user);
     j->line = ends[1];
     if (j->pid > 0)
         return EG_OK;

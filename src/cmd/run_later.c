@@ -239,18 +239,31 @@ bool eg_later_place(const struct eg_later *l, const char *path, char out[PATH_MA
     return n > 0 && n < PATH_MAX;
 }
 
-bool eg_later_installed(const struct eg_later *l, const char *program)
+static bool in_path(const struct eg_later *l, const char *program)
 {
     char file[PATH_MAX];
     const char *path = eg_environ_get(l->environment, "PATH");
-    while (program && path && *path) {
+    while (path && *path) {
         size_t n = strcspn(path, ":");
         int k = snprintf(file, sizeof file, "%.*s/%s", (int)n, path, program);
         if (k > 0 && (size_t)k < sizeof file && access(file, X_OK) == 0)
             return true;
         path += n + (path[n] == ':');
     }
-    return !program;
+    return false;
+}
+
+bool eg_later_installed(struct eg_later *l, const char *program)
+{
+    if (!program)
+        return true;
+    for (unsigned i = 0; i < l->program_count; i++)
+        if (strcmp(l->programs[i].name, program) == 0)
+            return l->programs[i].there;
+    bool there = in_path(l, program);
+    if (l->program_count < EG_LATER_PROGRAMS)
+        l->programs[l->program_count++] = (struct eg_later_program){ program, there };
+    return there;
 }
 
 /* Without ~/.profile, ~/.bash_profile has nothing to lead on to but what a child may have put there

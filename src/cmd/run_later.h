@@ -6,7 +6,12 @@
 #include "cmd/supervisor.h"
 #include "cmd/run_made.h"
 
-enum { EG_LATER_MAX = 512 };
+enum { EG_LATER_MAX = 512, EG_LATER_PROGRAMS = 48 };
+
+struct eg_later_program { /* once it was looked for */
+    const char *name;
+    bool there;
+};
 
 struct eg_later {
     /* in */
@@ -21,6 +26,9 @@ struct eg_later {
     unsigned held_count;
     char *tools[EG_LATER_MAX]; /* in folders that tools go on writing to, and of the repository */
     unsigned tool_count;
+    /* own */
+    struct eg_later_program programs[EG_LATER_PROGRAMS];
+    unsigned program_count;
 };
 
 /* Fills the lists, each path absolute. Paths at or below a writable one are left out. EG_TOO_BIG,
@@ -36,11 +44,11 @@ enum eg_status eg_later_git(struct eg_later *l) EG_MUST_USE;
 enum eg_status eg_later_shell(struct eg_later *l) EG_MUST_USE;
 /* run_tools.c: asks `made` for the folders that tools make for themselves: for a child that can make
  * nothing in its home. */
-enum eg_status eg_later_tools(const struct eg_later *l) EG_MUST_USE;
+enum eg_status eg_later_tools(struct eg_later *l) EG_MUST_USE;
 /* For the files of run_later: where that path below home is, by the XDG variables too; false: too long. */
 bool eg_later_place(const struct eg_later *l, const char *path, char out[PATH_MAX]);
 /* Is there a program of that name in PATH? NULL: yes. What nobody can start reads nothing. */
-bool eg_later_installed(const struct eg_later *l, const char *program);
+bool eg_later_installed(struct eg_later *l, const char *program);
 /* For the files of run_later: adds one, unless it is writable on purpose. */
 enum eg_status eg_later_add(struct eg_later *l, const char *path, bool tool) EG_MUST_USE;
 

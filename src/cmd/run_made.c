@@ -238,13 +238,23 @@ static enum eg_status ask(struct eg_run_made *m, const char *path, size_t n, con
     return status == EG_OK ? eg_buf_append(&m->asked, text, strlen(text) + 1) : status;
 }
 
+/* How much of path, up to a slash, is in the one that was looked at before. */
+static size_t looked_at(const struct eg_run_made *m, const char *path, size_t n)
+{
+    size_t same = 0, whole = 0;
+    while (same < n && m->looked[same] && m->looked[same] == path[same])
+        if (path[++same] == '/' || same == n)
+            whole = m->looked[same] == '/' || !m->looked[same] ? same : whole;
+    return whole;
+}
+
 /* Every folder of path up to n bytes that is not there. */
 static enum eg_status ask_folders(struct eg_run_made *m, const char *path, size_t n)
 {
     char part[PATH_MAX];
     struct stat st;
     enum eg_status status = EG_OK;
-    for (size_t i = 1; i <= n && i + 1 < sizeof part && status == EG_OK; i++) {
+    for (size_t i = looked_at(m, path, n) + 1; i <= n && i + 1 < sizeof part && status == EG_OK; i++) {
         if (i < n && path[i] != '/')
             continue;
         memcpy(part, path, i);
@@ -252,6 +262,7 @@ static enum eg_status ask_folders(struct eg_run_made *m, const char *path, size_
         if (lstat(part, &st) < 0 && errno == ENOENT)
             status = ask(m, part, i + 1, "");
     }
+    snprintf(m->looked, sizeof m->looked, "%.*s", (int)n, path);
     return status;
 }
 

@@ -16,6 +16,7 @@ struct eg_run_made {
     char list[PATH_MAX]; /* the record of what was made */
     struct eg_spare spare;
     struct eg_buf asked; /* what is to be made now, as in the record */
+    char looked[PATH_MAX]; /* the folder that was asked for last: it and those above it are there, or will be */
     uid_t uid;           /* whose it is to be */
     gid_t gid;
 };

@@ -29,7 +29,7 @@ static const struct eg_tool_row {
     { ".local/share/opencode", "opencode" },
 };
 
-enum eg_status eg_later_tools(const struct eg_later *l)
+enum eg_status eg_later_tools(struct eg_later *l)
 {
     char path[PATH_MAX];
     enum eg_status status = EG_OK;

@@ -116,11 +116,11 @@ static bool join(char out[PATH_MAX], const char *folder, const char *rest)
     return n > 0 && n < PATH_MAX;
 }
 
-bool eg_aliases_next(const struct eg_aliases *a, const char *path, unsigned *at,
+bool eg_aliases_next(const struct eg_aliases *a, const char *path, uint64_t mount, unsigned *at,
                      char out[PATH_MAX])
 {
     char inside[PATH_MAX]; /* the path as its file system has it */
-    const struct eg_alias_mount *own = find(a, mount_of(path));
+    const struct eg_alias_mount *own = find(a, mount);
     const char *rest = own ? rest_of(path, own->point) : NULL;
     if (!rest || !join(inside, own->root, rest))
         return false;

@@ -22,9 +22,9 @@ struct eg_aliases { /* all zero: not read yet */
 
 /* The mounts of this process' namespace; once. EG_IO, EG_NOMEM, EG_TOO_BIG. */
 enum eg_status eg_aliases_read(struct eg_aliases *a, struct eg_err *err) EG_MUST_USE;
-/* The next path from *at on at which path (absolute, without links), or a part of what is below it,
- * can be reached too; *at begins at 0. false: no more. */
-bool eg_aliases_next(const struct eg_aliases *a, const char *path, unsigned *at,
+/* The next path from *at on at which path (absolute, without links, on the mount of that number), or a
+ * part of what is below it, can be reached too; *at begins at 0. false: no more. */
+bool eg_aliases_next(const struct eg_aliases *a, const char *path, uint64_t mount, unsigned *at,
                      char out[PATH_MAX]);
 void eg_aliases_done(struct eg_aliases *a);
 

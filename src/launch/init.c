@@ -282,6 +282,38 @@ static _Noreturn void watch(const struct eg_plan *plan, pid_t command, int signa
     }
 }
 
+/* What needs capabilities, and then none are left. */
+static enum eg_status cover(const struct eg_plan *plan, const struct eg_go *go,
+                            struct eg_slice found, struct eg_err *err)
+{
+    if (plan->enforcement == EG_ENFORCE_NONE)
+        return EG_OK;
+    if (plan->enforcement == EG_ENFORCE_SECCOMP)
+        return eg_confine_capabilities(true, err); /* Landlock does the rest, in the command */
+    enum eg_status status = eg_mounts_apply(go, found, err);
+    if (status == EG_OK && plan->capture)
+        status = eg_capture_files(err);
+    return status == EG_OK ? eg_confine_capabilities(false, err) : status;
+}
+
+/* In two steps, and with a look round before: all of it while the launcher still starts its proxy. */
+static enum eg_status be_told(const struct eg_plan *plan, struct eg_go *go, struct eg_err *err)
+{
+    struct eg_go late;
+    struct eg_buf found;
+    eg_buf_init(&found, EG_GO_MAX);
+    enum eg_status status =
+        plan->enforcement == EG_ENFORCE_NAMESPACES ? eg_mounts_look(&found, err) : EG_OK;
+    if (status == EG_OK)
+        status = eg_wire_read_go(plan->sock, go, err);
+    if (status == EG_OK)
+        status = cover(plan, go, eg_buf_slice(&found), err);
+    eg_buf_done(&found);
+    if (status == EG_OK && (status = eg_wire_read_go(plan->sock, &late, err)) == EG_OK)
+        go->environment = late.environment;
+    return status;
+}
+
 _Noreturn void eg_init_main(const struct eg_plan *born)
 {
     struct eg_plan plan = *born;
@@ -306,15 +338,9 @@ _Noreturn void eg_init_main(const struct eg_plan *born)
         status = set_up(&plan, &err);
     if (status != EG_OK || (status = eg_wire_report(plan.sock, &r, -1)) != EG_OK)
         fail(plan.sock, status, &err);
-    if ((status = eg_wire_read_go(plan.sock, &go, &err)) == EG_CLOSED)
+    if ((status = be_told(&plan, &go, &err)) == EG_CLOSED)
         _exit(124);
     int signals = status == EG_OK ? signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK) : -1;
-    if (status == EG_OK && plan.enforcement == EG_ENFORCE_NAMESPACES &&
-        (status = eg_mounts_apply(&go, &err)) == EG_OK &&
-        (!plan.capture || (status = eg_capture_files(&err)) == EG_OK))
-        status = eg_confine_capabilities(false, &err);
-    if (status == EG_OK && plan.enforcement == EG_ENFORCE_SECCOMP)
-        status = eg_confine_capabilities(true, &err);
     if (status == EG_OK)
         status = eg_command_start(&plan, &go, &broker, &command, &err);
     if (status != EG_OK)

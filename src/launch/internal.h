@@ -56,8 +56,7 @@ enum eg_order {
     EG_ORDER_SIGNAL = 'S' /* its number follows, one byte */
 };
 
-struct eg_go { /* what eg_launch_go sends: pointers into one block */
-    char *block;
+struct eg_go { /* what eg_launch_cover sends, and then eg_launch_go (the environment): pointers into a block each */
     char **environment, **covered, **read_only, **programs, **held, **sockets; /* NULL-terminated */
 };
 
@@ -68,9 +67,10 @@ enum eg_status eg_wire_read(int fd, void *p, size_t n) EG_MUST_USE;
 /* One report, with a descriptor beside it (-1: none). */
 enum eg_status eg_wire_report(int fd, const struct eg_report *r, int pass) EG_MUST_USE;
 enum eg_status eg_wire_read_report(int fd, struct eg_report *r, int *passed) EG_MUST_USE;
+/* One block; either may be NULL. */
 enum eg_status eg_wire_send_go(int fd, char *const *environment,
                                const struct eg_launch_paths *paths, struct eg_err *err) EG_MUST_USE;
-/* Never freed: init keeps it until it ends. */
+/* The next block. Never freed: init keeps it until it ends. */
 enum eg_status eg_wire_read_go(int fd, struct eg_go *ret, struct eg_err *err) EG_MUST_USE;
 
 /* ---- namespace.c ---- */
@@ -106,9 +106,12 @@ enum eg_status eg_capture_files(struct eg_err *err) EG_MUST_USE;
 /* ---- mounts.c: in init, with capabilities over its own mount namespace ---- */
 /* Nothing of ours goes back to the host; /proc shows this pid namespace only. */
 enum eg_status eg_mounts_begin(struct eg_err *err) EG_MUST_USE;
-/* Covers and makes read-only. A path that does not exist, or that the child could not reach
+/* What is to be covered whatever the lists say, NUL after each: other mounts of a proc, other terminals. */
+enum eg_status eg_mounts_look(struct eg_buf *found, struct eg_err *err) EG_MUST_USE;
+/* Covers, those too, and makes read-only. A path that does not exist, or that the child could not reach
  * either, is passed over. */
-enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_slice found,
+                               struct eg_err *err) EG_MUST_USE;
 
 /* ---- landlock.c: in the command of the fallback, after eg_confine_capabilities, before the filter ---- */
 /* From these on it keeps signals inside, and files from truncate(2). */

@@ -28,6 +28,8 @@ struct eg_launch {
     bool had;        /* it had it when it stopped */
     int killed_by;   /* the signal that ended the command; 0: none */
     bool gone;       /* waited for here, since it failed before it ran */
+    bool covered;    /* init has its paths */
+    struct eg_report failure; /* init's last word, where it ended while nobody waited for one */
     enum eg_enforcement enforcement;
     char weaker_because[256];
     struct eg_launch_entry entries[EG_ENTRY_MAX];
@@ -260,24 +262,53 @@ static enum eg_status not_executed(int sys, struct eg_err *err)
     return eg_err_set(err, EG_PERMISSION, "launch", sys, "the command can't be executed");
 }
 
-enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment,
-                            const struct eg_launch_paths *paths, struct eg_err *err)
+/* 126 is for the command; what fails before it is ours. */
+static enum eg_status not_let_go(struct eg_launch *l, const struct eg_report *r,
+                                 enum eg_status status, struct eg_err *err)
 {
-    struct eg_report r = { 0 };
+    discard(l);
+    if (status == EG_OK && r->kind == EG_REPORT_EXEC)
+        return not_executed(r->sys, err);
+    status = refused_report(r, status, err);
+    return status == EG_PERMISSION || status == EG_NOT_FOUND ? EG_IO : status;
+}
+
+static enum eg_status hear(struct eg_launch *l, struct eg_report *r)
+{
     int passed = -1;
-    enum eg_status status = eg_wire_send_go(l->sock, environment, paths, err);
-    if (status == EG_OK)
-        status = eg_wire_read_report(l->sock, &r, &passed);
+    enum eg_status status = eg_wire_read_report(l->sock, r, &passed);
     if (passed >= 0)
         close(passed);
-    if (status == EG_OK && r.kind == EG_REPORT_RUNNING)
-        return EG_OK;
-    discard(l);
-    if (status == EG_OK && r.kind == EG_REPORT_EXEC)
-        return not_executed(r.sys, err);
-    status = refused_report(&r, status, err);
-    /* 126 is for the command; what fails before it is ours. */
-    return status == EG_PERMISSION || status == EG_NOT_FOUND ? EG_IO : status;
+    return status;
+}
+
+/* What can't be sent was not wanted any more: init has said why. */
+static enum eg_status send_go(struct eg_launch *l, char *const *environment,
+                              const struct eg_launch_paths *paths, struct eg_err *err)
+{
+    struct eg_report r = { 0 };
+    enum eg_status status = eg_wire_send_go(l->sock, environment, paths, err);
+    return status == EG_CLOSED ? not_let_go(l, &r, hear(l, &r), err) : status;
+}
+
+enum eg_status eg_launch_cover(struct eg_launch *l, const struct eg_launch_paths *paths,
+                               struct eg_err *err)
+{
+    l->covered = true;
+    return send_go(l, NULL, paths, err);
+}
+
+enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment, struct eg_err *err)
+{
+    struct eg_report r = { 0 };
+    enum eg_status status = l->covered ? EG_OK : eg_launch_cover(l, NULL, err);
+    if (status == EG_OK)
+        status = send_go(l, environment, NULL, err);
+    if (status != EG_OK)
+        return status;
+    status = hear(l, &r);
+    return status == EG_OK && r.kind == EG_REPORT_RUNNING ? EG_OK
+                                                          : not_let_go(l, &r, status, err);
 }
 
 void eg_launch_signal(struct eg_launch *l, int signal)
@@ -333,6 +364,8 @@ static bool next_report(struct eg_launch *l, struct eg_report *r)
         return false;
     if (r->kind == EG_REPORT_KILLED)
         l->killed_by = r->sys;
+    if (r->kind == EG_REPORT_FAILED)
+        l->failure = *r;
     return true;
 }
 
@@ -378,6 +411,11 @@ void eg_launch_ended(struct eg_launch *l)
     l->gone = true;
     while (next_report(l, &r))
         ;
+}
+
+enum eg_status eg_launch_failed(const struct eg_launch *l, struct eg_err *err)
+{
+    return l->failure.kind == EG_REPORT_FAILED ? refused_report(&l->failure, EG_OK, err) : EG_OK;
 }
 
 bool eg_launch_interrupted(const struct eg_launch *l)

@@ -75,8 +75,11 @@ struct eg_launch_paths {
     const char *const *sockets;   /* Unix sockets and folders of them: covered by mounts; in the fallback the filter alone keeps the child from them */
     unsigned socket_count;
 };
+/* What the command will not see or change: the child sees to it while the caller goes on. Once, before eg_launch_go; texts are copied. What the child can't do of it is said
+ * there, or here, as there. */
+enum eg_status eg_launch_cover(struct eg_launch *l, const struct eg_launch_paths *paths, struct eg_err *err) EG_MUST_USE;
 /* Lets the child go with that environment (NULL-terminated). EG_NOT_FOUND (127) or EG_PERMISSION (126) when the command can't be executed; other faults are ours (125). */
-enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment, const struct eg_launch_paths *paths, struct eg_err *err) EG_MUST_USE;
+enum eg_status eg_launch_go(struct eg_launch *l, char *const *environment, struct eg_err *err) EG_MUST_USE;
 /* Passed on to the command by the namespace's init. Nothing happens once it has ended. */
 void eg_launch_signal(struct eg_launch *l, int signal);
 
@@ -90,6 +93,8 @@ void eg_launch_continue(struct eg_launch *l);
 void eg_launch_take_terminal(struct eg_launch *l);
 /* The caller has waited for eg_launch_pid: its number may be somebody else's from now on. */
 void eg_launch_ended(struct eg_launch *l);
+/* Why it ended before the command ran, if it said so: EG_OK: it did not. After eg_launch_ended. */
+enum eg_status eg_launch_failed(const struct eg_launch *l, struct eg_err *err) EG_MUST_USE;
 /* The command ended by SIGINT under a terminal, and did not handle it: a shell ends a loop for a program that ends so, and for no exit status. After eg_launch_ended. */
 bool eg_launch_interrupted(const struct eg_launch *l);
 /* Ends and reaps every process that the fallback's child has left to us, though its own supervisors were killed. To be called

@@ -12,7 +12,7 @@
 
 enum { EG_MARKS_MAX = 4096, EG_MARKS_LINKS = 40 };
 
-static enum eg_status put(struct eg_marks *m, const char *path, enum eg_mark_kind kind,
+static enum eg_status put(struct eg_marks *m, const char *path, enum eg_mark_kind kind, bool folder,
                           struct eg_err *err)
 {
     const struct eg_mark *there = eg_marks_on(m, path);
@@ -31,7 +31,7 @@ static enum eg_status put(struct eg_marks *m, const char *path, enum eg_mark_kin
     char *copy = strdup(path);
     if (!copy)
         return eg_err_set(err, EG_NOMEM, "launch", 0, "out of memory");
-    m->list[m->count++] = (struct eg_mark){ kind, copy };
+    m->list[m->count++] = (struct eg_mark){ kind, copy, folder };
     return EG_OK;
 }
 
@@ -60,39 +60,29 @@ void eg_marks_done(struct eg_marks *m)
         free(m->list[i].path);
     free(m->list);
     eg_aliases_done(&m->aliases);
+    eg_places_done(&m->places);
     *m = (struct eg_marks){ 0 };
 }
 
-/* The owner may give itself the right to write. */
-static bool changeable(const char *path)
-{
-    struct stat st;
-    return access(path, W_OK) == 0 || (stat(path, &st) == 0 && st.st_uid == geteuid());
-}
-
-/* It, or a folder above it that could be renamed with all that is in it. */
-static bool in_reach(const char *path)
+/* It, or a folder above it that could be renamed with all that is in it. is: what it is. */
+static bool in_reach(struct eg_marks *m, const char *path, const struct eg_place *is)
 {
     char part[PATH_MAX];
-    if (changeable(path) || changeable("/"))
+    if (is->uid == geteuid() || eg_place_writable(&m->places, path) ||
+        eg_place_changeable(&m->places, "/"))
         return true;
     for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
-        if (changeable(part))
+        if (eg_place_changeable(&m->places, part))
             return true;
     }
     return false;
 }
 
-static bool regular(const char *path)
-{
-    struct stat st;
-    return lstat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
 /* A path on its way: `at` is done and without links, `left` is to be followed from there. */
 struct eg_trail {
     char at[PATH_MAX], left[PATH_MAX];
+    struct eg_place is; /* at */
     unsigned links;
 };
 
@@ -129,7 +119,9 @@ static bool follow(struct eg_trail *t, const char *link)
 
 static enum eg_status freeze(struct eg_marks *m, const struct eg_trail *t, struct eg_err *err)
 {
-    return changeable(folder_of(t)) ? put(m, folder_of(t), EG_MARK_FROZEN, err) : EG_OK;
+    return eg_place_changeable(&m->places, folder_of(t))
+               ? put(m, folder_of(t), EG_MARK_FROZEN, true, err)
+               : EG_OK;
 }
 
 /* Out of reach for the child as well, so there is nothing to protect. */
@@ -147,7 +139,7 @@ static enum eg_status step(struct eg_marks *m, struct eg_trail *t, const char *n
                            struct eg_err *err)
 {
     char next[PATH_MAX];
-    struct stat st;
+    struct eg_place is;
     enum eg_status status = EG_OK;
     if (strcmp(name, ".") == 0)
         return EG_OK;
@@ -155,26 +147,28 @@ static enum eg_status step(struct eg_marks *m, struct eg_trail *t, const char *n
         char *last = strrchr(t->at, '/');
         if (last)
             *last = '\0';
+        *ended = !eg_place_look(&m->places, folder_of(t), &t->is);
         return EG_OK;
     }
     int n = snprintf(next, sizeof next, "%s/%s", t->at, name);
     if (n < 0 || (size_t)n >= sizeof next)
         *ended = true;
-    else if (lstat(next, &st) < 0) {
+    else if (!eg_place_look(&m->places, next, &is)) {
         *ended = true;
         status = unreachable(m, t, err);
-    } else if (S_ISLNK(st.st_mode)) {
+    } else if (S_ISLNK(is.mode)) {
         status = freeze(m, t, err);
-        if (status == EG_OK && changeable(folder_of(t)))
-            status = put(m, next, EG_MARK_LINK, err);
-        *ended = !follow(t, next);
+        if (status == EG_OK && eg_place_changeable(&m->places, folder_of(t)))
+            status = put(m, next, EG_MARK_LINK, false, err);
+        *ended = !follow(t, next) || !eg_place_look(&m->places, folder_of(t), &t->is);
     } else {
         memcpy(t->at, next, (size_t)n + 1);
+        t->is = is;
     }
     return status;
 }
 
-static bool begin(struct eg_trail *t, const char *path)
+static bool begin(struct eg_marks *m, struct eg_trail *t, const char *path)
 {
     char cwd[PATH_MAX] = "";
     t->at[0] = '\0';
@@ -182,19 +176,20 @@ static bool begin(struct eg_trail *t, const char *path)
     if (path[0] != '/' && !getcwd(cwd, sizeof cwd))
         return false;
     int n = snprintf(t->left, sizeof t->left, "%s/%s", cwd, path);
-    return n > 0 && (size_t)n < sizeof t->left;
+    return n > 0 && (size_t)n < sizeof t->left && eg_place_look(&m->places, "/", &t->is);
 }
 
-static enum eg_status put_all(struct eg_marks *m, const char *path, enum eg_mark_kind kind,
-                              struct eg_err *err)
+static enum eg_status put_all(struct eg_marks *m, const char *path, const struct eg_place *is,
+                              enum eg_mark_kind kind, struct eg_err *err)
 {
     char other[PATH_MAX];
     unsigned at = 0;
-    enum eg_status status = put(m, path, kind, err);
+    bool folder = S_ISDIR(is->mode);
+    enum eg_status status = put(m, path, kind, folder, err);
     if (status == EG_OK)
         status = eg_aliases_read(&m->aliases, err);
-    while (status == EG_OK && eg_aliases_next(&m->aliases, path, &at, other))
-        status = put(m, other, kind, err);
+    while (status == EG_OK && eg_aliases_next(&m->aliases, path, is->mount, &at, other))
+        status = put(m, other, kind, folder, err);
     return status;
 }
 
@@ -203,15 +198,15 @@ enum eg_status eg_marks_add(struct eg_marks *m, const char *path, enum eg_mark_k
 {
     struct eg_trail t;
     char name[NAME_MAX + 1];
-    bool ended = !begin(&t, path);
+    bool ended = !begin(m, &t, path);
     enum eg_status status = EG_OK;
     while (!ended && status == EG_OK && next_name(&t, name))
         status = step(m, &t, name, &ended, err);
-    if (ended || status != EG_OK || (kind != EG_MARK_COVERED && !in_reach(folder_of(&t))))
+    if (ended || status != EG_OK || (kind != EG_MARK_COVERED && !in_reach(m, folder_of(&t), &t.is)))
         return status;
-    if (kind == EG_MARK_PROGRAM && !regular(folder_of(&t)))
+    if (kind == EG_MARK_PROGRAM && !S_ISREG(t.is.mode))
         return EG_OK;
-    return put_all(m, folder_of(&t), kind == EG_MARK_PROGRAM ? EG_MARK_HELD : kind, err);
+    return put_all(m, folder_of(&t), &t.is, kind == EG_MARK_PROGRAM ? EG_MARK_HELD : kind, err);
 }
 
 enum eg_status eg_marks_add_beside(struct eg_marks *m, const char *path, struct eg_err *err)
@@ -222,5 +217,8 @@ enum eg_status eg_marks_add_beside(struct eg_marks *m, const char *path, struct 
     snprintf(folder, sizeof folder, "%s", real);
     char *last = strrchr(folder, '/');
     *(last == folder ? last + 1 : last) = '\0';
-    return eg_marks_beneath(m, folder) ? put(m, real, EG_MARK_READ, err) : EG_OK;
+    struct eg_place is;
+    return eg_marks_beneath(m, folder) && eg_place_look(&m->places, real, &is)
+               ? put(m, real, EG_MARK_READ, S_ISDIR(is.mode), err)
+               : EG_OK;
 }

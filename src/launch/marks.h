@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 #include "launch/alias.h"
+#include "launch/place.h"
 
 enum eg_mark_kind { /* the stronger, the later */
     EG_MARK_LINK,    /* a symbolic link on the way, which may not be replaced */
@@ -21,12 +22,14 @@ enum eg_mark_kind { /* the stronger, the later */
 struct eg_mark {
     enum eg_mark_kind kind;
     char *path; /* absolute, no link in the folders of it; "/" is the only one that ends in a slash */
+    bool folder;
 };
 
 struct eg_marks { /* all zero: empty */
     struct eg_mark *list;
     unsigned count, cap;
     struct eg_aliases aliases;
+    struct eg_places places;
 };
 
 /* Follows path as the kernel would and marks where it ends; a folder that holds a link on the way,

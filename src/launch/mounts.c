@@ -39,56 +39,49 @@ static int read_only(const char *path)
     return mount_setattr(AT_FDCWD, path, AT_RECURSIVE, &attr, sizeof attr);
 }
 
-static bool is_mount_point(const char *path)
-{
-    struct statx st;
-    return statx(AT_FDCWD, path, AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 &&
-           (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
-}
-
 /* A folder that is a mount point can't be renamed: without this, the child would move a parent
  * of a read-only folder, or of a file that we write a new token to, away and put its own in its
  * place. Only where it may write to the folder above. */
-static enum eg_status pin_parents(const char *path, struct eg_err *err)
+static enum eg_status pin_parents(struct eg_places *p, const char *path, struct eg_err *err)
 {
     char part[PATH_MAX];
     for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
         char *last = strrchr(part, '/');
         *last = '\0';
-        int writable = access(last == part ? "/" : part, W_OK) == 0;
+        bool writable = eg_place_writable(p, last == part ? "/" : part);
         *last = '/';
-        if (writable && !is_mount_point(part) && mount(part, part, NULL, MS_BIND | MS_REC, NULL) < 0)
+        if (!writable || eg_place_is_held(p, part))
+            continue;
+        if (mount(part, part, NULL, MS_BIND | MS_REC, NULL) < 0)
             return failed("pinning a folder", err);
+        eg_place_held(p, part);
     }
     return EG_OK;
 }
 
-static bool is_folder(const char *path)
+static enum eg_status protect(struct eg_places *p, const struct eg_mark *m, struct eg_err *err)
 {
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static enum eg_status protect(const struct eg_mark *m, struct eg_err *err)
-{
-    if (m->kind == EG_MARK_HELD || is_folder(m->path)) {
-        enum eg_status status = pin_parents(m->path, err);
+    if (m->kind == EG_MARK_HELD || m->folder) {
+        enum eg_status status = pin_parents(p, m->path, err);
         if (status != EG_OK)
             return status;
     }
     if (mount(m->path, m->path, NULL, MS_BIND | MS_REC, NULL) < 0 || read_only(m->path) < 0)
         return failed("making a path read-only", err);
+    eg_place_held(p, m->path);
     return EG_OK;
 }
 
 /* empty: a file of mode 000 to bind over files. Folders get a new, empty one of their own. */
-static enum eg_status cover(const char *path, const char *empty, struct eg_err *err)
+static enum eg_status cover(struct eg_places *p, const struct eg_mark *m, const char *empty,
+                            struct eg_err *err)
 {
-    enum eg_status status = pin_parents(path, err);
+    const char *path = m->path;
+    enum eg_status status = pin_parents(p, path, err);
     if (status != EG_OK)
         return status;
-    if (is_folder(path)) {
+    if (m->folder) {
         if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700,size=16m,nr_inodes=4k") <
             0)
             return failed("covering a folder", err);
@@ -101,9 +94,9 @@ static enum eg_status cover(const char *path, const char *empty, struct eg_err *
 
 /* A link that the child could replace is bound over itself: it leads where it led, and what is a
  * mount point can be neither removed nor renamed. mount(2) would follow it. */
-static enum eg_status fix_link(const char *link, struct eg_err *err)
+static enum eg_status fix_link(struct eg_places *p, const char *link, struct eg_err *err)
 {
-    enum eg_status status = pin_parents(link, err);
+    enum eg_status status = pin_parents(p, link, err);
     if (status != EG_OK)
         return status;
     int tree =
@@ -148,11 +141,16 @@ static enum eg_status mark_list(struct eg_marks *marks, char *const *paths, enum
     return status;
 }
 
-/* All of them before the first mount: from then on the paths are no longer the host's. */
-static enum eg_status mark_all(const struct eg_go *go, struct eg_marks *marks, struct eg_err *err)
+enum eg_status eg_mounts_look(struct eg_buf *found, struct eg_err *err)
 {
-    struct eg_buf found;
-    eg_buf_init(&found, 1 << 20);
+    enum eg_status status = other_procs(found, err);
+    return status == EG_OK ? eg_devices_consoles(found, err) : status;
+}
+
+/* All of them before the first mount: from then on the paths are no longer the host's. */
+static enum eg_status mark_all(const struct eg_go *go, struct eg_slice found, struct eg_marks *marks,
+                               struct eg_err *err)
+{
     enum eg_status status = mark_list(marks, go->read_only, EG_MARK_READ, err);
     if (status == EG_OK)
         status = mark_list(marks, go->programs, EG_MARK_PROGRAM, err);
@@ -162,14 +160,8 @@ static enum eg_status mark_all(const struct eg_go *go, struct eg_marks *marks, s
         status = mark_list(marks, go->covered, EG_MARK_COVERED, err);
     if (status == EG_OK)
         status = mark_list(marks, go->sockets, EG_MARK_COVERED, err);
-    if (status == EG_OK)
-        status = other_procs(&found, err);
-    if (status == EG_OK)
-        status = eg_devices_consoles(&found, err);
-    struct eg_slice list = eg_buf_slice(&found);
-    for (size_t i = 0; status == EG_OK && i < list.n; i += strlen(list.p + i) + 1)
-        status = eg_marks_add(marks, list.p + i, EG_MARK_COVERED, err);
-    eg_buf_done(&found);
+    for (size_t i = 0; status == EG_OK && i < found.n; i += strlen(found.p + i) + 1)
+        status = eg_marks_add(marks, found.p + i, EG_MARK_COVERED, err);
     return status;
 }
 
@@ -187,7 +179,7 @@ static bool hidden(const struct eg_marks *marks, const char *path)
 
 /* Covers need a file system to take the empty file from, and one place that is sure to exist:
  * /proc, hidden for a moment. */
-static enum eg_status cover_all(const struct eg_marks *marks, struct eg_err *err)
+static enum eg_status cover_all(struct eg_marks *marks, struct eg_err *err)
 {
     static const char empty[] = "/proc/covered";
     enum eg_status status = EG_OK;
@@ -200,36 +192,36 @@ static enum eg_status cover_all(const struct eg_marks *marks, struct eg_err *err
     close(fd);
     for (unsigned i = 0; i < marks->count && status == EG_OK; i++)
         if (marks->list[i].kind == EG_MARK_COVERED && !hidden(marks, marks->list[i].path))
-            status = cover(marks->list[i].path, empty, err);
+            status = cover(&marks->places, &marks->list[i], empty, err);
     if (umount2("/proc", MNT_DETACH) < 0 && status == EG_OK)
         status = failed("uncovering /proc", err);
     return status;
 }
 
-static enum eg_status mount_all(const struct eg_marks *marks, struct eg_err *err)
+static enum eg_status mount_all(struct eg_marks *marks, struct eg_err *err)
 {
     enum eg_status status = EG_OK;
     for (unsigned i = 0; i < marks->count && status == EG_OK; i++) {
         const struct eg_mark *m = &marks->list[i];
         if ((m->kind == EG_MARK_READ || m->kind == EG_MARK_HELD) &&
             eg_marks_on(marks, m->path)->kind == m->kind)
-            status = protect(m, err);
+            status = protect(&marks->places, m, err);
     }
     if (status == EG_OK)
         status = cover_all(marks, err);
     for (unsigned i = 0; i < marks->count && status == EG_OK; i++)
         if (marks->list[i].kind == EG_MARK_LINK && !hidden(marks, marks->list[i].path))
-            status = fix_link(marks->list[i].path, err);
+            status = fix_link(&marks->places, marks->list[i].path, err);
     return status;
 }
 
-enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_err *err)
+enum eg_status eg_mounts_apply(const struct eg_go *go, struct eg_slice found, struct eg_err *err)
 {
     char cwd[PATH_MAX];
     struct eg_marks marks = { 0 };
     if (!getcwd(cwd, sizeof cwd))
         snprintf(cwd, sizeof cwd, "/");
-    enum eg_status status = mark_all(go, &marks, err);
+    enum eg_status status = mark_all(go, found, &marks, err);
     if (status == EG_OK)
         status = mount_all(&marks, err);
     eg_marks_done(&marks);

@@ -125,7 +125,7 @@ enum eg_status eg_wire_send_go(int fd, char *const *environment,
     struct eg_buf b;
     enum eg_status status = EG_OK;
     eg_buf_init(&b, EG_GO_MAX);
-    for (unsigned i = 0; environment[i] && status == EG_OK; i++)
+    for (unsigned i = 0; environment && environment[i] && status == EG_OK; i++)
         status = put(&b, 'E', environment[i]);
     if (paths && status == EG_OK)
         status = put_paths(&b, paths);
@@ -153,7 +153,6 @@ static void sort_strings(char *block, size_t n, char **lists, struct eg_go *ret)
                 *lists++ = block + i + 1;
         *lists++ = NULL;
     }
-    ret->block = block;
     ret->environment = out[0];
     ret->covered = out[1];
     ret->read_only = out[2];

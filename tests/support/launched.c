@@ -73,7 +73,9 @@ static void run(const struct eg_launch_spec *spec, const struct eg_launch_paths 
     cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
     dup2(ends[1], 1);
     struct eg_launch *l = prepare(spec);
-    ret->status = eg_launch_go(l, eg_launched_env, paths, &err);
+    ret->status = eg_launch_cover(l, paths, &err);
+    if (ret->status == EG_OK)
+        ret->status = eg_launch_go(l, eg_launched_env, &err);
     dup2(saved, 1);
     close(saved);
     close(ends[1]);

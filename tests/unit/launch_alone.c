@@ -89,11 +89,11 @@ Test(launch_alone, command_not_found_is_127_and_no_program_126)
     char *passwd[] = { (char[]){ "/etc/passwd" }, NULL };
     struct eg_err err = { 0 };
     struct eg_launch *l = eg_launched_alone(missing, 0);
-    cr_assert_eq(eg_launch_go(l, eg_launched_env, NULL, &err), EG_NOT_FOUND);
+    cr_assert_eq(eg_launch_go(l, eg_launched_env, &err), EG_NOT_FOUND);
     eg_launched_free(l);
     l = eg_launched_alone(passwd, 0);
     eg_err_reset(&err);
-    cr_assert_eq(eg_launch_go(l, eg_launched_env, NULL, &err), EG_PERMISSION);
+    cr_assert_eq(eg_launch_go(l, eg_launched_env, &err), EG_PERMISSION);
     eg_launched_free(l);
 }
 
@@ -148,7 +148,7 @@ Test(launch_alone, signals_of_the_launcher_reach_the_command)
     dup2(out[1], 1);
     dup2(in[0], 0);
     struct eg_launch *l = eg_launched_alone(argv, 0);
-    cr_assert_eq(eg_launch_go(l, eg_launched_env, NULL, &err), EG_OK);
+    cr_assert_eq(eg_launch_go(l, eg_launched_env, &err), EG_OK);
     dup2(saved, 1);
     dup2(saved_in, 0);
     cr_assert_eq(read(out[0], word, 6), 6);
@@ -188,7 +188,7 @@ static _Noreturn void launcher(int out)
     struct eg_err err = { 0 };
     int status;
     dup2(out, 1);
-    if (eg_launch_prepare(&spec, &l, &err) != EG_OK || eg_launch_go(l, eg_launched_env, NULL, &err) != EG_OK)
+    if (eg_launch_prepare(&spec, &l, &err) != EG_OK || eg_launch_go(l, eg_launched_env, &err) != EG_OK)
         _exit(3);
     dup2(2, 1); /* the pipe is the command's alone */
     close(out);
@@ -277,7 +277,7 @@ static int fall_back(bool again)
         return 77;
     if (got != EG_OK || eg_launch_enforcement(l) != EG_ENFORCE_SECCOMP || !strstr(eg_launch_weaker_because(l), "seccomp"))
         return 3;
-    if (eg_launch_go(l, eg_launched_env, NULL, &err) != EG_OK || waitpid(eg_launch_pid(l), &status, 0) < 0)
+    if (eg_launch_go(l, eg_launched_env, &err) != EG_OK || waitpid(eg_launch_pid(l), &status, 0) < 0)
         return 4;
     return status;
 }

@@ -38,7 +38,7 @@ static void start(struct ran *r, const char *script)
     dup2(ends[1], 1);
     enum eg_status status = eg_launch_prepare(&spec, &r->launch, &err);
     if (status == EG_OK)
-        status = eg_launch_go(r->launch, eg_launched_env, NULL, &err);
+        status = eg_launch_go(r->launch, eg_launched_env, &err);
     dup2(saved, 1);
     close(saved);
     close(ends[1]);

@@ -143,7 +143,7 @@ Test(launch, listener_inside_is_accepted_outside)
     char *argv[] = { (char[]){ "/bin/bash" }, (char[]){ "-c" }, script, NULL };
     struct eg_launch *l = eg_launched_prepare(argv, true);
     dup2(saved, 0);
-    cr_assert_eq(eg_launch_go(l, eg_launched_env, NULL, &err), EG_OK);
+    cr_assert_eq(eg_launch_go(l, eg_launched_env, &err), EG_OK);
     dprintf(in[1], "%u\n", eg_launch_address(l, EG_ENTRY_PROXY)->port);
     struct pollfd p = { .fd = eg_launched_listener(l), .events = POLLIN };
     cr_assert_eq(poll(&p, 1, 10000), 1);
@@ -199,7 +199,7 @@ Test(launch, signals_reach_the_command)
     dup2(out[1], 1);
     dup2(in[0], 0);
     struct eg_launch *l = eg_launched_prepare(argv, true);
-    cr_assert_eq(eg_launch_go(l, eg_launched_env, NULL, &err), EG_OK);
+    cr_assert_eq(eg_launch_go(l, eg_launched_env, &err), EG_OK);
     dup2(saved, 1);
     dup2(saved_in, 0);
     cr_assert_eq(read(out[0], word, 6), 6);
@@ -234,7 +234,7 @@ static void launcher_dies(bool go)
             _exit(3);
         if (!go && write(1, "up\n", 3) != 3)
             _exit(4);
-        if (go && eg_launch_go(l, eg_launched_env, NULL, &err) != EG_OK)
+        if (go && eg_launch_go(l, eg_launched_env, &err) != EG_OK)
             _exit(4);
         for (;;)
             pause();

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/launched.h"
@@ -332,4 +333,61 @@ Test(launch_mounts, shared_memory_and_control_groups_of_others_are_out_of_reach)
     unlink(name);
     cr_assert_str_eq(r.out, "0\nown\n", "%s", r.out);
     cr_assert_neq(access("/dev/shm/own", F_OK), 0, "it must not be on the host");
+}
+
+/* ---- what can't be covered ---- */
+
+enum { MANY = 4200 }; /* more than are marked */
+
+/* They are there, so that each is one to hold. */
+static const char **many_files(const char *folder)
+{
+    const char **list = calloc(MANY, sizeof *list);
+    cr_assert_not_null(list);
+    for (unsigned i = 0; i < MANY; i++) {
+        char *path = NULL;
+        cr_assert_geq(asprintf(&path, "%s/%u", folder, i), 0);
+        int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+        cr_assert_geq(fd, 0);
+        close(fd);
+        list[i] = path;
+    }
+    return list;
+}
+
+static void drop_files(const char *folder, const char **list)
+{
+    for (unsigned i = 0; i < MANY; i++) {
+        unlink(list[i]);
+        free((void *)(uintptr_t)list[i]);
+    }
+    free(list);
+    rmdir(folder);
+}
+
+Test(launch_mounts, what_can_not_be_held_is_told_and_the_command_never_runs)
+{
+    char folder[] = "/tmp/egress-many-XXXXXX";
+    char *argv[] = { (char[]){ "/bin/true" }, NULL };
+    eg_launched_free(eg_launched_prepare(argv, true)); /* else it is skipped, before anything is made */
+    cr_assert_not_null(mkdtemp(folder));
+    cr_assert_eq(chmod(folder, 0755), 0);
+    const char **list = many_files(folder);
+    const struct eg_launch_paths paths = { .covered = list, .covered_count = MANY };
+    for (int late = 0; late < 2; late++) {
+        struct eg_err err = { 0 };
+        struct eg_launch *l = eg_launched_prepare(argv, true);
+        enum eg_status status = eg_launch_cover(l, &paths, &err);
+        if (late && status == EG_OK) { /* somebody else has waited for it meanwhile */
+            cr_assert_eq(waitpid(eg_launch_pid(l), NULL, 0), eg_launch_pid(l));
+            eg_launch_ended(l);
+            status = eg_launch_failed(l, &err);
+        } else if (status == EG_OK) {
+            status = eg_launch_go(l, eg_launched_env, &err);
+        }
+        cr_expect_eq(status, EG_TOO_BIG, "%d: %s", late, egress_status_name(status));
+        cr_expect(strstr(err.text, "too many protected paths"), "%d: %s", late, err.text);
+        eg_launched_free(l);
+    }
+    drop_files(folder, list);
 }

@@ -32,7 +32,9 @@ static int run(const struct eg_launch_spec *spec, const struct eg_launch_paths *
     if (done != EG_OK)
         return failed(done, &err);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* as egressctl run */
-    done = eg_launch_go(l, environ, paths, &err);
+    done = eg_launch_cover(l, paths, &err);
+    if (done == EG_OK)
+        done = eg_launch_go(l, environ, &err);
     if (done != EG_OK) {
         eg_launch_free(l);
         return failed(done, &err);

@@ -8,8 +8,7 @@
 
 #include "policy/schema.h"
 
-const char eg_trust_fix[] = "after review, `egressctl trust FILE` trusts this very content; "
-                            "`--trust` trusts it for one run";
+const char eg_trust_fix[] = EG_TRUST_FIX("FILE");
 
 enum { NAMES_MAX = 1000 };
 

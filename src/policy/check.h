@@ -12,7 +12,10 @@ void eg_check_tree(struct eg_yaml *root, const struct eg_source *source, struct 
 bool eg_check_duration(struct eg_slice text, uint64_t *ret);
 bool eg_check_size(struct eg_slice text, uint64_t *ret);
 
-/* The line that every untrusted-key error ends with. */
+/* The line that every untrusted-key error ends with; the file's name takes the place of FILE when it is added. */
+#define EG_TRUST_FIX(file)                                                                         \
+    "after review, `egressctl trust " file                                                         \
+    "` trusts this very content; `--trust` trusts it for one run"
 extern const char eg_trust_fix[];
 
 #endif

@@ -5,7 +5,7 @@
  * everything that looks like a secret masked. */
 #include "policy/diag.h"
 
-#include "policy/yaml.h"
+#include "policy/check.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -223,6 +223,20 @@ static bool set_source(struct eg_diags *d, struct eg_diag *diag, struct eg_place
     return true;
 }
 
+/* The fix of what only trust allows names the file that is to be trusted, which may be another one: what is extended is trusted with what extends it. */
+static char *copy_fix(struct eg_diags *d, const char *fix, struct eg_place at)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/+-";
+    const char *root = at.source ? at.source->root : NULL;
+    char text[400];
+    if (fix != eg_trust_fix || !root || strlen(root) > 200 || *root == '-' ||
+        root[strspn(root, plain)])
+        return eg_arena_dup(&d->arena, eg_slice_str(fix));
+    snprintf(text, sizeof text, EG_TRUST_FIX("%s"), root);
+    return eg_arena_dup(&d->arena, eg_slice_str(text));
+}
+
 __attribute__((format(printf, 6, 0))) static void add(struct eg_diags *d, enum eg_severity severity,
                                                       const char *code, struct eg_place at,
                                                       const char *fix, const char *format,
@@ -236,7 +250,7 @@ __attribute__((format(printf, 6, 0))) static void add(struct eg_diags *d, enum e
     vsnprintf(text, sizeof text, format, args);
     diag.file = eg_arena_dup(&d->arena, eg_slice_str(at.source ? at.source->path : "policy"));
     diag.text = eg_arena_dup(&d->arena, eg_slice_str(text));
-    diag.fix = fix ? eg_arena_dup(&d->arena, eg_slice_str(fix)) : NULL;
+    diag.fix = fix ? copy_fix(d, fix, at) : NULL;
     d->broken = !diag.file || !diag.text || (fix && !diag.fix);
     if (!d->broken && at.source && at.source->lines && at.width > 0) {
         eg_source_position(at.source, at.offset, &diag.line, &diag.column);

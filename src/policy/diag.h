@@ -13,6 +13,7 @@
 /* One policy file while it is compiled. Borrowed from the caller but for the line table. */
 struct eg_source {
     const char *path;
+    const char *root; /* path of the file whose trust it has: its own, or of what extends it; NULL: not known */
     struct eg_slice text;
     enum eg_layer layer;
     bool trusted;

@@ -134,8 +134,9 @@ static enum eg_status new_source(struct walk *w, struct eg_place at, const char 
         return refuse(w, "too-large", at, NULL, text);
     }
     *ret = w->s->count++;
-    w->s->list[*ret] =
-        (struct eg_source){ .path = path, .layer = root->layer, .trusted = root->trusted };
+    w->s->list[*ret] = (struct eg_source){
+        .path = path, .root = root->path, .layer = root->layer, .trusted = root->trusted
+    };
     return EG_OK;
 }
 
@@ -312,9 +313,11 @@ static enum eg_status walk_file(struct walk *w, const struct eg_policy_file *fil
     w->first = w->s->count;
     if (w->s->count == EG_SOURCES_MAX)
         return EG_TOO_BIG;
-    w->s->list[w->s->count++] = (struct eg_source){
-        .path = file->path, .text = file->text, .layer = file->layer, .trusted = file->trusted
-    };
+    w->s->list[w->s->count++] = (struct eg_source){ .path = file->path,
+                                                    .root = file->path,
+                                                    .text = file->text,
+                                                    .layer = file->layer,
+                                                    .trusted = file->trusted };
     return take_tree(w, w->first);
 }
 

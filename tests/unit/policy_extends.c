@@ -405,6 +405,23 @@ Test(extends, what_can_not_be_read_can_not_be_recorded)
     cr_assert_not_null(strstr(err.text, "egress.yaml:2: the file can't be read"), "%s", err.text);
 }
 
+/* Whoever trusted team.yaml alone would wonder. */
+Test(extends, what_is_to_be_trusted_is_the_file_that_extends)
+{
+    struct world w = { .files = trust_files };
+    struct result r;
+    compile_one(&w, "dir/egress.yaml", E "extends: team.yaml\n", false, &r);
+    cr_assert_str_eq(r.codes, "dir/egress.yaml:2 unreadable-file");
+    done(&r);
+    compile_one(&w, "egress.yaml", E "extends: team.yaml\n", false, &r);
+    cr_assert_not_null(strstr(r.texts, "team.yaml:2:1: error[untrusted-key]"), "%s", r.texts);
+    cr_assert_not_null(strstr(r.texts, "`egressctl trust egress.yaml`"), "%s", r.texts);
+    done(&r);
+    compile_one(&w, "a b; rm x.yaml", E "via: true\n", false, &r);
+    cr_assert_not_null(strstr(r.texts, "`egressctl trust FILE`"), "%s", r.texts);
+    done(&r);
+}
+
 /* ---- presets ---- */
 
 Test(extends, a_preset_takes_parameters_and_its_rules_name_where_they_stand)

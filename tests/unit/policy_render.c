@@ -62,8 +62,8 @@ Test(policy, rendering_of_an_untrusted_key_says_how_to_trust)
            "egress.yaml:2:1: error[untrusted-key]: an untrusted file may not contain via\n"
            "    via: true\n"
            "    ^~~\n"
-           "  fix: after review, `egressctl trust FILE` trusts this very content; `--trust` trusts "
-           "it for one run\n");
+           "  fix: after review, `egressctl trust egress.yaml` trusts this very content; "
+           "`--trust` trusts it for one run\n");
 }
 
 Test(policy, rendering_shows_the_a_label)

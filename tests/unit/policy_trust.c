@@ -211,7 +211,7 @@ Test(policy_trust, every_refusal_for_trust_says_how_to_trust)
         for (unsigned k = 0; k < eg_diags_total(d); k++) {
             const struct eg_diag *one = eg_diags_at(d, k);
             cr_expect_str_eq(one->code, "untrusted-key", "%s", texts[i]);
-            cr_expect(one->fix && strstr(one->fix, "`egressctl trust FILE`") &&
+            cr_expect(one->fix && strstr(one->fix, "`egressctl trust egress.yaml`") &&
                           strstr(one->fix, "`--trust`"),
                       "%s", texts[i]);
         }

@@ -8,7 +8,8 @@
 
 #include "findings_fuzz.h"
 #include "policy/compile.h"
-#include "policy/explain.h"
+#include "base/arena.h"
+#include "policy/tests.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -173,6 +174,49 @@ static void ask_ways(const struct eg_policy *p, bool allow_remote)
         abort();
 }
 
+/* ---- tests: entries are kept as a command keeps them, then asked ---- */
+
+enum { TESTS_KEPT = 8 };
+struct kept {
+    struct eg_arena arena;
+    struct eg_policy_test list[TESTS_KEPT];
+    unsigned count;
+};
+
+static void keep(void *ctx, const struct eg_policy_test *t)
+{
+    struct kept *k = ctx;
+    if (k->count == TESTS_KEPT)
+        return;
+    struct eg_policy_test *copy = &k->list[k->count++];
+    *copy = *t;
+    struct eg_slice *texts[] = { &copy->connect, &copy->request, &copy->service,
+                                 &copy->address, &copy->rule,    &copy->reason };
+    if ((t->connect.n > 0) == (t->request.n > 0))
+        abort();
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i]->n > 0 && !(texts[i]->p = eg_arena_dup(&k->arena, *texts[i])))
+            abort();
+}
+
+/* What compiled can be asked; of the three outcomes one passes at most, and one that fails says why. */
+static void ask_tests(const struct eg_policy *p, struct kept *k)
+{
+    static struct eg_test_result result;
+    for (unsigned i = 0; i < k->count; i++) {
+        unsigned passed = 0;
+        for (unsigned expect = EG_EXPECT_ALLOW; expect <= EG_EXPECT_WOULD_DENY; expect++) {
+            k->list[i].expect = (enum eg_test_expect)expect;
+            if (eg_policy_test(p, &k->list[i], &result) != EG_OK ||
+                result.passed == (result.text[0] != '\0') || !result.way[0])
+                abort();
+            passed += result.passed;
+        }
+        if (passed > 1)
+            abort();
+    }
+}
+
 /* What is taken can be written in its one form and means the same then. */
 static void parse_url(struct eg_slice url)
 {
@@ -218,7 +262,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct eg_addr own[] = { { 4, { 192, 168, 1, 2 } } };
     struct eg_hop hop;
     struct eg_upstream_choice choice;
-    struct eg_policy_reader reader = { .read = read_pem, .own_addresses = own, .own_count = 1 };
+    struct kept kept = { .count = 0 };
+    struct eg_policy_reader reader = {
+        .read = read_pem, .own_addresses = own, .own_count = 1, .test = keep, .test_ctx = &kept
+    };
     struct eg_diags *diags = NULL;
     struct eg_policy *p = NULL;
     struct eg_buf block, text;
@@ -237,6 +284,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                    data[0] & 2 ? EG_LAYER_ORG : EG_LAYER_REPO, !(data[0] & 1) };
     eg_buf_init(&block, 16 << 20);
     eg_buf_init(&text, 16 << 20);
+    eg_arena_init(&kept.arena, 64 << 20);
     enum eg_status st = eg_policy_compile(&file, 1, &reader, diags, &block, NULL);
     if (st != EG_OK && st != EG_INVALID)
         abort();
@@ -250,8 +298,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         ask(p);
         ask_ways(p, reader.allow_remote);
+        ask_tests(p, &kept);
         eg_policy_close(p);
     }
+    eg_arena_done(&kept.arena);
     eg_diags_free(diags);
     eg_buf_done(&block);
     eg_buf_done(&text);

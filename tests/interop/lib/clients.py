@@ -126,11 +126,12 @@ def test_git_clone_over_https(world):
 
 
 def test_git_clone_through_a_route(world):
-    """The launcher's way (git's insteadOf and extraHeader): the phantom as Basic, the real token at the server."""
+    """The launcher's way (git's insteadOf and extraHeader, by env.git): remotes as they are written, the real token at the server."""
     basic = base64.b64encode(b"x-access-token:" + world.keys["git"].encode()).decode()
-    url = "https://github.interop.test/"
-    r = clone(world, 'echo "$GIT_API_KEY"; B=$(printf %s "x-access-token:$GIT_API_KEY" | base64 -w0); git -c "url.$GIT_BASE_URL/.insteadOf=' + url + '" '
-              f'-c "http.$GIT_BASE_URL/.extraHeader=Authorization: Basic $B" clone -q "{url}repo.git"', f'if ($http_authorization != "Basic {basic}") {{ return 403; }}')
+    host = "github.interop.test"
+    r = clone(world, f'echo "$GIT_API_KEY"; git clone -q git@{host}:repo.git "$WORK/other" && git -C "$WORK/other" fetch -q '
+              f'&& git ls-remote -q ssh://git@{host}/repo.git >/dev/null && git clone -q "https://{host}/repo.git"',
+              f'if ($http_authorization != "Basic {basic}") {{ return 403; }}')
     check(r.out.splitlines()[0] != world.keys["git"], r)
 
 

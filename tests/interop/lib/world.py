@@ -112,7 +112,7 @@ class World:
                  "  socket: " + service("socket", "header:Authorization: Bearer {}", ", env: {key: [SOCKET_API_KEY]}, websocket: true"),
                  "  npm: " + service("npm", "header:Authorization: Bearer {}", ", env: {key: [NPM_API_KEY]}"),
                  f'  git: {{upstream: "https://code.interop.test:{self.git_port}", credential: git, accept: ["basic:password"], '
-                 'write: ["basic:x-access-token:{}"], env: {key: [GIT_API_KEY]}}',
+                 'write: ["basic:x-access-token:{}"], env: {key: [GIT_API_KEY], git: github.interop.test}}',
                  "  filed: " + service("filed", "header:Authorization: Bearer {}")]
         if keyring:
             lines.append("  ringed: " + service("ringed", "header:Authorization: Bearer {}"))

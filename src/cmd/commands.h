@@ -25,6 +25,7 @@ int eg_cmd_policy_check(int argc, char **argv);
 int eg_cmd_policy_schema(int argc, char **argv);
 int eg_cmd_policy_test(int argc, char **argv);
 int eg_cmd_policy_fmt(int argc, char **argv);
+int eg_cmd_policy_learn(int argc, char **argv);
 int eg_cmd_policy_init(int argc, char **argv);
 int eg_cmd_policy_show(int argc, char **argv);
 
@@ -41,6 +42,7 @@ extern const struct eg_cmd_options eg_doctor_options;
 extern const struct eg_cmd_options eg_preset_options;
 extern const struct eg_cmd_options eg_egressd_options;
 extern const struct eg_cmd_options eg_policy_fmt_options;
+extern const struct eg_cmd_options eg_policy_learn_options;
 extern const struct eg_cmd_options eg_policy_init_options;
 extern const struct eg_cmd_options eg_help_options;
 extern const struct eg_cmd_options eg_policy_check_options;

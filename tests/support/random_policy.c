@@ -1,9 +1,7 @@
-/* random_policy.c - the structure, made by chance, and its files. Requests are in random_request.c. */
+/* random_policy.c - the structure, made by chance, and small changes of it. Its files are in random_files.c, requests in random_request.c. */
 #include "support/random_policy.h"
 
 #include <stdio.h>
-
-#include "policy/compile.h"
 
 #define COUNT(list) ((unsigned)(sizeof(list) / sizeof *(list)))
 
@@ -26,11 +24,6 @@ uint64_t eg_random_next(struct eg_random *r)
 unsigned eg_random_below(struct eg_random *r, unsigned n)
 {
     return (unsigned)(eg_random_next(r) % n);
-}
-
-static bool one_in(struct eg_random *r, unsigned n)
-{
-    return eg_random_below(r, n) == 0;
 }
 
 static const char *pick(struct eg_random *r, const char *const *list, unsigned count)
@@ -107,14 +100,14 @@ static void make_pattern(struct eg_random *r, struct eg_random_pattern *ret)
     for (unsigned i = 0; i < count; i++)
         n += (size_t)snprintf(ret->path + n, sizeof ret->path - n, "/%s",
                               pick(r, segments, COUNT(segments)));
-    if (count > 0 && one_in(r, 6))
+    if (count > 0 && eg_random_one_in(r, 6))
         snprintf(ret->path + n, sizeof ret->path - n, "/");
 }
 
 static unsigned make_patterns(struct eg_random *r, struct eg_random_pattern list[EG_RANDOM_PATHS])
 {
     /* the engine has an index for lists that are long */
-    unsigned count = 1 + eg_random_below(r, one_in(r, 6) ? EG_RANDOM_PATHS : 4);
+    unsigned count = 1 + eg_random_below(r, eg_random_one_in(r, 6) ? EG_RANDOM_PATHS : 4);
     for (unsigned i = 0; i < count; i++)
         make_pattern(r, &list[i]);
     return count;
@@ -141,9 +134,9 @@ static void make_ports(struct eg_random *r, struct eg_random_rule *rule)
 {
     static const uint16_t usual[] = { 0, 443, 80, 0 };
     rule->port_count = 0;
-    if (usual[rule->scheme] && !one_in(r, 3)) {
+    if (usual[rule->scheme] && !eg_random_one_in(r, 3)) {
         rule->ports[rule->port_count++] = usual[rule->scheme];
-    } else if (!one_in(r, 5)) {
+    } else if (!eg_random_one_in(r, 5)) {
         rule->port_count = 1 + eg_random_below(r, EG_RANDOM_PORTS);
         for (unsigned i = 0; i < rule->port_count; i++)
             rule->ports[i] = port_list[eg_random_below(r, COUNT(port_list))];
@@ -156,19 +149,19 @@ static void make_scheme(struct eg_random *r, struct eg_random_rule *rule)
     static const enum eg_scheme list[] = { EG_SCHEME_HTTPS, EG_SCHEME_HTTP, EG_SCHEME_TCP,
                                            EG_SCHEME_HTTP };
     rule->scheme = rule->deny ? EG_SCHEME_NONE : list[eg_random_below(r, COUNT(list))];
-    rule->sni_optional = rule->scheme == EG_SCHEME_HTTPS && one_in(r, 4);
+    rule->sni_optional = rule->scheme == EG_SCHEME_HTTPS && eg_random_one_in(r, 4);
     rule->max_request_body =
-        rule->scheme == EG_SCHEME_HTTP && one_in(r, 4) ? 1000 + eg_random_below(r, 2) : 0;
+        rule->scheme == EG_SCHEME_HTTP && eg_random_one_in(r, 4) ? 1000 + eg_random_below(r, 2) : 0;
     bool sees = rule->deny ? rule->kind != EG_RANDOM_RANGE : rule->scheme == EG_SCHEME_HTTP;
-    rule->rule_count = sees && one_in(r, 2) ? make_patterns(r, rule->rules) : 0;
+    rule->rule_count = sees && eg_random_one_in(r, 2) ? make_patterns(r, rule->rules) : 0;
     make_ports(r, rule);
 }
 
 static void make_rule(struct eg_random *r, const struct eg_random_policy *p,
                       struct eg_random_rule *rule)
 {
-    rule->deny = one_in(r, 4);
-    rule->org = one_in(r, 3);
+    rule->deny = eg_random_one_in(r, 4);
+    rule->org = eg_random_one_in(r, 3);
     make_host(r, rule->deny || rule->org || p->trusted, rule);
     make_scheme(r, rule);
 }
@@ -179,20 +172,22 @@ static void make_service(struct eg_random *r, const struct eg_random_policy *p, 
     static const char *const bases[] = { "", "", "/v1", "/a/b" };
     static const char *const literals[] = { "8.8.8.8",  "2606:4700::1", "9.9.9.9",
                                             "10.1.2.3", "127.0.0.1",    "198.200.1.1" };
-    s->org = one_in(r, 2);
+    s->org = eg_random_one_in(r, 2);
     /* the repository's may stand in for the org layer's, where it is trusted */
     unsigned same =
-        p->trusted && !s->org && one_in(r, 2) && index > 0 && p->services[0].org ? 0 : index;
+        p->trusted && !s->org && eg_random_one_in(r, 2) && index > 0 && p->services[0].org ? 0
+                                                                                           : index;
     snprintf(s->name, sizeof s->name, "s%u", same);
-    s->literal = one_in(r, 4);
+    s->literal = eg_random_one_in(r, 4);
     copy(s->host, sizeof s->host,
          s->literal ? pick(r, literals, p->trusted || s->org ? COUNT(literals) : 3)
                     : pick(r, names, COUNT(names)));
-    s->tls = !one_in(r, 3);
-    s->port = one_in(r, 2) ? (s->tls ? 443 : 80) : port_list[eg_random_below(r, COUNT(port_list))];
+    s->tls = !eg_random_one_in(r, 3);
+    s->port = eg_random_one_in(r, 2) ? (s->tls ? 443 : 80)
+                                     : port_list[eg_random_below(r, COUNT(port_list))];
     copy(s->base, sizeof s->base, pick(r, bases, COUNT(bases)));
-    s->rule_count = one_in(r, 2) ? make_patterns(r, s->rules) : 0;
-    s->deny_count = one_in(r, 3) ? make_patterns(r, s->denies) : 0;
+    s->rule_count = eg_random_one_in(r, 2) ? make_patterns(r, s->rules) : 0;
+    s->deny_count = eg_random_one_in(r, 3) ? make_patterns(r, s->denies) : 0;
 }
 
 static void make_services(struct eg_random *r, struct eg_random_policy *p)
@@ -210,7 +205,7 @@ static void make_network(struct eg_random *r, const struct eg_random_policy *p,
                          struct eg_random_network *n)
 {
     const struct range *range = &ranges[eg_random_below(r, COUNT(ranges))];
-    n->org = !p->trusted || one_in(r, 2);
+    n->org = !p->trusted || eg_random_one_in(r, 2);
     copy(n->host, sizeof n->host, range->base);
     n->bits = range->bits;
 }
@@ -218,17 +213,17 @@ static void make_network(struct eg_random *r, const struct eg_random_policy *p,
 void eg_random_policy(struct eg_random *r, struct eg_random_policy *ret)
 {
     memset(ret, 0, sizeof *ret);
-    ret->trusted = !one_in(r, 3);
-    ret->org_mode = one_in(r, 8) ? EG_RANDOM_MODE_OBSERVE : EG_RANDOM_MODE_NONE;
-    ret->mode = one_in(r, 4)                   ? EG_RANDOM_MODE_ENFORCE
-                : ret->trusted && one_in(r, 6) ? EG_RANDOM_MODE_OBSERVE
-                                               : EG_RANDOM_MODE_NONE;
-    ret->allow_metadata = one_in(r, 8);
-    if (one_in(r, 3))
+    ret->trusted = !eg_random_one_in(r, 3);
+    ret->org_mode = eg_random_one_in(r, 8) ? EG_RANDOM_MODE_OBSERVE : EG_RANDOM_MODE_NONE;
+    ret->mode = eg_random_one_in(r, 4)                   ? EG_RANDOM_MODE_ENFORCE
+                : ret->trusted && eg_random_one_in(r, 6) ? EG_RANDOM_MODE_OBSERVE
+                                                         : EG_RANDOM_MODE_NONE;
+    ret->allow_metadata = eg_random_one_in(r, 8);
+    if (eg_random_one_in(r, 3))
         ret->network_count = 1 + eg_random_below(r, EG_RANDOM_NETWORKS);
     for (unsigned i = 0; i < ret->network_count; i++)
         make_network(r, ret, &ret->networks[i]);
-    ret->rule_count = eg_random_below(r, one_in(r, 2) ? 4 : EG_RANDOM_RULES);
+    ret->rule_count = eg_random_below(r, eg_random_one_in(r, 2) ? 4 : EG_RANDOM_RULES);
     for (unsigned i = 0; i < ret->rule_count; i++)
         make_rule(r, ret, &ret->rules[i]);
     make_services(r, ret);
@@ -321,9 +316,9 @@ void eg_random_mutate(struct eg_random *r, struct eg_random_policy *p)
         p->rules[0] = other;
     } else if (what <= 6 && p->service_count > 0) {
         mutate_service(r, &p->services[eg_random_below(r, p->service_count)]);
-    } else if (what == 7 && one_in(r, 3)) {
+    } else if (what == 7 && eg_random_one_in(r, 3)) {
         p->allow_metadata = !p->allow_metadata;
-    } else if (what == 8 && one_in(r, 3)) {
+    } else if (what == 8 && eg_random_one_in(r, 3)) {
         p->org_mode =
             p->org_mode == EG_RANDOM_MODE_OBSERVE ? EG_RANDOM_MODE_NONE : EG_RANDOM_MODE_OBSERVE;
     } else if (p->rule_count > 0) {
@@ -331,170 +326,4 @@ void eg_random_mutate(struct eg_random *r, struct eg_random_policy *p)
     } else {
         make_rule(r, p, &p->rules[p->rule_count++]);
     }
-}
-
-/* ---- the files ---- */
-
-struct writer {
-    struct eg_buf *out;
-    enum eg_status status;
-};
-
-static void put(struct writer *w, const char *text)
-{
-    if (w->status == EG_OK)
-        w->status = eg_buf_put(w->out, eg_slice_str(text));
-}
-
-#define PRINT(w, ...)                                                                              \
-    do {                                                                                           \
-        if ((w)->status == EG_OK)                                                                  \
-            (w)->status = eg_buf_printf((w)->out, __VA_ARGS__);                                    \
-    } while (0)
-
-static void put_patterns(struct writer *w, const char *key, const struct eg_random_pattern *list,
-                         unsigned count)
-{
-    if (count == 0)
-        return;
-    PRINT(w, ", %s: [", key);
-    for (unsigned i = 0; i < count; i++)
-        PRINT(w, "%s\"%s %s\"", i ? ", " : "", list[i].method, list[i].path);
-    put(w, "]");
-}
-
-static bool is_whole(const char *address, unsigned bits)
-{
-    return bits == (strchr(address, ':') ? 128 : 32);
-}
-
-static void put_rule(struct writer *w, const struct eg_random_rule *rule)
-{
-    static const char *const schemes[] = { "", "https", "http", "tcp" };
-    bool usual = rule->port_count == 1 &&
-                 rule->ports[0] == (rule->scheme == EG_SCHEME_HTTPS ? 443 : 80) &&
-                 rule->scheme != EG_SCHEME_TCP && !rule->deny;
-    if (rule->kind != EG_RANDOM_RANGE)
-        PRINT(w, "  - {host: \"%s%s\"", rule->kind == EG_RANDOM_BELOW_IT ? "*." : "", rule->host);
-    else if (is_whole(rule->host, rule->bits))
-        PRINT(w, "  - {address: \"%s\"", rule->host);
-    else
-        PRINT(w, "  - {cidr: \"%s/%u\"", rule->host, rule->bits);
-    if (!rule->deny)
-        PRINT(w, ", scheme: %s", schemes[rule->scheme]);
-    if (rule->port_count == 0)
-        put(w, ", ports: any");
-    for (unsigned i = 0; i < rule->port_count && !usual; i++)
-        PRINT(w, "%s%u", i ? ", " : ", ports: [", rule->ports[i]);
-    if (rule->port_count > 0 && !usual)
-        put(w, "]");
-    if (rule->sni_optional)
-        put(w, ", sni: optional");
-    if (rule->max_request_body)
-        PRINT(w, ", max_request_body: %llu", (unsigned long long)rule->max_request_body);
-    put_patterns(w, "rules", rule->rules, rule->rule_count);
-    put(w, "}\n");
-}
-
-static void put_rules(struct writer *w, const struct eg_random_policy *p, bool org, bool deny)
-{
-    PRINT(w, "%s:\n", deny ? "deny" : "allow");
-    for (unsigned i = 0; i < p->rule_count; i++)
-        if (p->rules[i].deny == deny && p->rules[i].org == org)
-            put_rule(w, &p->rules[i]);
-}
-
-static void put_service(struct writer *w, const struct eg_random_service *s)
-{
-    bool six = strchr(s->host, ':') != NULL;
-    PRINT(w, "  %s: {upstream: \"%s://%s%s%s", s->name, s->tls ? "https" : "http", six ? "[" : "",
-          s->host, six ? "]" : "");
-    if (s->port != (s->tls ? 443 : 80))
-        PRINT(w, ":%u", s->port);
-    PRINT(w, "%s\"", s->base);
-    put_patterns(w, "rules", s->rules, s->rule_count);
-    put_patterns(w, "deny", s->denies, s->deny_count);
-    put(w, "}\n");
-}
-
-static void put_networks(struct writer *w, const struct eg_random_policy *p, bool org)
-{
-    bool begun = false;
-    for (unsigned i = 0; i < p->network_count; i++) {
-        const struct eg_random_network *n = &p->networks[i];
-        if (n->org != org)
-            continue;
-        PRINT(w, "%s\"%s/%u\"", begun ? ", " : "networks:\n  allow: [", n->host, n->bits);
-        begun = true;
-    }
-    if (begun)
-        put(w, "]\n");
-    if (org && p->allow_metadata)
-        PRINT(w, "%s  allow_metadata: true\n", begun ? "" : "networks:\n");
-}
-
-enum eg_status eg_random_text(const struct eg_random_policy *p, bool org, struct eg_buf *out)
-{
-    static const char *const modes[] = { "", "mode: enforce\n", "mode: observe\n" };
-    struct writer w = { out, EG_OK };
-    put(&w, "egress: 1\n");
-    put(&w, modes[org ? p->org_mode : p->mode]);
-    put_networks(&w, p, org);
-    put_rules(&w, p, org, false);
-    put_rules(&w, p, org, true);
-    put(&w, "services:\n");
-    for (unsigned i = 0; i < p->service_count; i++)
-        if (p->services[i].org == org)
-            put_service(&w, &p->services[i]);
-    return w.status;
-}
-
-static enum eg_status compile(const struct eg_policy_file *files, unsigned count,
-                              struct eg_buf *block)
-{
-    static const struct eg_addr own = { 4, { 198, 200, 1, 1 } };
-    const struct eg_policy_reader reader = { .own_addresses = &own, .own_count = 1 };
-    struct eg_diags *diags = NULL;
-    struct eg_err err = { 0 };
-    struct eg_buf text;
-    enum eg_status st = eg_diags_new(&diags);
-    if (st != EG_OK)
-        return st;
-    eg_buf_init(&text, 1 << 20);
-    st = eg_policy_compile(files, count, &reader, diags, block, &err);
-    if (st != EG_OK && eg_diags_render(diags, false, &text) == EG_OK)
-        fprintf(stderr, "%s\n%.*s\n", err.text, (int)text.len, text.len ? text.data : "");
-    eg_buf_done(&text);
-    eg_diags_free(diags);
-    return st;
-}
-
-struct eg_policy *eg_random_compile_with(const struct eg_random_policy *p, const char *more,
-                                         struct eg_buf *block)
-{
-    struct eg_buf org, repo;
-    struct eg_policy *policy = NULL;
-    eg_buf_init(block, 16 << 20);
-    eg_buf_init(&org, 1 << 18);
-    eg_buf_init(&repo, 1 << 18);
-    if (eg_random_text(p, true, &org) == EG_OK && eg_random_text(p, false, &repo) == EG_OK) {
-        const struct eg_policy_file files[] = {
-            { "org.yaml", eg_buf_slice(&org), EG_LAYER_ORG, true },
-            { "egress.yaml", eg_buf_slice(&repo), EG_LAYER_REPO, p->trusted },
-            { "more", eg_slice_str(more), EG_LAYER_COMMAND, true },
-        };
-        if (compile(files, more ? 3 : 2, block) != EG_OK ||
-            eg_policy_open(block->data, block->len, &policy, NULL) != EG_OK)
-            fprintf(stderr, "# org.yaml\n%.*s# egress.yaml, %s\n%.*s# more\n%s", (int)org.len,
-                    org.data, p->trusted ? "trusted" : "untrusted", (int)repo.len, repo.data,
-                    more ? more : "");
-    }
-    eg_buf_done(&org);
-    eg_buf_done(&repo);
-    return policy;
-}
-
-struct eg_policy *eg_random_compile(const struct eg_random_policy *p, struct eg_buf *block)
-{
-    return eg_random_compile_with(p, NULL, block);
 }

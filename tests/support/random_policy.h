@@ -25,6 +25,10 @@ void eg_random_seed(struct eg_random *r, uint64_t seed);
 uint64_t eg_random_next(struct eg_random *r);
 /* 0 .. n - 1. */
 unsigned eg_random_below(struct eg_random *r, unsigned n);
+static inline bool eg_random_one_in(struct eg_random *r, unsigned n)
+{
+    return eg_random_below(r, n) == 0;
+}
 
 enum eg_random_kind {
     EG_RANDOM_EXACT,    /* a name */
@@ -110,6 +114,9 @@ struct eg_policy *eg_random_compile(const struct eg_random_policy *p, struct eg_
 /* The same with a third file, of the command line's layer. */
 struct eg_policy *eg_random_compile_with(const struct eg_random_policy *p, const char *more,
                                          struct eg_buf *block);
+
+/* Both files, on stderr. */
+void eg_random_print(const struct eg_random_policy *p);
 
 /* Near the rules of p, and of q where there is one. */
 void eg_random_request(struct eg_random *r, const struct eg_random_policy *p,

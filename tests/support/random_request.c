@@ -6,11 +6,6 @@
 
 #define COUNT(list) ((unsigned)(sizeof(list) / sizeof *(list)))
 
-static bool one_in(struct eg_random *r, unsigned n)
-{
-    return eg_random_below(r, n) == 0;
-}
-
 /* ---- hosts ---- */
 
 static const char *const names[] = {
@@ -78,7 +73,7 @@ static void embed(struct eg_random *r, const uint8_t q[4], uint8_t out[16])
         break;
     default: /* Teredo: the client's address is inverted */
         memcpy(out, "\x20\x01\x00\x00", 4);
-        memcpy(out + 4, one_in(r, 2) ? q : quads[0], 4);
+        memcpy(out + 4, eg_random_one_in(r, 2) ? q : quads[0], 4);
         for (unsigned i = 0; i < 4; i++)
             out[12 + i] = q[i] ^ 0xff;
     }
@@ -103,11 +98,12 @@ static void make_addr(struct eg_random *r, char out[EG_RANDOM_HOST])
 static void spell(struct eg_random *r, char host[EG_RANDOM_HOST])
 {
     size_t n = strlen(host);
-    if (one_in(r, 4))
+    if (eg_random_one_in(r, 4))
         for (size_t i = 0; i < n; i++)
-            host[i] =
-                host[i] >= 'a' && host[i] <= 'z' && one_in(r, 2) ? (char)(host[i] - 32) : host[i];
-    if (one_in(r, 6))
+            host[i] = host[i] >= 'a' && host[i] <= 'z' && eg_random_one_in(r, 2)
+                          ? (char)(host[i] - 32)
+                          : host[i];
+    if (eg_random_one_in(r, 6))
         snprintf(host + n, EG_RANDOM_HOST - n, ".");
 }
 
@@ -115,12 +111,12 @@ static void spell(struct eg_random *r, char host[EG_RANDOM_HOST])
 static void host_of_rule(struct eg_random *r, const struct eg_random_rule *rule,
                          char out[EG_RANDOM_HOST])
 {
-    bool below = rule->kind == EG_RANDOM_BELOW_IT && !one_in(r, 5);
-    if (rule->kind == EG_RANDOM_RANGE && one_in(r, 3)) {
+    bool below = rule->kind == EG_RANDOM_BELOW_IT && !eg_random_one_in(r, 5);
+    if (rule->kind == EG_RANDOM_RANGE && eg_random_one_in(r, 3)) {
         make_addr(r, out);
         return;
     }
-    snprintf(out, EG_RANDOM_HOST, "%s%.40s", below ? (one_in(r, 2) ? "b." : "x.y.") : "",
+    snprintf(out, EG_RANDOM_HOST, "%s%.40s", below ? (eg_random_one_in(r, 2) ? "b." : "x.y.") : "",
              rule->host);
     if (rule->kind != EG_RANDOM_RANGE)
         spell(r, out);
@@ -166,7 +162,7 @@ static void make_path(struct eg_random *r, char out[EG_RANDOM_PATH])
                       : words[eg_random_below(r, style == 2 ? (unsigned)DULL_WORDS : COUNT(words))];
         n += (size_t)snprintf(out + n, EG_RANDOM_PATH - n, "/%s", word);
     }
-    if (count > 0 && one_in(r, 6))
+    if (count > 0 && eg_random_one_in(r, 6))
         snprintf(out + n, EG_RANDOM_PATH - n, "/");
 }
 
@@ -178,12 +174,12 @@ static void path_of_pattern(struct eg_random *r, const struct eg_random_pattern 
     for (const char *at = pattern->path; *at && n + 8 < EG_RANDOM_PATH; at++) {
         if (*at == '{') {
             const char *comma = strchr(at, ','), *close = strchr(at, '}');
-            const char *from = one_in(r, 2) ? at + 1 : comma + 1;
+            const char *from = eg_random_one_in(r, 2) ? at + 1 : comma + 1;
             for (const char *c = from; *c != ',' && *c != '}'; c++)
                 out[n++] = *c;
             at = close;
         } else if (*at == '*') {
-            const char *text = one_in(r, 3) ? "" : one_in(r, 4) ? "a/b" : "x";
+            const char *text = eg_random_one_in(r, 3) ? "" : eg_random_one_in(r, 4) ? "a/b" : "x";
             n += (size_t)snprintf(out + n, EG_RANDOM_PATH - n, "%s", text);
         } else {
             out[n++] = *at;
@@ -197,13 +193,13 @@ static const struct eg_random_pattern *some_pattern(struct eg_random *r,
 {
     const struct eg_random_pattern *list = NULL;
     unsigned count = 0;
-    if (p->rule_count > 0 && one_in(r, 2)) {
+    if (p->rule_count > 0 && eg_random_one_in(r, 2)) {
         const struct eg_random_rule *rule = &p->rules[eg_random_below(r, p->rule_count)];
         list = rule->rules;
         count = rule->rule_count;
     } else if (p->service_count > 0) {
         const struct eg_random_service *s = &p->services[eg_random_below(r, p->service_count)];
-        list = one_in(r, 2) ? s->rules : s->denies;
+        list = eg_random_one_in(r, 2) ? s->rules : s->denies;
         count = list == s->rules ? s->rule_count : s->deny_count;
     }
     return count > 0 ? &list[eg_random_below(r, count)] : NULL;
@@ -213,14 +209,14 @@ static void make_call(struct eg_random *r, const struct eg_random_policy *p,
                       struct eg_random_request *ret)
 {
     static const char *const methods[] = { "GET", "POST", "DELETE", "HEAD", "get", "Post" };
-    const struct eg_random_pattern *pattern = one_in(r, 2) ? some_pattern(r, p) : NULL;
+    const struct eg_random_pattern *pattern = eg_random_one_in(r, 2) ? some_pattern(r, p) : NULL;
     snprintf(ret->method, sizeof ret->method, "%s", methods[eg_random_below(r, COUNT(methods))]);
     if (!pattern) {
         make_path(r, ret->path);
         return;
     }
     path_of_pattern(r, pattern, ret->path);
-    if (pattern->method[0] != '*' && !one_in(r, 4))
+    if (pattern->method[0] != '*' && !eg_random_one_in(r, 4))
         snprintf(ret->method, sizeof ret->method, "%s", pattern->method);
 }
 
@@ -228,7 +224,7 @@ void eg_random_request(struct eg_random *r, const struct eg_random_policy *p,
                        const struct eg_random_policy *q, struct eg_random_request *ret)
 {
     static const uint16_t ports[] = { 443, 443, 80, 80, 8080, 22, 9 };
-    const struct eg_random_policy *near = q && one_in(r, 2) ? q : p;
+    const struct eg_random_policy *near = q && eg_random_one_in(r, 2) ? q : p;
     unsigned kind = eg_random_below(r, near->service_count ? 6 : 4);
     memset(ret, 0, sizeof *ret);
     ret->kind = kind < 2 ? EG_ASK_TUNNEL : kind < 4 ? EG_ASK_HTTP : EG_ASK_ROUTE;
@@ -238,7 +234,7 @@ void eg_random_request(struct eg_random *r, const struct eg_random_policy *p,
         snprintf(ret->service, sizeof ret->service, "%s",
                  near->services[eg_random_below(r, near->service_count)].name);
     make_call(r, near, ret);
-    if (one_in(r, 3))
+    if (eg_random_one_in(r, 3))
         make_addr(r, ret->addr);
 }
 

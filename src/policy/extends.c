@@ -40,67 +40,6 @@ static enum eg_status refuse(struct walk *w, const char *code, struct eg_place a
     return EG_OK;
 }
 
-/* ---- names of files ---- */
-
-struct named { /* a file, as the naming file's folder and the name give it */
-    char *path;
-    size_t folder; /* length of the folder in it */
-    bool leaves;   /* it is absolute, or has a .. */
-};
-
-static bool plain_text(struct eg_slice name)
-{
-    for (size_t i = 0; i < name.n; i++)
-        if ((unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7f)
-            return false;
-    return name.n > 0 && name.n <= EG_EXTENDS_NAME && name.p[name.n - 1] != '/';
-}
-
-/* The name without empty and "." segments. */
-static size_t put_segments(struct eg_slice name, char *out, bool *leaves)
-{
-    size_t n = 0;
-    while (name.n > 0) {
-        long slash = eg_slice_index(name, '/');
-        struct eg_slice one = eg_slice(name.p, slash < 0 ? name.n : (size_t)slash);
-        name = eg_slice_from(name, slash < 0 ? name.n : (size_t)slash + 1);
-        if (one.n == 0 || eg_slice_eq(one, EG_SLICE(".")))
-            continue;
-        *leaves = *leaves || eg_slice_eq(one, EG_SLICE(".."));
-        if (n > 0)
-            out[n++] = '/';
-        memcpy(out + n, one.p, one.n);
-        n += one.n;
-    }
-    return n;
-}
-
-/* False: the name can't be one of a file, or there is no memory (path is NULL). */
-static bool name_file(struct walk *w, const struct eg_source *from, struct eg_slice name,
-                      struct named *ret)
-{
-    const char *slash = strrchr(from->path, '/');
-    const char *colon = slash ? NULL : strchr(from->path, ':'); /* "REV:egress.yaml" */
-    size_t folder = slash   ? (size_t)(slash - from->path) + 1
-                    : colon ? (size_t)(colon - from->path) + 1
-                            : 0;
-    *ret = (struct named){ .leaves = name.n > 0 && name.p[0] == '/' };
-    if (!plain_text(name))
-        return false;
-    if (ret->leaves)
-        folder = 0;
-    ret->path = eg_arena_alloc(w->arena, folder + name.n + 2);
-    if (!ret->path)
-        return false;
-    memcpy(ret->path, from->path, folder);
-    if (ret->leaves)
-        ret->path[folder++] = '/';
-    size_t n = put_segments(name, ret->path + folder, &ret->leaves);
-    ret->path[folder + n] = '\0';
-    ret->folder = folder;
-    return n > 0;
-}
-
 /* ---- one file ---- */
 
 /* The source of that path, which this file has reached already; -1. */
@@ -142,7 +81,7 @@ static enum eg_status new_source(struct walk *w, struct eg_place at, const char 
 
 /* What one file may extend, before any of it is read. */
 static bool may_name(struct walk *w, const struct eg_source *from, const struct eg_yaml *node,
-                     struct eg_slice name, bool named, const struct named *file)
+                     struct eg_slice name, bool named, const struct eg_extends_name *file)
 {
     const char *text = NULL, *fix = NULL, *code = "bad-extends";
     if (is_preset(from))
@@ -162,8 +101,8 @@ static bool may_name(struct walk *w, const struct eg_source *from, const struct 
     return !text;
 }
 
-static enum eg_status text_of(struct walk *w, const struct named *file, struct eg_slice *text,
-                              struct eg_err *err)
+static enum eg_status text_of(struct walk *w, const struct eg_extends_name *file,
+                              struct eg_slice *text, struct eg_err *err)
 {
     const struct eg_source *root = &w->s->list[w->first];
     if (!w->known)
@@ -212,11 +151,11 @@ static enum eg_status take_tree(struct walk *w, unsigned at)
 static enum eg_status add_file(struct walk *w, const struct eg_source *from,
                                const struct eg_yaml *node, struct eg_slice name)
 {
-    struct named file;
+    struct eg_extends_name file;
     struct eg_slice text = EG_SLICE_NONE;
     struct eg_err err = { 0 };
     unsigned at;
-    bool named = name_file(w, from, name, &file);
+    bool named = eg_extends_name(w->arena, from->path, name, &file);
     if (!may_name(w, from, node, name, named, &file))
         return EG_OK;
     int old = reached(w, file.path);

@@ -165,9 +165,9 @@ static void put_remote(struct init *x, const char *host)
 {
     const struct eg_init_service *s = service_of(x, host);
     if (s) {
-        put(x, "# %s, a remote of this repository, is reached by the service %s below; `egressctl preset show %s` says how git is sent there.\n"
-               "# - %s would let git go there directly, with no key or one of its own.\n",
-            host, s->preset->name, s->preset->name, host);
+        put(x, "# %s, a remote of this repository, is reached by the service %s below: git is sent there by itself.\n"
+               "# - %s would let programs go there directly, with no key or one of their own.\n",
+            host, s->preset->name, host);
         return;
     }
     put(x, "  - {host: %s, why: a remote of this repository}\n", host);
@@ -185,7 +185,8 @@ static void put_allow(struct init *x)
     for (unsigned i = 0; i < https->count; i++)
         put_remote(x, https->list[i]);
     for (unsigned i = 0; i < ssh->count; i++)
-        put(x, "%s# - {host: %s, scheme: tcp, ports: [22], why: a remote of this repository by ssh; needs run --transparent}\n",
+        if (!service_of(x, ssh->list[i]))
+            put(x, "%s# - {host: %s, scheme: tcp, ports: [22], why: a remote of this repository by ssh; needs run --transparent}\n",
             open ? "  " : "", ssh->list[i]);
 }
 

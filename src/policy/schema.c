@@ -40,16 +40,6 @@ static const struct eg_schema_key rows[] = {
     { "intercept", S | L | M, EG_TYPE_TEXT, LATER, 0, 0, NULL, NULL },
     { "final", S | L, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "final[]", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
-    { "tests", L, EG_TYPE_NONE, UNTR, 0, 0, NULL, "[]" },
-    { "tests[]", M, EG_TYPE_NONE, UNTR, 0, 0, NULL, NULL },
-    { "tests[].connect", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
-    { "tests[].request", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
-    { "tests[].service", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
-    { "tests[].address", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
-    { "tests[].expect", S, EG_TYPE_WORD, REQ | UNTR, 0, 0, "allow|deny|would_deny", NULL },
-    { "tests[].rule", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
-    { "tests[].reason", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
-    { "tests[].scheme", S, EG_TYPE_WORD, UNTR, 0, 0, "https|http|tcp", NULL },
 
     { "allow", L, EG_TYPE_NONE, UNTR, 0, 0, NULL, "[]" },
     { "allow[]", S | M, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
@@ -238,6 +228,17 @@ static const struct eg_schema_key rows[] = {
     { "audit.destinations", S, EG_TYPE_WORD, 0, 0, 0, "full|host|none", "full" },
     { "audit.file", S, EG_TYPE_TEXT, 0, 0, 0, NULL, NULL },
     { "audit.strict", S, EG_TYPE_BOOL, 0, 0, 0, NULL, "true" },
+
+    { "tests", L, EG_TYPE_NONE, UNTR, 0, 0, NULL, "[]" },
+    { "tests[]", M, EG_TYPE_NONE, UNTR, 0, 0, NULL, NULL },
+    { "tests[].connect", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
+    { "tests[].request", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
+    { "tests[].service", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
+    { "tests[].address", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
+    { "tests[].expect", S, EG_TYPE_WORD, REQ | UNTR, 0, 0, "allow|deny|would_deny", NULL },
+    { "tests[].rule", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
+    { "tests[].reason", S, EG_TYPE_TEXT, UNTR, 0, 0, NULL, NULL },
+    { "tests[].scheme", S, EG_TYPE_WORD, UNTR, 0, 0, "https|http|tcp", NULL },
 };
 
 const struct eg_schema_key *eg_schema_each(unsigned i)

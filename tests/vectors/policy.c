@@ -7,123 +7,19 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "policy/compile.h"
 #include "policy/explain.h"
-#include "support/proc.h"
-#include "support/vectors.h"
 #include "vectors/tested.h"
 
 #define TABLE(name) EG_SOURCE_DIR "/tests/vectors/" name ".md"
-enum { BLOCKS_MAX = 64, COLUMNS = 4, GROUPS_MAX = 128, FILES_MAX = 3 };
+enum { COLUMNS = 4 };
 
-struct block {
-    char name[32];
-    bool org, user, untrusted;
-    struct eg_slice text;
-};
-
-struct group { /* the rows of one set of blocks, as tests */
-    char names[96];
-    struct eg_buf tests;
-    unsigned count;
-};
-
-struct blocks {
-    char *file;
-    struct block list[BLOCKS_MAX];
-    unsigned count;
-    struct group groups[GROUPS_MAX];
-    unsigned group_count;
-    unsigned asked; /* rows that were asked as a test */
+struct table {
+    struct eg_blocks blocks;
+    struct eg_tested_groups groups;
     unsigned failed;
 };
-
-static char *read_file(const char *path)
-{
-    FILE *f = fopen(path, "r");
-    cr_assert_not_null(f, "%s", path);
-    char *text = calloc(1, 1 << 20);
-    size_t n = fread(text, 1, (1 << 20) - 1, f);
-    fclose(f);
-    text[n] = '\0';
-    return text;
-}
-
-/* ```yaml NAME [org|user|untrusted] ... ``` */
-static void find_blocks(struct blocks *b, const char *path)
-{
-    b->file = read_file(path);
-    for (char *p = b->file; (p = strstr(p, "```yaml ")) != NULL;) {
-        char word[32] = "";
-        char *body = strchr(p, '\n') + 1;
-        char *end = strstr(body, "```");
-        struct block *block = &b->list[b->count++];
-        cr_assert(end && b->count < BLOCKS_MAX);
-        sscanf(p + 8, "%31s", block->name);
-        if (memchr(p, '\n', strlen(p)) &&
-            sscanf(p + 8 + strlen(block->name), "%*[ ]%31[a-z]", word) == 1) {
-            block->org = strcmp(word, "org") == 0;
-            block->user = strcmp(word, "user") == 0;
-            block->untrusted = strcmp(word, "untrusted") == 0;
-            cr_assert(block->org || block->user || block->untrusted, "%s", word);
-        }
-        block->text = eg_slice(body, (size_t)(end - body));
-        p = end + 3;
-    }
-}
-
-static const struct block *block_of(const struct blocks *b, const char *name, size_t n)
-{
-    for (unsigned i = 0; i < b->count; i++)
-        if (strlen(b->list[i].name) == n && strncmp(b->list[i].name, name, n) == 0)
-            return &b->list[i];
-    cr_assert_fail("no block %.*s", (int)n, name);
-    return NULL;
-}
-
-/* The blocks of "a", "a+b" or "a+b+c"; returns how many. */
-static unsigned blocks_of(const struct blocks *b, struct eg_slice names,
-                          const struct block *list[FILES_MAX])
-{
-    unsigned count = 0;
-    while (names.n && count < FILES_MAX) {
-        long plus = eg_slice_index(names, '+');
-        size_t n = plus < 0 ? names.n : (size_t)plus;
-        list[count++] = block_of(b, names.p, n);
-        names = eg_slice_from(names, plus < 0 ? names.n : n + 1);
-    }
-    return count;
-}
-
-/* Compiles them into block, and more, if it is not NULL, as the command line's layer. */
-static void compile(const struct blocks *b, struct eg_slice names, const char *more,
-                    struct eg_buf *block)
-{
-    struct eg_policy_file files[FILES_MAX + 1];
-    const struct block *list[FILES_MAX];
-    struct eg_diags *diags = NULL;
-    struct eg_err err = { 0 };
-    struct eg_buf text;
-    unsigned count = blocks_of(b, names, list);
-    for (unsigned i = 0; i < count; i++)
-        files[i] = (struct eg_policy_file){ list[i]->name, list[i]->text,
-                                            list[i]->org    ? EG_LAYER_ORG
-                                            : list[i]->user ? EG_LAYER_USER
-                                                            : EG_LAYER_REPO,
-                                            !list[i]->untrusted };
-    if (more)
-        files[count++] =
-            (struct eg_policy_file){ "more", eg_slice_str(more), EG_LAYER_COMMAND, true };
-    cr_assert_eq(eg_diags_new(&diags), EG_OK);
-    eg_buf_init(&text, 1 << 20);
-    enum eg_status st = eg_policy_compile(files, count, NULL, diags, block, &err);
-    cr_assert_eq(eg_diags_render(diags, false, &text), EG_OK);
-    cr_assert_eq(st, EG_OK, "%s\n%.*s", err.text, (int)text.len, text.len ? text.data : "");
-    eg_buf_done(&text);
-    eg_diags_free(diags);
-}
 
 static struct eg_authority authority(const char *text)
 {
@@ -294,7 +190,7 @@ static bool beside(const struct eg_ask *ask, const struct eg_least *least, char 
 }
 
 /* What least proposes, beside the policy: is it allowed then? */
-static bool helps(const struct blocks *b, const struct eg_vector_row *row, const struct eg_ask *ask,
+static bool helps(const struct table *b, const struct eg_vector_row *row, const struct eg_ask *ask,
                   const struct eg_verdict *before, const struct eg_least *least)
 {
     char more[2048];
@@ -304,7 +200,7 @@ static bool helps(const struct blocks *b, const struct eg_vector_row *row, const
     if (!beside(ask, least, more, sizeof more))
         return true;
     eg_buf_init(&block, 16 << 20);
-    compile(b, row->cell[0], more, &block);
+    eg_blocks_compile(&b->blocks, row->cell[0], more, &block);
     cr_assert_eq(eg_policy_open(block.data, block.len, &p, NULL), EG_OK);
     eg_policy_ask(p, ask, &v);
     eg_policy_close(p);
@@ -312,7 +208,7 @@ static bool helps(const struct blocks *b, const struct eg_vector_row *row, const
     return v.status == EG_OK && (before->status != EG_OK || v.would_deny == EG_OK);
 }
 
-static const char *explain_fault(const struct blocks *b, const struct eg_vector_row *row,
+static const char *explain_fault(const struct table *b, const struct eg_vector_row *row,
                                  const struct eg_policy *p, struct asked *a,
                                  const struct eg_verdict *want)
 {
@@ -338,7 +234,7 @@ static const char *explain_fault(const struct blocks *b, const struct eg_vector_
     return NULL;
 }
 
-static void check_explain(struct blocks *b, const struct eg_vector_row *row,
+static void check_explain(struct table *b, const struct eg_vector_row *row,
                           const struct eg_policy *p, const struct eg_verdict *want)
 {
     struct asked a = { .ask = { .kind = EG_ASK_TUNNEL } };
@@ -354,18 +250,6 @@ static void check_explain(struct blocks *b, const struct eg_vector_row *row,
 
 /* ---- policy test ---- */
 
-static struct group *group_of(struct blocks *b, struct eg_slice names)
-{
-    for (unsigned i = 0; i < b->group_count; i++)
-        if (eg_slice_eq(eg_slice_str(b->groups[i].names), names))
-            return &b->groups[i];
-    struct group *g = &b->groups[b->group_count++];
-    cr_assert_leq(b->group_count, GROUPS_MAX);
-    snprintf(g->names, sizeof g->names, "%.*s", (int)names.n, names.p);
-    eg_buf_init(&g->tests, 1 << 20);
-    return g;
-}
-
 /* explain and test judge a literal's own address as well, which the row's question leaves out. */
 static bool is_judged_further(const struct eg_policy *p, const struct eg_vector_row *row,
                               const struct eg_verdict *want)
@@ -379,7 +263,7 @@ static bool is_judged_further(const struct eg_policy *p, const struct eg_vector_
     return want->status == EG_OK && v.status != EG_OK;
 }
 
-static void check_tested(struct blocks *b, const struct eg_vector_row *row,
+static void check_tested(struct table *b, const struct eg_vector_row *row,
                          const struct eg_policy *p, const struct eg_verdict *want)
 {
     struct eg_tested tested;
@@ -392,10 +276,7 @@ static void check_tested(struct blocks *b, const struct eg_vector_row *row,
                         row->cell[3].n ? row->cell[3].p : "", &tested))
         return;
     const char *fault = eg_tested_fault(p, &tested);
-    struct group *g = group_of(b, row->cell[0]);
-    cr_assert_eq(eg_tested_yaml(&tested, &g->tests), EG_OK);
-    g->count++;
-    b->asked++;
+    eg_tested_note(&b->groups, row->cell[0], &tested);
     if (fault) {
         fprintf(stderr, "%s:%d: %s: %s: as a test: %s\n", row->file, row->line, row->cell[0].p,
                 row->cell[1].p, fault);
@@ -403,73 +284,16 @@ static void check_tested(struct blocks *b, const struct eg_vector_row *row,
     }
 }
 
-/* `egressctl policy test` of these blocks: the last one is the file, one before it can be the user's. The organisation's file has a fixed place, so what has
- * one is asked in this process alone. */
-static bool run_group(const struct blocks *b, const struct group *g, const struct eg_world *w)
-{
-    const struct block *list[FILES_MAX];
-    char want[80], *output = NULL;
-    char *text = calloc(1, 2 << 20);
-    unsigned count = blocks_of(b, eg_slice_str(g->names), list);
-    const struct block *last = list[count - 1];
-    bool user = count == 2 && list[0]->user;
-    cr_assert_not_null(text);
-    snprintf(text, 2 << 20, "%.*stests:\n%.*s", (int)last->text.n, last->text.p, (int)g->tests.len,
-             g->tests.data);
-    eg_world_write(w, last->name, text);
-    if (user) {
-        snprintf(text, 2 << 20, "%.*s", (int)list[0]->text.n, list[0]->text.p);
-        eg_world_write(w, "egress/user.yaml", text);
-    }
-    char config[300];
-    snprintf(config, sizeof config, "XDG_CONFIG_HOME=%s", w->dir);
-    const char *const environment[] = { config, NULL };
-    const char *argv[] = {
-        EG_BUILD_DIR "/egressctl", "policy", "test", eg_world_path(w, last->name), NULL, NULL, NULL
-    };
-    unsigned n = 4;
-    if (!last->untrusted)
-        argv[n++] = "--trust";
-    if (!user)
-        argv[n++] = "--alone";
-    int code = eg_proc_run(w, argv, environment, &output);
-    snprintf(want, sizeof want, "%u tests: %u passed, 0 failed\n", g->count, g->count);
-    bool fine = code == 0 && strstr(output, want);
-    if (!fine)
-        fprintf(stderr, "egressctl policy test of %s: exit %d\n%s", g->names, code, output);
-    free(output);
-    free(text);
-    return fine;
-}
-
-static void run_groups(struct blocks *b)
-{
-    struct eg_world w;
-    eg_world_new(&w);
-    char path[300];
-    snprintf(path, sizeof path, "%s/egress", w.dir);
-    cr_assert_eq(mkdir(path, 0700), 0);
-    for (unsigned i = 0; i < b->group_count; i++) {
-        const struct block *list[FILES_MAX];
-        struct group *g = &b->groups[i];
-        unsigned count = blocks_of(b, eg_slice_str(g->names), list);
-        if (count == 1 || (count == 2 && list[0]->user))
-            b->failed += !list[0]->org && !run_group(b, g, &w);
-        eg_buf_done(&g->tests);
-    }
-    eg_world_done(&w);
-}
-
 static void check_row(const struct eg_vector_row *row, void *ctx)
 {
-    struct blocks *b = ctx;
+    struct table *b = ctx;
     struct eg_policy *p;
     struct eg_buf block;
     struct eg_verdict v;
     struct eg_err err = { 0 };
     char got[96] = "none", line[32] = "";
     eg_buf_init(&block, 16 << 20);
-    compile(b, row->cell[0], NULL, &block);
+    eg_blocks_compile(&b->blocks, row->cell[0], NULL, &block);
     cr_assert_eq(eg_policy_open(block.data, block.len, &p, &err), EG_OK, "%s", err.text);
     if (ask(p, row->cell[1].p, &v)) {
         check_explain(b, row, p, &v);
@@ -494,16 +318,17 @@ static void check_row(const struct eg_vector_row *row, void *ctx)
 /* least: rows; tested: of them asked as a test too. */
 static void run(const char *path, long least, unsigned tested)
 {
-    struct blocks *b = calloc(1, sizeof *b);
+    struct table *b = calloc(1, sizeof *b);
     cr_assert_not_null(b);
     cr_assert_geq(sodium_init(), 0);
-    find_blocks(b, path);
+    eg_blocks_read(&b->blocks, path);
     long rows = eg_vectors_each(path, COLUMNS, check_row, b);
-    run_groups(b);
+    b->failed += eg_tested_run(&b->groups, &b->blocks);
     cr_assert_geq(rows, least, "%ld rows", rows);
-    cr_assert_geq(b->asked, tested, "%u of %ld rows are asked as a test", b->asked, rows);
+    cr_assert_geq(b->groups.rows, tested, "%u of %ld rows are asked as a test", b->groups.rows,
+                  rows);
     cr_assert_eq(b->failed, 0, "%u rows differ", b->failed);
-    free(b->file);
+    free(b->blocks.file);
     free(b);
 }
 

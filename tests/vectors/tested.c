@@ -1,7 +1,12 @@
 /* tested.c - from the words of a table to those of a policy's tests. */
 #include "vectors/tested.h"
 
+#include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "support/proc.h"
 
 /* The service whose route has that name. */
 static bool find_service(const struct eg_policy *p, const char *route, struct eg_tested *ret)
@@ -86,7 +91,8 @@ static void put(struct eg_buf *out, enum eg_status *st, const char *key, struct 
         *st = eg_buf_printf(out, "%s: \"%.*s\", ", key, (int)text.n, text.p);
 }
 
-enum eg_status eg_tested_yaml(const struct eg_tested *tested, struct eg_buf *out)
+/* "  - {connect: ...}\n" */
+static enum eg_status put_yaml(const struct eg_tested *tested, struct eg_buf *out)
 {
     static const char *const expect[] = { "allow", "deny", "would_deny" };
     static const char *const schemes[] = { "", "https", "http", "tcp" };
@@ -101,4 +107,81 @@ enum eg_status eg_tested_yaml(const struct eg_tested *tested, struct eg_buf *out
     if (st == EG_OK && t->scheme != EG_SCHEME_NONE)
         st = eg_buf_printf(out, "scheme: %s, ", schemes[t->scheme]);
     return st == EG_OK ? eg_buf_printf(out, "expect: %s}\n", expect[t->expect]) : st;
+}
+
+/* ---- egressctl policy test ---- */
+
+void eg_tested_note(struct eg_tested_groups *groups, struct eg_slice names,
+                    const struct eg_tested *tested)
+{
+    struct eg_tested_group *g = groups->list;
+    while (g < groups->list + groups->count && !eg_slice_eq(eg_slice_str(g->names), names))
+        g++;
+    if (g == groups->list + groups->count) {
+        cr_assert_lt(groups->count++, EG_TESTED_GROUPS);
+        snprintf(g->names, sizeof g->names, "%.*s", (int)names.n, names.p);
+        eg_buf_init(&g->yaml, 1 << 20);
+    }
+    cr_assert_eq(put_yaml(tested, &g->yaml), EG_OK);
+    g->count++;
+    groups->rows++;
+}
+
+/* A block and what is behind it. */
+static void write_file(const struct eg_world *w, const char *name, struct eg_slice text,
+                       const char *more, struct eg_slice rest)
+{
+    char *whole = calloc(1, 2 << 20);
+    cr_assert_not_null(whole);
+    snprintf(whole, 2 << 20, "%.*s%s%.*s", (int)text.n, text.p, more, (int)rest.n,
+             rest.n ? rest.p : "");
+    eg_world_write(w, name, whole);
+    free(whole);
+}
+
+static bool run_group(const struct eg_tested_group *g, const struct eg_vector_block *user,
+                      const struct eg_vector_block *last, const struct eg_world *w)
+{
+    char want[80], config[300], *output = NULL;
+    const char *const environment[] = { config, NULL };
+    const char *argv[] = {
+        EG_BUILD_DIR "/egressctl", "policy", "test", eg_world_path(w, last->name), NULL, NULL, NULL
+    };
+    unsigned n = 4;
+    snprintf(config, sizeof config, "XDG_CONFIG_HOME=%s", w->dir);
+    write_file(w, last->name, last->text, "tests:\n", eg_buf_slice(&g->yaml));
+    if (user)
+        write_file(w, "egress/user.yaml", user->text, "", EG_SLICE_NONE);
+    else
+        argv[n++] = "--alone";
+    if (!last->untrusted)
+        argv[n++] = "--trust";
+    int code = eg_proc_run(w, argv, environment, &output);
+    snprintf(want, sizeof want, "%u tests: %u passed, 0 failed\n", g->count, g->count);
+    bool fine = code == 0 && strstr(output, want);
+    if (!fine)
+        fprintf(stderr, "egressctl policy test of %s: exit %d\n%s", g->names, code, output);
+    free(output);
+    return fine;
+}
+
+unsigned eg_tested_run(struct eg_tested_groups *groups, const struct eg_blocks *blocks)
+{
+    struct eg_world w;
+    char path[300];
+    unsigned failed = 0;
+    eg_world_new(&w);
+    snprintf(path, sizeof path, "%s/egress", w.dir);
+    cr_assert_eq(mkdir(path, 0700), 0);
+    for (unsigned i = 0; i < groups->count; i++) {
+        const struct eg_vector_block *list[EG_BLOCKS_FILES];
+        struct eg_tested_group *g = &groups->list[i];
+        unsigned count = eg_blocks_of(blocks, eg_slice_str(g->names), list);
+        bool user = count == 2 && list[0]->user;
+        if ((count == 1 && !list[0]->org) || user)
+            failed += !run_group(g, user ? list[0] : NULL, list[count - 1], &w);
+        eg_buf_done(&g->yaml);
+    }
+    eg_world_done(&w);
+    return failed;
 }

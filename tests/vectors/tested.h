@@ -4,6 +4,7 @@
 
 #include "policy/tests.h"
 #include "support/vectors.h"
+#include "vectors/blocks.h"
 
 struct eg_tested {
     struct eg_policy_test t;
@@ -16,7 +17,23 @@ bool eg_tested_read(const struct eg_policy *p, const char *question, const char 
                     const char *line, struct eg_tested *ret);
 /* Why the policy does not answer as the row says, or NULL; also when it would pass if it expected something else. In a static buffer. */
 const char *eg_tested_fault(const struct eg_policy *p, const struct eg_tested *tested);
-/* Appends "  - {connect: ...}\n". */
-enum eg_status eg_tested_yaml(const struct eg_tested *tested, struct eg_buf *out) EG_MUST_USE;
+
+/* ---- `egressctl policy test`: one process for each set of blocks ---- */
+
+enum { EG_TESTED_GROUPS = 128 };
+struct eg_tested_groups {
+    struct eg_tested_group { /* the rows of one set of blocks, as tests */
+        char names[96];
+        struct eg_buf yaml;
+        unsigned count;
+    } list[EG_TESTED_GROUPS];
+    unsigned count;
+    unsigned rows; /* of all groups */
+};
+/* Notes the row for these blocks. */
+void eg_tested_note(struct eg_tested_groups *groups, struct eg_slice names, const struct eg_tested *tested);
+/* Runs them, and frees what was noted. The last block of a group is the file, one before it can be the user's; the organisation's file has a fixed place, so what has one is asked in
+ * this process alone. Returns how many sets of blocks did not pass as a whole, after their messages. */
+unsigned eg_tested_run(struct eg_tested_groups *groups, const struct eg_blocks *blocks);
 
 #endif

@@ -6,8 +6,7 @@
 #include "cmd/run.h"
 
 const struct eg_command eg_policy_commands[] = {
-    { "schema", eg_cmd_policy_schema, "print the JSON Schema of policy files",
-      &eg_policy_schema_options, NULL, 0 },
+    { "init", eg_cmd_policy_init, "write a first policy", &eg_policy_init_options, NULL, 0 },
     { "check", eg_cmd_policy_check, "say what is wrong with policy files", &eg_policy_check_options,
       NULL, 0 },
     { "test", eg_cmd_policy_test, "run the tests that stand in a policy", &eg_policy_test_options,
@@ -21,6 +20,8 @@ const struct eg_command eg_policy_commands[] = {
       &eg_policy_learn_options, NULL, 0 },
     { "show", eg_cmd_policy_show, "show everything that the proxy would use, and where it comes from",
       &eg_policy_show_options, NULL, 0 },
+    { "schema", eg_cmd_policy_schema, "print the JSON Schema of policy files",
+      &eg_policy_schema_options, NULL, 0 },
     { NULL, NULL, NULL, NULL, NULL, 0 },
 };
 

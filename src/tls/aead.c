@@ -8,7 +8,10 @@
 
 #if defined(HAVE_IPSEC_MB) && defined(__x86_64__)
 #include <dlfcn.h>
+#include <link.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <intel-ipsec-mb.h>
 #include <sodium.h>
@@ -231,6 +234,29 @@ static enum eg_status choose(struct eg_aead *a, struct eg_err *err)
                 : eg_err_set(err, EG_NOT_SUPPORTED, "tls", 0, "the processor has no AES-NI");
 }
 
+/* The library tries itself out when it is initialised, with megabytes of code that nobody calls again: what is
+ * called comes back from the page cache by itself. Code and constants only; what was written to stays. */
+static int let_go(struct dl_phdr_info *o, size_t size, void *ctx)
+{
+    const struct eg_aead *a = ctx;
+    const uintptr_t code = (uintptr_t)a->of[0].seal, page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    bool found = false;
+    (void)size;
+    for (int i = 0; i < o->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &o->dlpi_phdr[i];
+        uintptr_t at = o->dlpi_addr + h->p_vaddr;
+        found = found || (h->p_type == PT_LOAD && code >= at && code - at < h->p_memsz);
+    }
+    for (int i = 0; found && i < o->dlpi_phnum; i++) {
+        const ElfW(Phdr) *h = &o->dlpi_phdr[i];
+        uintptr_t from = (o->dlpi_addr + h->p_vaddr) & ~(page - 1);
+        uintptr_t to = (o->dlpi_addr + h->p_vaddr + h->p_memsz + page - 1) & ~(page - 1);
+        if (h->p_type == PT_LOAD && !(h->p_flags & PF_W)) /* refused, it costs memory only */
+            (void)!madvise((void *)from, to - from, MADV_DONTNEED);
+    }
+    return found;
+}
+
 static void aead_free(struct eg_aead *a)
 {
     if (a && a->lib)
@@ -269,6 +295,8 @@ enum eg_status eg_tls_hasten(struct eg_err *err)
         wc_CryptoCb_UnRegisterDevice(EG_AEAD_DEVICE);
         r = eg_err_set(err, EG_INTERNAL, "tls", 0, "libipsec-mb does not do what wolfSSL does");
     }
+    if (r == EG_OK)
+        (void)dl_iterate_phdr(let_go, a);
     if (r != EG_OK)
         aead_free(a);
     return r;

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "support/duo.h"
@@ -145,4 +146,31 @@ Test(tls, aead_decides_which_suite_is_first)
     agree(false, "TLS13-AES128-GCM-SHA256");
     agree(true, "ECDHE-ECDSA-AES128-GCM-SHA256");
     eg_tls_stop();
+}
+
+/* KiB of it in this process' memory. */
+static unsigned long resident(const char *library)
+{
+    char line[512];
+    unsigned long sum = 0, kib;
+    bool of_it = false;
+    FILE *f = fopen("/proc/self/smaps", "re");
+    cr_assert_not_null(f);
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "%*x-%*x %*s %*s %*s %lu", &kib) == 1)
+            of_it = strstr(line, library);
+        else if (of_it && sscanf(line, "Rss: %lu kB", &kib) == 1)
+            sum += kib;
+    fclose(f);
+    return sum;
+}
+
+Test(tls, aead_keeps_no_code_in_memory_that_nobody_calls)
+{
+    if (!hasten())
+        cr_skip_test("libipsec-mb can't be used here");
+    unsigned long kib = resident("libIPSec_MB");
+    cr_assert(kib > 0 && kib < 1024, "%lu KiB", kib); /* 3,680 with what it did to try itself out */
+    both_ways(16, 1999, 13); /* and what is called is there */
+    both_ways(32, 16384, 5);
 }

@@ -15,7 +15,6 @@ const struct eg_command eg_policy_commands[] = {
       &eg_explain_options, NULL, 0 },
     { "fmt", eg_cmd_policy_fmt, "lay policy files out in the one way", &eg_policy_fmt_options, NULL,
       0 },
-    { "init", eg_cmd_policy_init, "write a first policy", &eg_policy_init_options, NULL, 0 },
     { "learn", eg_cmd_policy_learn, "propose the least rules for what was refused",
       &eg_policy_learn_options, NULL, 0 },
     { "show", eg_cmd_policy_show, "show everything that the proxy would use, and where it comes from",

@@ -95,6 +95,7 @@ static unsigned check_table(const struct eg_command *table, const char *command,
     unsigned seen = 0;
     for (; table->name; table++) {
         char head[80], full[80];
+        cr_expect_null(eg_command_find(table + 1, table->name), "two rows of %s", table->name);
         snprintf(head, sizeof head, "\n.Ss %s %s\n", command, table->name);
         snprintf(full, sizeof full, "%s %s", command, table->name);
         cr_assert_not_null(strstr(page(file), head), "%s has no section %s", file, full);

@@ -10,6 +10,7 @@ struct text {
     size_t n, cap;
 };
 
+static void add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void add(struct text *t, const char *format, ...)
 {
     va_list args;

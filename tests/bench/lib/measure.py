@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from lib import reverse
+from lib.decisions import Decisions
 from lib.lab import ENVIRONMENT, Missing
 from lib.peers import everyone
 from lib.routes import Routes
@@ -14,10 +15,10 @@ from lib.rows import MIB
 from lib.sandbox import Sandbox
 
 NAMES = ('bulk', 'bulk4', 'tunnels', 'messages', 'byte', 'calls', 'requests', 'answers', 'uploads', 'events', 'connections',
-         'memory', 'crowd', 'startup', 'sandbox')
+         'memory', 'crowd', 'startup', 'sandbox', 'decisions')
 
 
-class Bench(Routes, Sandbox):
+class Bench(Routes, Sandbox, Decisions):
     def begin(self, wanted):
         lab = self.lab
         ports = lab.ports(lab.start('targets', [lab.tool('origin')]))

@@ -140,6 +140,37 @@ def of_issue_5(bench):
             ('supervisor and worker of a run, sum of RSS', largest(bench, 'sandbox_rss'), '<=', 10, 'MiB')]
 
 
+def slowest(bench, party, prefix='decide_'):
+    """Of all kinds of questions that were asked of that policy, what the slowest costs."""
+    found = [r.median(party) for k, r in bench.rows.items() if k.startswith(prefix)]
+    return max((v for v in found if v is not None), default=None)
+
+
+def of_issue_6(bench):
+    one = bench.rows.get('decide_hit')
+    return [(f'a decision, {party}, the slowest kind', slowest(bench, party), '<=', 300, 'ns')
+            for party in ('10 hosts', '1,000 hosts', '100,000 hosts', '1,000 paths')] + [
+            ('a name among 100,000 host rules', one.ratio('100,000 hosts', '1,000 hosts') if one else None, '<=', 2,
+             'x among 1,000: what the caches do not hold'),
+            ('compile 100,000 host rules, CPU', median_of(bench, 'compile_ms'), '<=', 1000, 'ms'),
+            ('memory to compile them, at most', median_of(bench, 'compile_peak'), '<=', 128, 'MiB'),
+            ('memory of `policy check` of them', median_of(bench, 'check_peak'), '<=', 128, 'MiB')]
+
+
+def median_of(bench, key, party='100,000 hosts'):
+    return bench.rows[key].median(party) if key in bench.rows else None
+
+
+def decisions(bench):
+    """A column for each policy, a line for each kind of question."""
+    rows = [r for k, r in bench.rows.items() if k.startswith(('decide_', 'compile_', 'check_')) and r.samples]
+    if not rows:
+        return
+    parties = list(dict.fromkeys(p for r in rows for p in r.samples))
+    say(f'\nDecisions, CPU each: policies of so many rules, most of them outside of the caches  (median (min..max) of {bench.rounds} rounds)')
+    table(['', *parties], [[f'{r.name}, {r.unit}', *(r.text(p) for p in parties)] for r in rows])
+
+
 def later(bench, party):
     r = bench.rows.get('sandbox')
     pairs = [a - b for a, b in zip(r.samples.get(party, []), r.samples.get('bwrap', []))] if r else []
@@ -170,7 +201,7 @@ def marks(bench):
     if bench.load > (os.cpu_count() or 1):
         say(f'  the machine was busy (load {bench.load:.1f}): trust CPU per unit more than rates and times')
     lines = []
-    for name, value, sign, mark, unit in (*of_issue_2(bench), *of_issue_3(bench), *of_issue_4(bench), *of_issue_5(bench)):
+    for name, value, sign, mark, unit in (*of_issue_2(bench), *of_issue_3(bench), *of_issue_4(bench), *of_issue_5(bench), *of_issue_6(bench)):
         if value is None:
             lines.append([name, '-', f'{sign} {mark:.2f} {unit}', 'not measured'])
             continue
@@ -211,6 +242,7 @@ def report(bench):
     show(bench, 'Memory', ('memory_rss', 'memory_pss', 'memory_held', 'memory_each'), ('egressd', 'squid'))
     show(bench, 'Start', ('ready', 'tunnel_alone', 'first_tunnel', 'first_route', 'start_cpu'), ('egressd', 'squid', 'nginx'))
     sandboxes(bench)
+    decisions(bench)
     marks(bench)
     for failure in bench.failures:
         say(f'failed: {failure}')

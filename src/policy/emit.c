@@ -206,53 +206,6 @@ static void put_rules(struct eg_emit *e)
     }
 }
 
-struct eg_block_entry *eg_emit_hash(struct eg_emit *e, enum eg_block_section s, uint32_t count,
-                                    uint32_t *size)
-{
-    char *room = NULL;
-    for (*size = 8; *size < 2 * count;)
-        *size *= 2;
-    size_t n = *size * sizeof(struct eg_block_entry);
-    if (e->status == EG_OK)
-        e->status = eg_buf_reserve(&e->part[s], n, &room);
-    if (e->status != EG_OK)
-        return NULL;
-    memset(room, 0, n);
-    eg_buf_commit(&e->part[s], n);
-    return (struct eg_block_entry *)(void *)room; /* the section is all its own */
-}
-
-struct eg_block_entry *eg_emit_enter(struct eg_block_entry *table, uint32_t size, uint64_t hash,
-                                     uint32_t record)
-{
-    uint32_t at = (uint32_t)hash & (size - 1);
-    while (table[at].record)
-        at = (at + 1) & (size - 1);
-    table[at] = (struct eg_block_entry){ .tag = (uint32_t)(hash >> 32), .record = record + 1 };
-    return &table[at];
-}
-
-/* Keyed by the texts themselves, so that nobody can write rules that collide. */
-static void put_hash(struct eg_emit *e)
-{
-    const struct eg_block_target *targets = (const void *)(e->part[EG_BLOCK_TARGETS].data);
-    uint32_t count = eg_emit_count(e, EG_BLOCK_TARGETS), size;
-    struct eg_block_entry *table = eg_emit_hash(e, EG_BLOCK_SLOTS_HASH, count, &size);
-    const char *pool = e->part[EG_BLOCK_POOL].data;
-    size_t pool_size = e->part[EG_BLOCK_POOL].len;
-    if (!table)
-        return;
-    crypto_generichash(e->head.hash_key, sizeof e->head.hash_key,
-                       (const unsigned char *)(pool_size ? pool : ""), pool_size, NULL, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        struct eg_slice key = eg_slice(pool + targets[i].key.offset, targets[i].key.length);
-        struct eg_block_entry *entry =
-            eg_emit_enter(table, size, eg_block_hash(e->head.hash_key, targets[i].kind, key), i);
-        entry->key = targets[i].key.offset;
-        entry->rule = targets[i].rules.first;
-    }
-}
-
 /* ---- listeners, ways out, settings ---- */
 
 static void put_listen(struct eg_emit *e, const struct eg_model_listen *listen)
@@ -383,8 +336,7 @@ enum eg_status eg_block_emit(struct eg_model *m, struct eg_buf *out, struct eg_e
         put_listen(&e, &m->listen[i]);
     put_upstream(&e);
     eg_emit_origins(&e);
-    put_hash(&e);
-    eg_emit_steps_hash(&e);
+    eg_emit_hashes(&e);
     if (e.status == EG_OK)
         e.status = m->status;
     if (e.status == EG_OK)

@@ -35,16 +35,11 @@ struct eg_block_range eg_emit_names(struct eg_emit *e, const struct eg_slice *na
 /* why: what a request that a deny rule names is told; empty: the rule itself. */
 struct eg_block_paths eg_emit_paths(struct eg_emit *e, const struct eg_model_paths *paths,
                                     bool deny, struct eg_slice why);
-/* A table with room for that many records at half load at most, so that linear probing is short: the whole of that section; *size is a power of two. NULL: e->status tells. */
-struct eg_block_entry *eg_emit_hash(struct eg_emit *e, enum eg_block_section s, uint32_t count,
-                                    uint32_t *size);
-struct eg_block_entry *eg_emit_enter(struct eg_block_entry *table, uint32_t size, uint64_t hash,
-                                     uint32_t record);
 /* The index over a list of paths whose first record is `first`; 0: they are few. */
 uint32_t eg_emit_steps(struct eg_emit *e, const struct eg_model_paths *paths, uint32_t first,
                        bool deny);
-/* Once all texts and edges are in, and the head has its key. */
-void eg_emit_steps_hash(struct eg_emit *e);
+/* The tables of targets and steps, and the head's key; once all texts are in. */
+void eg_emit_hashes(struct eg_emit *e);
 
 void eg_emit_origins(struct eg_emit *e);
 void eg_emit_service(struct eg_emit *e, const struct eg_model_service *service);

@@ -175,20 +175,3 @@ uint32_t eg_emit_steps(struct eg_emit *e, const struct eg_model_paths *paths, ui
     put_nodes(&plan);
     return plan.base;
 }
-
-void eg_emit_steps_hash(struct eg_emit *e)
-{
-    const struct eg_block_edge *edges = (const void *)e->part[EG_BLOCK_EDGES].data;
-    const char *pool = e->part[EG_BLOCK_POOL].data;
-    uint32_t count = eg_emit_count(e, EG_BLOCK_EDGES), size;
-    struct eg_block_entry *table = eg_emit_hash(e, EG_BLOCK_STEPS_HASH, count, &size);
-    if (!table)
-        return;
-    for (uint32_t i = 0; i < count; i++)
-        if (edges[i].kind != EG_STEP_WILD)
-            eg_emit_enter(table, size,
-                          eg_block_step_hash(e->head.hash_key, edges[i].from,
-                                             (enum eg_block_step)edges[i].kind,
-                                             eg_slice(pool + edges[i].glob.offset, edges[i].bytes)),
-                          i);
-}

@@ -266,6 +266,11 @@ static const struct eg_code rows[] = {
       "ranges.",
       E "name: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n", NULL, 0,
       false },
+    { "trust-changed", EG_DIAG_WARNING, "a file that was trusted has changed since",
+      "`egressctl trust FILE` trusts a file with all that it extends, as they are at that moment. "
+      "Once one of them changes, the file counts like any other that nobody reviewed. Look at what "
+      "changed, then trust it again, or end the record with `egressctl trust --remove FILE`.",
+      NULL, NULL, 0, false },
     { "unenforceable-rule", EG_DIAG_ERROR,
       "the rule asks for something that could not be seen there",
       "Methods and paths are seen in a service's route and under scheme: http; a tunnel (scheme: "

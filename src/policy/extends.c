@@ -303,11 +303,11 @@ static enum eg_status find_trust(struct eg_policy_file *file, const struct eg_po
     bool lost;
     if (file->trusted || !reader || !reader->trust)
         return EG_OK;
-    file->trusted = reader->trust(reader->ctx, file, NULL, 0);
     /* an escape could hide the key from this look: then nothing that it names is known, and all of it is missing */
-    if (memmem(file->text.p ? file->text.p : "", file->text.n, "extends", 7) == NULL)
+    if (memmem(file->text.p ? file->text.p : "", file->text.n, "extends", 7) == NULL) {
+        file->trusted = reader->trust(reader->ctx, file, NULL, 0);
         return EG_OK;
-    file->trusted = false;
+    }
     if (!reader->recorded(reader->ctx, file))
         return EG_OK;
     *quiet = calloc(1, sizeof **quiet);
@@ -333,6 +333,11 @@ enum eg_status eg_sources_add(struct eg_sources *s, const struct eg_policy_file 
         w.known = quiet ? quiet : &none;
     if (status == EG_OK)
         status = walk_file(&w, &own);
+    if (status == EG_OK && reader && reader->trust && !own.trusted &&
+        reader->recorded(reader->ctx, &own))
+        eg_diag_warning(diags, "trust-changed", eg_place_at(&s->list[w.first], 0, 0), eg_trust_fix,
+                        "this file was trusted; it, or what it extends, has changed since and is "
+                        "trusted no more");
     free(quiet);
     return status;
 }

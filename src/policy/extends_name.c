@@ -53,5 +53,6 @@ bool eg_extends_name(struct eg_arena *arena, const char *from, struct eg_slice n
     size_t n = put_segments(name, ret->path + folder, &ret->leaves);
     ret->path[folder + n] = '\0';
     ret->folder = folder;
-    return n > 0;
+    /* what messages call a preset, and trust does not cover, is one */
+    return n > 0 && strncmp(ret->path, "preset:", 7) != 0;
 }

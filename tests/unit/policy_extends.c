@@ -263,6 +263,8 @@ Test(extends, problems_have_places)
         { "extends: \"\"\n", "egress.yaml:2 bad-extends" },
         { "extends: dir/\n", "egress.yaml:2 bad-extends" },
         { "extends: .\n", "egress.yaml:2 bad-extends" },
+        { "extends: ./preset:x.yaml\n", "egress.yaml:2 bad-extends" },
+        { "extends: ././/preset:agent-baseline\n", "egress.yaml:2 bad-extends" },
         { "extends: preset:nonsense\n", "egress.yaml:2 unknown-preset" },
         { "extends: {preset: nonsense}\n", "egress.yaml:2 unknown-preset" },
         { "extends: [preset:openai]\n", "egress.yaml:2 bad-extends" },
@@ -352,7 +354,9 @@ Test(extends, a_file_is_trusted_with_all_that_it_extends)
     done(&r);
     w.trusted = "other.yaml";
     compile_one(&w, "egress.yaml", E "extends: team.yaml\nvia: true\n", false, &r);
-    cr_assert_str_eq(r.codes, "egress.yaml:3 untrusted-key, team.yaml:2 untrusted-key");
+    cr_assert_str_eq(
+        r.codes,
+        "egress.yaml:0 W trust-changed, egress.yaml:3 untrusted-key, team.yaml:2 untrusted-key");
     done(&r);
 }
 

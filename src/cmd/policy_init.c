@@ -264,8 +264,8 @@ static int finish(struct init *x, const char *path, struct eg_buf *out, bool *tr
 
 static void next_steps(const struct init *x, const char *path, bool trust)
 {
-    printf("wrote %s: %u %s, %u %s of package registries, %u %s\n\nnext:\n", path, x->services,
-           x->services == 1 ? "service" : "services", x->rules, x->rules == 1 ? "preset" : "presets", x->hosts,
+    printf("wrote %s: %u %s, %u %s of packages, %u %s of repositories\n\nnext:\n", path, x->services,
+           x->services == 1 ? "service" : "services", x->rules, x->rules == 1 ? "registry" : "registries", x->hosts,
            x->hosts == 1 ? "host" : "hosts");
     printf("  read it: what it does not name is refused\n");
     if (trust)

@@ -189,8 +189,8 @@ static void tell(const struct learning *x, bool some)
         proposed += r->why.n == 0 && r->placed;
         doubts += r->kind != EG_LEARNT_NEVER && r->why.n > 0;
     }
-    fprintf(stderr, "%s: %lu refusals: %u %s proposed, %u as comments for you to judge\n", NAME, x->decisions, proposed,
-            proposed == 1 ? "rule" : "rules", doubts);
+    fprintf(stderr, "%s: %lu %s: %u %s proposed, %u as comments for you to judge\n", NAME, x->decisions,
+            x->decisions == 1 ? "refusal" : "refusals", proposed, proposed == 1 ? "rule" : "rules", doubts);
     for (unsigned i = 0; i < eg_learn_count(x->learn); i++) {
         const struct eg_learnt *r = eg_learn_at(x->learn, i);
         if (r->kind == EG_LEARNT_NEVER)
@@ -241,7 +241,9 @@ static int propose(struct learning *x, const struct eg_loaded *loaded, const str
     if (code == EG_EXIT_OK && some && !write)
         fprintf(stderr, "  apply it with `%s --write`, or: %s | patch -p1\n", NAME, NAME);
     if (code == EG_EXIT_OK && some && write)
-        fprintf(stderr, "  changed %s; if it was trusted: egressctl trust %s\n", file->path, file->path);
+        fprintf(stderr, "  changed %s%s%s\n", file->path,
+                file->trusted ? ", which was trusted as it was; after review: egressctl trust " : "",
+                file->trusted ? file->path : "");
     eg_diags_free(diags);
     eg_buf_done(&text);
     return code;

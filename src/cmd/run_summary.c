@@ -49,6 +49,17 @@ static void say_changes(const struct eg_run *r)
     eg_buf_done(&text);
 }
 
+/* And where rules could help, how they are written. */
+static void say_refusals(const struct eg_run *r, const char *options, struct eg_slice text)
+{
+    static const char explained[] = "egressctl explain";
+    fprintf(stderr, "%s: what did not get through:\n%.*s", r->asked.options->command, (int)text.n,
+            text.p);
+    if (r->places.events[0] && memmem(text.p, text.n, explained, sizeof explained - 1))
+        fprintf(stderr, "    egressctl policy learn%s%s    rules for what should have, as a patch to review\n",
+                *options ? " " : "", options);
+}
+
 int eg_run_summarise(const struct eg_run *r, int own)
 {
     struct eg_buf text;
@@ -60,8 +71,7 @@ int eg_run_summarise(const struct eg_run *r, int own)
     enum eg_status status = eg_summary_write(eg_supervisor_ring(r->supervisor), options,
                                              isatty(STDERR_FILENO), &text, &sum);
     if (status == EG_OK && text.len > 0)
-        fprintf(stderr, "%s: what did not get through:\n%.*s", r->asked.options->command,
-                (int)text.len, eg_buf_slice(&text).p);
+        say_refusals(r, options, eg_buf_slice(&text));
     eg_buf_done(&text);
     return own == 0 && r->asked.fail_on_deny ? fail_on_deny(r, status, &sum) : own;
 }

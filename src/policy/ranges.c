@@ -154,23 +154,24 @@ unsigned eg_range_embedded(const struct eg_addr *a, struct eg_addr out[EG_EMBEDD
     return n;
 }
 
+static const struct eg_addr metadata[] = {
+    V4(169, 254, 169, 254),
+    V4(169, 254, 170, 2),
+    V4(169, 254, 170, 23),
+    V4(168, 63, 129, 16),
+    V4(100, 100, 100, 200),
+    V4(192, 0, 0, 192),
+    V4(169, 254, 0, 23),
+    { 6, { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 } }, /* fd00:ec2::254 */
+    { 6, { 0xfd, 0x00, 0x0e, 0xc2, [15] = 0x23 } },              /* fd00:ec2::23 */
+    { 6, { 0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54 } }, /* fd20:ce::254 */
+    { 6, { 0xfe, 0x80, [12] = 0xa9, 0xfe, 0xa9, 0xfe } },        /* fe80::a9fe:a9fe */
+};
+
 static bool is_metadata(const struct eg_addr *a)
 {
-    static const struct eg_addr services[] = {
-        V4(169, 254, 169, 254),
-        V4(169, 254, 170, 2),
-        V4(169, 254, 170, 23),
-        V4(168, 63, 129, 16),
-        V4(100, 100, 100, 200),
-        V4(192, 0, 0, 192),
-        V4(169, 254, 0, 23),
-        { 6, { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 } }, /* fd00:ec2::254 */
-        { 6, { 0xfd, 0x00, 0x0e, 0xc2, [15] = 0x23 } },              /* fd00:ec2::23 */
-        { 6, { 0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54 } }, /* fd20:ce::254 */
-        { 6, { 0xfe, 0x80, [12] = 0xa9, 0xfe, 0xa9, 0xfe } },        /* fe80::a9fe:a9fe */
-    };
-    for (size_t i = 0; i < sizeof services / sizeof *services; i++)
-        if (a->b[0] == services[i].b[0] && eg_addr_eq(a, &services[i]))
+    for (size_t i = 0; i < sizeof metadata / sizeof *metadata; i++)
+        if (a->b[0] == metadata[i].b[0] && eg_addr_eq(a, &metadata[i]))
             return true;
     return false;
 }
@@ -190,25 +191,26 @@ bool eg_metadata_addr(const struct eg_addr *a)
         text, sizeof(text) - 1                                                                     \
     }
 
+static const struct eg_slice metadata_names[] = {
+    NAME("metadata"),
+    NAME("metadata.google.internal"),
+    NAME("metadata.goog"),
+    NAME("metadata.azure.internal"),
+    NAME("metadata.azure.com"),
+    NAME("metadata.tencentyun.com"),
+    NAME("metadata.platformequinix.com"),
+    NAME("metadata.packet.net"),
+    NAME("api.metadata.cloud.ibm.com"),
+    NAME("instance-data"),
+    NAME("instance-data.ec2.internal"),
+    NAME("rancher-metadata"),
+    NAME("rancher-metadata.rancher.internal"),
+};
+
 bool eg_metadata_name(struct eg_slice host)
 {
-    static const struct eg_slice names[] = {
-        NAME("metadata"),
-        NAME("metadata.google.internal"),
-        NAME("metadata.goog"),
-        NAME("metadata.azure.internal"),
-        NAME("metadata.azure.com"),
-        NAME("metadata.tencentyun.com"),
-        NAME("metadata.platformequinix.com"),
-        NAME("metadata.packet.net"),
-        NAME("api.metadata.cloud.ibm.com"),
-        NAME("instance-data"),
-        NAME("instance-data.ec2.internal"),
-        NAME("rancher-metadata"),
-        NAME("rancher-metadata.rancher.internal"),
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const struct eg_slice *name = &names[i];
+    for (size_t i = 0; i < sizeof metadata_names / sizeof *metadata_names; i++) {
+        const struct eg_slice *name = &metadata_names[i];
         if (host.n < name->n || host.p[host.n - name->n] != name->p[0] ||
             memcmp(host.p + host.n - name->n, name->p, name->n) != 0)
             continue;
@@ -218,4 +220,19 @@ bool eg_metadata_name(struct eg_slice host)
             return true;
     }
     return false;
+}
+
+const struct eg_range *eg_range_each(unsigned i)
+{
+    return i < sizeof ranges / sizeof *ranges ? &ranges[i] : NULL;
+}
+
+const struct eg_addr *eg_metadata_each_addr(unsigned i)
+{
+    return i < sizeof metadata / sizeof *metadata ? &metadata[i] : NULL;
+}
+
+const struct eg_slice *eg_metadata_each_name(unsigned i)
+{
+    return i < sizeof metadata_names / sizeof *metadata_names ? &metadata_names[i] : NULL;
 }

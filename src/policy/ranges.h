@@ -25,4 +25,9 @@ bool eg_range_nat64(const struct eg_addr *a);
 bool eg_metadata_addr(const struct eg_addr *a);
 bool eg_metadata_name(struct eg_slice host);
 
+/* All of the tables, one by one from 0; NULL behind the last. */
+const struct eg_range *eg_range_each(unsigned i);
+const struct eg_addr *eg_metadata_each_addr(unsigned i);
+const struct eg_slice *eg_metadata_each_name(unsigned i);
+
 #endif

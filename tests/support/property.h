@@ -35,4 +35,10 @@ void eg_property_engine(uint64_t seed, unsigned policies, unsigned requests,
 void eg_property_laws(uint64_t seed, unsigned policies, unsigned requests,
                       struct eg_property_count *count);
 
+/* Policies in pairs, most of them nearly equal: where one of the requests tells the two apart, the comparison has reported a change; and what it reports
+ * as an example is answered differently by the two. Here `allowed` counts pairs without a change, `refused` those with one, and `observed` changes that
+ * only may be. */
+void eg_property_diff(uint64_t seed, unsigned pairs, unsigned requests,
+                      struct eg_property_count *count);
+
 #endif

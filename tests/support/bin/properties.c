@@ -29,5 +29,7 @@ int main(int argc, char **argv)
     eg_property_engine(seed, (unsigned)(pairs / REQUESTS) + 1, REQUESTS, &count);
     int code = show("engine = naive", &count);
     eg_property_laws(seed, (unsigned)(pairs / (8 * REQUESTS)) + 1, REQUESTS, &count);
-    return show("laws", &count) | code;
+    code |= show("laws", &count);
+    eg_property_diff(seed, (unsigned)(pairs / REQUESTS) + 1, REQUESTS, &count);
+    return show("comparison misses nothing", &count) | code;
 }

@@ -22,6 +22,7 @@ int eg_cmd_policy_command(int argc, char **argv);
 int eg_cmd_completion(int argc, char **argv);
 int eg_cmd_help_command(int argc, char **argv);
 int eg_cmd_policy_check(int argc, char **argv);
+int eg_cmd_policy_diff(int argc, char **argv);
 int eg_cmd_policy_schema(int argc, char **argv);
 int eg_cmd_policy_test(int argc, char **argv);
 int eg_cmd_policy_fmt(int argc, char **argv);
@@ -50,6 +51,8 @@ extern const struct eg_cmd_options eg_policy_show_options;
 extern const struct eg_cmd_options eg_policy_schema_options;
 extern const struct eg_cmd_options eg_policy_test_options;
 extern const struct eg_cmd_options eg_completion_options;
+
+extern const struct eg_cmd_options eg_policy_diff_options;
 
 /* One command. --help, the manuals' tests and the completion of shells all read these tables. */
 struct eg_command {

@@ -11,6 +11,8 @@ const struct eg_command eg_policy_commands[] = {
       NULL, 0 },
     { "test", eg_cmd_policy_test, "run the tests that stand in a policy", &eg_policy_test_options,
       NULL, 0 },
+    { "diff", eg_cmd_policy_diff, "say what another version of a policy changes",
+      &eg_policy_diff_options, NULL, 0 },
     { "explain", eg_cmd_explain, "say why the policy allows or refuses something",
       &eg_explain_options, NULL, 0 },
     { "fmt", eg_cmd_policy_fmt, "lay policy files out in the one way", &eg_policy_fmt_options, NULL,

@@ -14,7 +14,8 @@
 #include "cmd/report.h"
 #include "policy/diff.h"
 
-enum { OUT_MAX = 256 << 20, PRETTY, JSON, GITHUB, AGENT };
+enum { OUT_MAX = 256 << 20 };
+enum { PRETTY, JSON, GITHUB, AGENT }; /* in the order of the words of --format */
 
 static const char NAME[] = "egressctl policy diff";
 
@@ -86,10 +87,10 @@ static void put_pretty(struct diff *d, const struct eg_change *c)
 
 static void pack(struct diff *d, const struct eg_change *c)
 {
-    json_t *o = json_pack("{s:s,s:b,s:s,s:s,s:s,s:s,s:s,s:s}", "label",
-                          eg_change_label_name(c->label), "may", (int)c->may, "kind",
-                          eg_change_kind_name(c->kind), "subject", c->subject, "ports", c->ports,
-                          "example", c->example, "before", c->before, "after", c->after);
+    json_t *o =
+        json_pack("{s:s,s:b,s:s,s:s,s:s,s:s,s:s,s:s}", "label", eg_change_label_name(c->label),
+                  "may", (int)c->may, "kind", eg_change_kind_name(c->kind), "subject", c->subject,
+                  "ports", c->ports, "example", c->example, "before", c->before, "after", c->after);
     if (!o) {
         put(d, EG_NOMEM);
         return;
@@ -132,9 +133,9 @@ static void put_line(struct diff *d, const struct eg_change *c)
     char *text = sentence(c);
     bool bad = d->fail_on >> c->label & 1;
     snprintf(title, sizeof title, "policy-%s", eg_change_label_name(c->label));
-    struct eg_report_note n = {
-        .level = bad ? "warning" : "notice", .title = title, .text = text ? text : ""
-    };
+    struct eg_report_note n = { .level = bad ? "warning" : "notice",
+                                .title = title,
+                                .text = text ? text : "" };
     place(c, file, &n);
     put(d, !text                 ? EG_NOMEM
            : d->format == GITHUB ? eg_report_github(&n, &d->out)
@@ -162,12 +163,11 @@ static void put_end(struct diff *d)
     const unsigned *n = d->counts;
     unsigned all = n[EG_CHANGE_WIDENS] + n[EG_CHANGE_NARROWS] + n[EG_CHANGE_CREDENTIAL];
     if (d->format == JSON) {
-        json_t *doc = json_pack("{s:i,s:s,s:{s:i,s:i,s:i,s:i},s:i,s:O}", "v", 1, "verdict",
-                                all ? "differs" : "neutral", "counts", "widens",
-                                (int)n[EG_CHANGE_WIDENS], "narrows", (int)n[EG_CHANGE_NARROWS],
-                                "credential", (int)n[EG_CHANGE_CREDENTIAL], "neutral",
-                                (int)n[EG_CHANGE_NEUTRAL], "may", (int)d->may, "changes",
-                                d->changes);
+        json_t *doc = json_pack(
+            "{s:i,s:s,s:{s:i,s:i,s:i,s:i},s:i,s:O}", "v", 1, "verdict", all ? "differs" : "neutral",
+            "counts", "widens", (int)n[EG_CHANGE_WIDENS], "narrows", (int)n[EG_CHANGE_NARROWS],
+            "credential", (int)n[EG_CHANGE_CREDENTIAL], "neutral", (int)n[EG_CHANGE_NEUTRAL], "may",
+            (int)d->may, "changes", d->changes);
         put(d, doc ? eg_report_json(doc, &d->out) : EG_NOMEM);
         json_decref(doc);
     } else if (d->format == PRETTY && all + n[EG_CHANGE_NEUTRAL] == 0) {
@@ -205,11 +205,9 @@ static int compare(struct diff *d, const struct eg_policy *a, const struct eg_po
 /* False: reported, and *code says how. */
 static bool load(const char *name, bool revision, bool trust, struct eg_loaded **ret, int *code)
 {
-    const struct eg_load_spec spec = { .file = name,
-                                       .trust = trust,
-                                       .alone = true,
-                                       .revision = revision,
-                                       .portable = true };
+    const struct eg_load_spec spec = {
+        .file = name, .trust = trust, .alone = true, .revision = revision, .portable = true
+    };
     struct eg_err err = { 0 };
     char text[400];
     enum eg_status status = eg_load(&spec, ret, &err);

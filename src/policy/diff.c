@@ -235,7 +235,8 @@ static void say_verdict(const struct eg_finding *f, unsigned side, char *out, si
         snprintf(out, cap, "passes, since the mode is observe (%s)",
                  egress_status_name(v->would_deny));
     else
-        snprintf(out, cap, "allowed%s%s%s", tunnel ? flows[v->scheme] : "", tunnel ? sni : "", body);
+        snprintf(out, cap, "allowed%s%s%s", tunnel ? flows[v->scheme] : "", tunnel ? sni : "",
+                 body);
 }
 
 static void say_example(const struct eg_diff *d, const struct eg_finding *f, char *out, size_t cap)
@@ -300,19 +301,34 @@ static bool has(const struct eg_diff *d, enum eg_change_kind kind, enum eg_chang
     return false;
 }
 
-/* A tunnel in which requests are judged says less than the requests; of a tunnel for anything it is the other way round. */
+static bool same_ports(const struct eg_finding *f, const struct eg_finding *g)
+{
+    return f->other_ports == g->other_ports && strcmp(f->ports, g->ports) == 0;
+}
+
+/* Of a tunnel for anything, requests on the same ports say less than it does. */
+static bool says_less(const struct eg_diff *d, const struct eg_finding *f)
+{
+    unsigned open = f->label == EG_CHANGE_WIDENS ? 1 : 0;
+    for (unsigned i = 0; f->kind == EG_CHANGE_REQUEST && i < d->finding_count; i++) {
+        const struct eg_finding *g = &d->findings[i];
+        if (g->kind == EG_CHANGE_TUNNEL && g->label == f->label &&
+            g->verdict[open].scheme == EG_SCHEME_TCP && same_ports(f, g) &&
+            eg_slice_eq(g->verdict[open].rule, f->verdict[open].rule))
+            return true;
+    }
+    return false;
+}
+
+/* With a tunnel in which requests are judged it is the other way round. */
 static bool is_said(const struct eg_diff *d, const struct eg_finding *f)
 {
     unsigned open = f->label == EG_CHANGE_WIDENS ? 1 : 0;
-    if (f->kind == EG_CHANGE_TUNNEL)
-        return f->verdict[open].scheme == EG_SCHEME_HTTP && has(d, EG_CHANGE_REQUEST, f->label);
-    if (f->kind != EG_CHANGE_REQUEST)
-        return false;
-    for (unsigned i = 0; i < d->finding_count; i++) {
+    if (f->kind != EG_CHANGE_TUNNEL)
+        return says_less(d, f);
+    for (unsigned i = 0; f->verdict[open].scheme == EG_SCHEME_HTTP && i < d->finding_count; i++) {
         const struct eg_finding *g = &d->findings[i];
-        if (g->kind == EG_CHANGE_TUNNEL && g->label == f->label &&
-            g->verdict[open].scheme == EG_SCHEME_TCP &&
-            eg_slice_eq(g->verdict[open].rule, f->verdict[open].rule))
+        if (g->kind == EG_CHANGE_REQUEST && g->label == f->label && !says_less(d, g))
             return true;
     }
     return false;
@@ -394,7 +410,7 @@ enum eg_status eg_policy_diff(const struct eg_policy *a, const struct eg_policy 
                               eg_take_change *take, void *ctx)
 {
     struct eg_policy enforced[2];
-    if (memcmp(eg_policy_id(a), eg_policy_id(b), 32) == 0 && eg_diff_same_choice(a, b))
+    if (memcmp(eg_policy_id(a), eg_policy_id(b), 32) == 0 && eg_diff_same_rest(a, b))
         return EG_OK;
     struct eg_diff *d = new_diff(a, b, take, ctx);
     if (!d)

@@ -35,12 +35,15 @@ struct eg_change {
     enum eg_change_label label;
     bool may; /* the search was cut short: it may be so; then there is no example */
     enum eg_change_kind kind;
-    const char *subject;        /* "*.example.com", "10.0.0.0/8", "services.openai.redact" */
-    const char *ports;          /* "80, 443", "any other port", "every port"; empty where ports play no part */
-    const char *example;        /* "CONNECT sub.example.com:443", "GET http://a.example/x"; empty: none */
-    const char *before, *after; /* "refused (host_not_allowed)", "allowed, https"; a setting's values */
-    struct eg_slice rule[2];    /* "file:line" before and after; may be empty */
-    bool asked;                 /* ask and verdict hold the example's; a route that one policy lacks was not asked of it */
+    const char *subject; /* "*.example.com", "10.0.0.0/8", "services.openai.redact" */
+    const char
+        *ports; /* "80, 443", "any other port", "every port"; empty where ports play no part */
+    const char *example; /* "CONNECT sub.example.com:443", "GET http://a.example/x"; empty: none */
+    const char *before,
+        *after; /* "refused (host_not_allowed)", "allowed, https"; a setting's values */
+    struct eg_slice rule[2]; /* "file:line" before and after; may be empty */
+    bool
+        asked; /* ask and verdict hold the example's; a route that one policy lacks was not asked of it */
     struct eg_ask ask[2];
     struct eg_verdict verdict[2];
 };

@@ -30,7 +30,7 @@ static const struct eg_addr teredo = { 6, { 0x20, 0x01 } };
 static void clear_host(struct eg_addr *a, unsigned bits)
 {
     for (unsigned i = bits; i < (a->family == 4 ? 32u : 128u); i++)
-        a->b[i / 8] &= (uint8_t)~(0x80 >> (i % 8));
+        a->b[i / 8] &= (uint8_t) ~(0x80 >> (i % 8));
 }
 
 static void add(struct borders *o, const struct eg_addr *base, uint8_t bits, bool embedded)
@@ -325,45 +325,49 @@ static bool opens_odd(const struct eg_policy *p)
 struct counting {
     eg_take_change *take;
     void *ctx;
-    unsigned count;
+    unsigned count, most; /* handed on */
 };
 
 static void count_one(void *ctx, const struct eg_change *c)
 {
     struct counting *n = ctx;
-    if (n->count++ < 8) /* many IPv4 regions, one thing to say */
+    if (n->count++ < n->most)
         n->take(n->ctx, c);
 }
 
+static bool is_odd(const struct border *b)
+{
+    return overlaps(&b->base, b->bits, &teredo, 32) ||
+           overlaps(&b->base, b->bits, &nat64_local, 48);
+}
+
+/* Where rules on these forms, or on the addresses in them, differ, and the regions showed nothing. */
 static void odd_addresses(struct eg_diff *d, const struct borders *o)
 {
     static const struct eg_addr harmless = { 4, { 8, 8, 8, 8 } };
-    struct counting n = { d->take, d->ctx, 0 };
+    struct counting n = { d->take, d->ctx, 0, 2 }; /* many IPv4 regions, one thing to say */
     struct eg_addr a;
     bool differ = false;
-    if (!opens_odd(d->p[0]) && !opens_odd(d->p[1]))
+    for (size_t i = 0; i < o->count && !differ; i++)
+        differ = (o->list[i].base.family == 4 || is_odd(&o->list[i])) && address_of(o, i, &a) &&
+                 !same_rules(d, &a);
+    if (!differ)
         return;
     d->take = count_one;
     d->ctx = &n;
-    for (size_t i = 0; i < o->count && d->status == EG_OK; i++) {
-        const struct border *b = &o->list[i];
-        bool odd = overlaps(&b->base, b->bits, &teredo, 32) ||
-                   overlaps(&b->base, b->bits, &nat64_local, 48);
-        if ((b->base.family == 6 && !odd) || !address_of(o, i, &a))
-            continue;
-        differ = differ || !same_rules(d, &a);
-        if (b->base.family == 4)
+    for (size_t i = 0; i < o->count && d->status == EG_OK && n.count < n.most; i++)
+        if (o->list[i].base.family == 4 && address_of(o, i, &a))
             odd_forms(d, &a, &harmless);
-    }
     d->take = n.take;
     d->ctx = n.ctx;
-    d->may = differ && n.count == 0;
+    d->may = n.count == 0;
     eg_diff_report(d, "addresses in 2001::/32 or 64:ff9b:1::/48", EG_CHANGE_ADDRESS);
 }
 
 void eg_diff_addresses(struct eg_diff *d)
 {
     struct borders o = { .d = d };
+    struct counting odd = { d->take, d->ctx, 0, UINT32_MAX };
     struct eg_addr a;
     if (!list_borders(&o))
         return;
@@ -374,7 +378,12 @@ void eg_diff_addresses(struct eg_diff *d)
             continue;
         snprintf(subject, sizeof subject, "%s/%u", eg_addr_format(&b->base, text, sizeof text),
                  (unsigned)b->bits);
+        d->take = is_odd(b) ? count_one : odd.take;
+        d->ctx = is_odd(b) ? &odd : odd.ctx;
         one_address(d, &a, subject, b->embedded);
     }
-    odd_addresses(d, &o);
+    d->take = odd.take;
+    d->ctx = odd.ctx;
+    if (odd.count == 0 && (opens_odd(d->p[0]) || opens_odd(d->p[1])))
+        odd_addresses(d, &o);
 }

@@ -18,8 +18,8 @@ static struct eg_pair_of *at(struct both *b, const char *key)
 }
 
 /* "env:NAME"; of a command the program alone. */
-static const char *print_source(const struct eg_policy *p, unsigned i, const struct eg_credential *c,
-                                char out[EG_DIFF_VALUE])
+static const char *print_source(const struct eg_policy *p, unsigned i,
+                                const struct eg_credential *c, char out[EG_DIFF_VALUE])
 {
     static const char *const kinds[] = { "env:",     "file:", "keyring:", "kernel:",
                                          "systemd:", "cmd: ", "oauth2",   "aws_sigv4" };
@@ -173,7 +173,8 @@ void eg_diff_credentials(struct eg_diff *d)
 {
     struct eg_credential c;
     for (unsigned side = 0; side < 2; side++)
-        for (unsigned i = 0; i < eg_policy_credential_count(d->p[side]) && d->status == EG_OK; i++) {
+        for (unsigned i = 0; i < eg_policy_credential_count(d->p[side]) && d->status == EG_OK;
+             i++) {
             eg_policy_credential(d->p[side], i, &c);
             int other = eg_policy_credential_find(d->p[1 - side], c.name);
             if (other < 0)

@@ -38,9 +38,9 @@ struct cell {
     uint8_t kind, segment;
 };
 struct segment {
-    uint32_t cell;        /* of kind STAY or NAMED */
+    uint32_t cell;         /* of kind STAY or NAMED */
     uint32_t first, count; /* alternatives: their first cells */
-    bool any, optional;   /* **; nothing may stand for it and all that follows */
+    bool any, optional;    /* **; nothing may stand for it and all that follows */
 };
 struct track {
     uint32_t language, segments, done;
@@ -61,7 +61,8 @@ struct eg_machine {
     uint32_t generation, count;  /* cells in scratch[0] */
     uint32_t flags;
     bool raw_used[256]; /* octets that some pattern has as they stand */
-    bool digits, origins, failed, dead;  /* digits: the digits of an escape may matter to a pattern */
+    bool digits, origins, failed,
+        dead; /* digits: the digits of an escape may matter to a pattern */
 };
 
 #define AT(list, type, i) (&((type *)(list).items)[i])
@@ -478,8 +479,8 @@ void eg_machine_start(struct eg_machine *m, struct eg_machine_state *to)
         struct eg_slice base = m->languages[TRACK(m, from)->language].base;
         const struct eg_machine_state none = { 0, NULL, 0 };
         load(m, &none);
-        for (end = from; end < m->tracks.count &&
-                         eg_slice_eq(base, m->languages[TRACK(m, end)->language].base);
+        for (end = from;
+             end < m->tracks.count && eg_slice_eq(base, m->languages[TRACK(m, end)->language].base);
              end++)
             put_position(m, end, 0);
         read_base(m, base);

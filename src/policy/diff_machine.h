@@ -12,9 +12,11 @@
 struct eg_language {
     const struct eg_policy *p;
     const struct eg_block_path *path;
-    struct eg_slice base; /* what is sent before the path that is searched for; canonical, may be empty */
-    bool deny;            /* read as a deny rule reads */
-    bool wanted;          /* see eg_search.wanted */
+    struct eg_slice
+        base;      /* what is sent before the path that is searched for; canonical, may be empty */
+    bool deny;     /* read as a deny rule reads */
+    bool wanted;   /* see eg_search.wanted */
+    uint64_t body; /* the caller's own */
 };
 
 struct eg_machine;
@@ -56,13 +58,13 @@ unsigned eg_machine_signs(const struct eg_machine *m, const struct eg_machine_st
 struct eg_search {
     const struct eg_language *list;
     uint32_t count;
-    bool wanted;   /* paths that match no wanted language need not be looked at */
-    bool plain;    /* only paths without escapes and parameters are looked at, which are few */
+    bool wanted;      /* paths that match no wanted language need not be looked at */
+    bool plain;       /* only paths without escapes and parameters are looked at, which are few */
     uint64_t *budget; /* steps of cells; 0: stop. Shared by many searches */
     /* A path of a set of languages that no path had before. False: it is not what it seems (an unsafe path), another one is wanted. */
     bool (*take)(void *ctx, struct eg_slice path);
     void *ctx;
-    bool cut;      /* out: not all was looked at, or a set had no path that was taken */
+    bool cut; /* out: not all was looked at, or a set had no path that was taken */
 };
 enum eg_status eg_search_run(struct eg_search *s) EG_MUST_USE;
 

@@ -11,13 +11,14 @@
 
 enum { KEY = 16, METHODS_MAX = 600, SEARCH_BUDGET = 2000000, FOUND_BUDGET = 20000 };
 
-struct entry { /* a path rule in its place */
+struct entry {                              /* a path rule in its place */
     unsigned char language[KEY], role[KEY]; /* what it matches; and what that means */
     struct eg_language l;
     unsigned side;
 };
 
-struct frame { /* what decides beside path rules; no padding that counts: compared member by member */
+struct
+    frame { /* what decides beside path rules; no padding that counts: compared member by member */
     bool refused, named, plain;
     bool round;     /* a service's deny rules keep observing from opening it */
     bool closed[2]; /* an address: not to be connected by a rule on it; not by observing */
@@ -35,7 +36,7 @@ struct requests {
     struct eg_slice methods[METHODS_MAX];
     unsigned method_count;
     struct eg_slice method; /* at hand */
-    bool told; /* a path tells the two apart */
+    bool told;              /* a path tells the two apart */
 };
 
 /* ---- gathering ---- */
@@ -70,7 +71,7 @@ static void add_entry(struct requests *r, unsigned side, const struct eg_block_p
     struct entry *e = &r->entries[r->count - 1];
     unsigned char head = deny;
     e->side = side;
-    e->l = (struct eg_language){ .p = p, .path = path, .base = base, .deny = deny };
+    e->l = (struct eg_language){ .p = p, .path = path, .base = base, .deny = deny, .body = body };
     crypto_generichash_init(&h, NULL, 0, KEY);
     crypto_generichash_update(&h, &head, 1);
     hash_text(&h, base);
@@ -140,16 +141,15 @@ static void frame_of(struct requests *r, unsigned side, const struct eg_question
     for (uint32_t i = 0; q->http && r->d->observe && i < p->count[EG_BLOCK_SERVICES]; i++) {
         struct eg_authority upstream;
         eg_block_authority(p, &p->services[i].upstream, &upstream);
-        f->round =
-            f->round || (p->services[i].denies.count > 0 && eg_authority_eq(&upstream, to));
+        f->round = f->round || (p->services[i].denies.count > 0 && eg_authority_eq(&upstream, to));
     }
     for (unsigned opened = 0; opened < 2 && to->literal; opened++) {
         struct eg_verdict v = { .status = EG_OK, .opened = opened }, ret;
         eg_policy_judge_address(p, &v, &to->addr, to->port, &ret);
         f->closed[opened] = ret.status != EG_OK;
     }
-    bool metadata = to->literal ? eg_metadata_addr(&to->addr)
-                                : eg_metadata_name(eg_authority_host(to));
+    bool metadata =
+        to->literal ? eg_metadata_addr(&to->addr) : eg_metadata_name(eg_authority_host(to));
     f->refused = (metadata && !p->head->settings.allow_metadata) ||
                  (f->closed[0] && f->closed[1]) ||
                  eg_decide_rule_of(q, h, EG_ACTION_DENY, false) != NULL ||
@@ -161,9 +161,7 @@ static void gather_http(struct requests *r, unsigned side)
     const struct eg_block_request none = { EG_SLICE("GET"), EG_SLICE_NONE, EG_SLICE("/") };
     const struct eg_authority *to = &r->ask[side].to;
     struct eg_decide_hits h;
-    struct eg_question q = {
-        .p = r->d->p[side], .port = to->port, .http = true, .request = &none
-    };
+    struct eg_question q = { .p = r->d->p[side], .port = to->port, .http = true, .request = &none };
     find_hits(q.p, to, &h);
     frame_of(r, side, &q, &h);
     q.parsed = eg_decide_each_ruled(&q, &h, EG_ACTION_ALLOW, eg_decide_take_any, NULL);
@@ -314,7 +312,12 @@ static uint32_t merge(struct entry **list, uint32_t count, struct eg_language *o
                 sides |= 1u << list[to]->side;
             wanted = wanted || sides != 3;
         }
-        out[n] = list[from]->l;
+        out[n] =
+            list[from]
+                ->l; /* the largest body of what is wanted: as little as possible is covered by others */
+        for (uint32_t i = from; i < to && wanted; i++)
+            if (list[i]->l.body - 1 > out[n].body - 1)
+                out[n].body = list[i]->l.body;
         out[n++].wanted = wanted;
     }
     return n;
@@ -325,8 +328,8 @@ static bool same_frame(const struct requests *r)
 {
     const struct frame *f = &r->frame[0], *g = &r->frame[1];
     return f->refused == g->refused && f->named == g->named && f->plain == g->plain &&
-           f->plain_body == g->plain_body && f->round == g->round &&
-           f->closed[0] == g->closed[0] && f->closed[1] == g->closed[1];
+           f->plain_body == g->plain_body && f->round == g->round && f->closed[0] == g->closed[0] &&
+           f->closed[1] == g->closed[1];
 }
 
 /* First the paths that people write; where these show a difference, the others are looked at no longer than that takes. */
@@ -347,6 +350,85 @@ static void run(struct requests *r, struct eg_search *s)
 }
 
 /* Nothing at all is allowed by this side, whatever its deny rules say. */
+/* ---- what one pattern says of another, whatever reads them ---- */
+
+/* Is every text of glob b one of glob a? Errs towards no: what is an escape to one reading is three octets to another. */
+static bool covers_glob(struct eg_slice a, struct eg_slice b)
+{
+    size_t i = 0, k = 0, star = SIZE_MAX, from = 0;
+    if (eg_slice_index(a, '%') >= 0 || eg_slice_index(b, '%') >= 0)
+        return eg_slice_eq(a, b) || eg_slice_eq(a, EG_SLICE("*"));
+    while (k < b.n) {
+        if (i < a.n && a.p[i] == '*') {
+            star = ++i;
+            from = k;
+        } else if (i < a.n && a.p[i] == b.p[k]) {
+            i++;
+            k++;
+        } else if (star != SIZE_MAX) {
+            k = ++from;
+            i = star;
+        } else {
+            return false;
+        }
+    }
+    while (i < a.n && a.p[i] == '*')
+        i++;
+    return i == a.n;
+}
+
+static bool covers_segment(const struct eg_policy *p, const struct eg_block_segment *a,
+                           const struct eg_policy *q, const struct eg_block_segment *b)
+{
+    for (uint32_t k = 0; k < b->globs.count; k++) {
+        bool covered = false;
+        for (uint32_t i = 0; i < a->globs.count && !covered; i++)
+            covered = covers_glob(eg_block_slice(p, p->names[a->globs.first + i]),
+                                  eg_block_slice(q, q->names[b->globs.first + k]));
+        if (!covered)
+            return false;
+    }
+    return b->globs.count > 0;
+}
+
+/* Does a match all that b matches? Segment by segment, so that it holds in every reading of a path; errs towards no. */
+static bool covers(const struct eg_language *a, const struct eg_language *b)
+{
+    const struct eg_block_segment *x = &a->p->segments[a->path->segments.first];
+    const struct eg_block_segment *y = &b->p->segments[b->path->segments.first];
+    uint32_t n = a->path->segments.count, m = b->path->segments.count, i = 0, k = 0;
+    uint32_t star = UINT32_MAX, from = 0;
+    while (k < m) {
+        if (i < n && x[i].globs.count == 0) {
+            star = ++i;
+            from = k;
+        } else if (i < n && covers_segment(a->p, &x[i], b->p, &y[k])) {
+            i++;
+            k++;
+        } else if (star != UINT32_MAX) {
+            k = ++from;
+            i = star;
+        } else {
+            return false;
+        }
+    }
+    while (i < n && x[i].globs.count == 0)
+        i++;
+    return i == n && eg_slice_eq(a->base, b->base);
+}
+
+/* A rule that only one side has makes no difference where one of both sides says all that it says. */
+static bool is_covered(const struct eg_language *list, uint32_t count, const struct eg_language *l)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct eg_language *by = &list[i];
+        bool stronger = by->deny || (!l->deny && by->body - 1 >= l->body - 1); /* 0 is no limit */
+        if (!by->wanted && stronger && (by->deny == l->deny || by->deny) && covers(by, l))
+            return true;
+    }
+    return false;
+}
+
 static bool is_hopeless(const struct requests *r, unsigned side, struct entry *const *list,
                         uint32_t count)
 {
@@ -366,8 +448,8 @@ static bool was_searched(struct requests *r, struct entry *const *list, uint32_t
     crypto_generichash_init(&h, NULL, 0, KEY);
     for (unsigned side = 0; side < 2; side++) {
         const struct frame *f = &r->frame[side];
-        const uint64_t facts[] = { f->refused,   f->named,     f->plain,     f->plain_body,
-                                   f->round,     f->closed[0], f->closed[1], r->kind };
+        const uint64_t facts[] = { f->refused, f->named,     f->plain,     f->plain_body,
+                                   f->round,   f->closed[0], f->closed[1], r->kind };
         crypto_generichash_update(&h, (const unsigned char *)facts, sizeof facts);
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -404,15 +486,16 @@ static void search(struct requests *r)
     if (was_searched(r, list, count))
         return;
     count = merge(list, count, languages);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        languages[i].wanted =
+            languages[i].wanted && !(narrow && is_covered(languages, count, &languages[i]));
         wanted = wanted || languages[i].wanted;
+    }
     if (narrow && !wanted)
         return; /* the same rules in the same places */
-    struct eg_search s = { .list = languages,
-                           .count = count,
-                           .wanted = narrow,
-                           .take = take_path,
-                           .ctx = r };
+    struct eg_search s = {
+        .list = languages, .count = count, .wanted = narrow, .take = take_path, .ctx = r
+    };
     run(r, &s);
 }
 

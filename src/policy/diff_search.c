@@ -155,16 +155,14 @@ static struct set *find_set(struct walk *w, const uint32_t *list, uint32_t count
     uint64_t hash = hash_of(0, list, count);
     for (uint32_t i = 0; i < w->set_count; i++)
         if (w->sets[i].hash == hash && w->sets[i].count == count &&
-            (count == 0 ||
-             memcmp(w->members + w->sets[i].first, list, count * sizeof *list) == 0))
+            (count == 0 || memcmp(w->members + w->sets[i].first, list, count * sizeof *list) == 0))
             return &w->sets[i];
     if (w->set_count == SETS_MAX) {
         w->s->cut = true;
         return NULL;
     }
     w->sets = grow(w, w->sets, w->set_count, &w->set_room, 1, sizeof *w->sets);
-    w->members =
-        grow(w, w->members, w->member_count, &w->member_room, count, sizeof *w->members);
+    w->members = grow(w, w->members, w->member_count, &w->member_room, count, sizeof *w->members);
     if (w->failed)
         return NULL;
     if (count > 0)

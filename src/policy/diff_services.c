@@ -33,8 +33,8 @@ static struct eg_slice print_upstream(struct eg_diff *d, const struct eg_service
 static void add_slots(struct eg_diff *d, struct eg_pair_list *l, const struct eg_slot *slots,
                       unsigned count)
 {
-    static const char *const kinds[] = { "bearer", "header:", "basic:", "query:",
-                                         "cookie:", "path:",  "sigv4" };
+    static const char *const kinds[] = { "bearer",  "header:", "basic:", "query:",
+                                         "cookie:", "path:",   "sigv4" };
     for (unsigned i = 0; i < count; i++) {
         char text[160], number[16] = "";
         if (slots[i].kind == EG_SLOT_PATH)
@@ -63,7 +63,8 @@ static bool same_writes(const struct eg_service *a, const struct eg_service *b)
     if (a->write_count != b->write_count)
         return false;
     for (unsigned i = 0; i < a->write_count; i++)
-        if (a->write[i].kind != b->write[i].kind || a->write[i].credential != b->write[i].credential ||
+        if (a->write[i].kind != b->write[i].kind ||
+            a->write[i].credential != b->write[i].credential ||
             !eg_slice_eq(a->write[i].name, b->write[i].name) ||
             !eg_slice_eq(a->write[i].text, b->write[i].text))
             return false;
@@ -175,8 +176,8 @@ static int find(const struct eg_policy *p, const struct eg_service *like)
     for (unsigned i = 0; i < eg_policy_service_count(p); i++) {
         struct eg_service s;
         eg_policy_service(p, i, &s);
-        if (s.internal == like->internal && (s.internal ? eg_slice_eq(s.name, like->name)
-                                                        : eg_slice_eq(s.route, like->route)))
+        if (s.internal == like->internal &&
+            (s.internal ? eg_slice_eq(s.name, like->name) : eg_slice_eq(s.route, like->route)))
             return (int)i;
     }
     return -1;

@@ -56,11 +56,10 @@ static void compare_audit(struct eg_pair_of *p, const struct eg_settings *x,
     snprintf(after, sizeof after, "%u", y->audit_capacity);
     eg_pair_text(at(p, "audit.capacity"), EG_CHANGE_NEUTRAL, eg_slice_str(before),
                  eg_slice_str(after));
-    eg_pair_text(at(p, "audit.destinations"),
-                 y->audit_destinations > x->audit_destinations ? EG_CHANGE_WIDENS
-                                                               : EG_CHANGE_NARROWS,
-                 eg_slice_str(words[x->audit_destinations]),
-                 eg_slice_str(words[y->audit_destinations]));
+    eg_pair_text(
+        at(p, "audit.destinations"),
+        y->audit_destinations > x->audit_destinations ? EG_CHANGE_WIDENS : EG_CHANGE_NARROWS,
+        eg_slice_str(words[x->audit_destinations]), eg_slice_str(words[y->audit_destinations]));
     eg_pair_text(at(p, "audit.file"), x->audit_file.n ? EG_CHANGE_WIDENS : EG_CHANGE_NARROWS,
                  x->audit_file, y->audit_file);
     eg_pair_switch(at(p, "audit.strict"), x->audit_strict, y->audit_strict, EG_CHANGE_NARROWS,
@@ -97,7 +96,8 @@ static void add_hops(struct eg_diff *d, unsigned side, enum eg_chain chain, stru
     unsigned n = eg_policy_hops(d->p[side], chain, hops);
     for (unsigned i = 0; i < n; i++) { /* its place in the chain is part of it */
         char text[EG_DIFF_VALUE], name[EG_DIFF_VALUE - 16];
-        snprintf(text, sizeof text, "%u. %s", i + 1, eg_pair_print(hops[i].text, name, sizeof name));
+        snprintf(text, sizeof text, "%u. %s", i + 1,
+                 eg_pair_print(hops[i].text, name, sizeof name));
         eg_pair_add(l, eg_diff_copy(d, eg_slice_str(text)));
     }
 }
@@ -161,9 +161,9 @@ static bool is_policys(const struct eg_policy *p)
     return eg_policy_settings(p)->upstream_from == EG_UPSTREAM_POLICY;
 }
 
-bool eg_diff_same_choice(const struct eg_policy *a, const struct eg_policy *b)
+bool eg_diff_same_rest(const struct eg_policy *a, const struct eg_policy *b)
 {
-    return is_policys(a) == is_policys(b);
+    return is_policys(a) == is_policys(b) && eg_slice_eq(eg_policy_name(a), eg_policy_name(b));
 }
 
 /* A policy has one chain for all; what is chosen outside of it may have two. */
@@ -244,7 +244,8 @@ static void compare_listener(struct eg_pair_of *p, unsigned i, unsigned k)
                  eg_slice_str(auths[x.auth]), eg_slice_str(auths[y.auth]));
     eg_pair_text(at(p, "listen.protocols"),
                  y.protocols & ~x.protocols ? EG_CHANGE_WIDENS : EG_CHANGE_NARROWS,
-                 eg_slice_str(protocols[x.protocols & 3]), eg_slice_str(protocols[y.protocols & 3]));
+                 eg_slice_str(protocols[x.protocols & 3]),
+                 eg_slice_str(protocols[y.protocols & 3]));
     eg_pair_switch(at(p, "listen.tls.require_client"), x.require_client, y.require_client,
                    EG_CHANGE_NARROWS, EG_CHANGE_WIDENS);
     eg_pair_hidden(at(p, "listen.tls.cert"), x.cert_pem.n ? EG_CHANGE_WIDENS : EG_CHANGE_NARROWS,

@@ -6,7 +6,12 @@
 #include "policy/decide.h"
 #include "policy/diff.h"
 
-enum { EG_DIFF_FINDINGS = 256, EG_DIFF_PORTS_TEXT = 96, EG_DIFF_VALUE = 256, EG_DIFF_SEARCHED = 64 };
+enum {
+    EG_DIFF_FINDINGS = 256,
+    EG_DIFF_PORTS_TEXT = 96,
+    EG_DIFF_VALUE = 256,
+    EG_DIFF_SEARCHED = 64
+};
 
 struct eg_finding { /* one change of the subject at hand, on the ports that it holds for */
     enum eg_change_kind kind;
@@ -23,7 +28,7 @@ struct eg_finding { /* one change of the subject at hand, on the ports that it h
 struct eg_ports { /* classes of ports that rules on the subject tell apart */
     unsigned char seen[65536 / 8];
     uint16_t list[65536];
-    uint32_t count;  /* named ones first, then one that none names */
+    uint32_t count; /* named ones first, then one that none names */
     uint32_t named;
 };
 
@@ -31,9 +36,9 @@ struct eg_diff {
     const struct eg_policy *p[2]; /* before, after */
     eg_take_change *take;
     void *ctx;
-    bool observe, literal; /* one of them observes; the subject is an address */
-    enum eg_status status; /* EG_NOMEM: give up */
-    uint64_t budget;       /* of searches through paths */
+    bool observe, literal;          /* one of them observes; the subject is an address */
+    enum eg_status status;          /* EG_NOMEM: give up */
+    uint64_t budget;                /* of searches through paths */
     struct eg_arena lists, scratch; /* for the whole comparison, for the subject at hand */
     struct eg_ports ports;
     struct eg_finding findings[EG_DIFF_FINDINGS];
@@ -75,8 +80,8 @@ void eg_diff_addresses(struct eg_diff *d);
 void eg_diff_services(struct eg_diff *d);
 void eg_diff_credentials(struct eg_diff *d);
 void eg_diff_settings(struct eg_diff *d);
-/* Do both leave the proxies to the environment, or both not? It is no part of a policy's id. */
-bool eg_diff_same_choice(const struct eg_policy *a, const struct eg_policy *b);
+/* Do both say the same of what is no part of a policy's id: its name, and whether the proxies are left to the environment? */
+bool eg_diff_same_rest(const struct eg_policy *a, const struct eg_policy *b);
 /* All flows to one authority on d->ports: tunnels and requests. */
 void eg_diff_flows(struct eg_diff *d, const struct eg_authority *to);
 /* Requests by plain HTTP, or by a route; ask[].to is the authority that is asked for in the end. */

@@ -57,7 +57,8 @@ static void report(const struct pair *x, const struct seen *s,
 {
     char line[400];
     fprintf(stderr, "seed 0x%llx: %s\n  %s\n", (unsigned long long)x->seed, s->first,
-            request ? eg_random_show(request, line, sizeof line) : "an example that does not differ");
+            request ? eg_random_show(request, line, sizeof line)
+                    : "an example that does not differ");
     show_policy(x->p, "A");
     show_policy(x->q, "B");
 }

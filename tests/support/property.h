@@ -30,7 +30,7 @@ bool eg_property_fail(const struct eg_property *t, const struct eg_random_reques
 /* The compiled engine says what the naive evaluator says. */
 void eg_property_engine(uint64_t seed, unsigned policies, unsigned requests,
                         struct eg_property_count *count);
-/* What no policy may break: the order of rules means nothing, a deny rule more lets nothing more through, and what explain proposes for a refusal
+/* What no policy may break: the order of rules means nothing, nor which trusted file says one, a deny rule more lets nothing more through, and what explain proposes for a refusal
  * allows it. */
 void eg_property_laws(uint64_t seed, unsigned policies, unsigned requests,
                       struct eg_property_count *count);

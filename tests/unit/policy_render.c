@@ -157,8 +157,8 @@ Test(policy, no_secret_is_ever_repeated)
         "egress: 1\nname: x: %s\n",
         "egress: 1\nupstream: [{proxy: \"http://u:%s@p.example:1\"}]\n",
         "egress: 1\nservices:\n  s: {upstream: \"https://a\", write: [\"%s\"]}\n",
-        "egress: 1\ncredentials:\n  k: {from: {cmd: [/bin/x, \"--token=%s\"]}, hosts: "
-        "[a.example]}\n",
+        ("egress: 1\ncredentials:\n  k: {from: {cmd: [/bin/x, \"--token=%s\"]}, hosts: "
+         "[a.example]}\n"),
         "egress: 1\nx: TOKEN=%s\n",
     };
     for (size_t f = 0; f < sizeof files / sizeof *files; f++)

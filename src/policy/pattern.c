@@ -109,9 +109,11 @@ static bool has_non_ascii(struct eg_slice text)
     return false;
 }
 
-/* "write xn--..." for a name with U-labels; false when it can't be had. */
+/* "write xn--..." for a name with U-labels; false when it can't be had, or would repeat what looks like a secret. */
 static bool idn_fix(struct eg_slice name, char *out, size_t cap)
 {
+    if (eg_secret_like(name))
+        return false;
     int head = snprintf(out, cap, "write ");
     size_t n = (size_t)head;
     size_t start = 0;

@@ -192,6 +192,16 @@ Test(policy, bug_a_token_that_something_is_glued_to_was_shown)
     }
 }
 
+/* Found by a fuzzer: the A-label of a name repeats the ASCII part of it. */
+Test(policy, bug_the_fix_of_a_host_with_other_letters_showed_a_token)
+{
+    static const char text[] = "egress: 1\nallow: [\"b\xc3\xbc"
+                               "cherVVghp_abcdefghijklmnopqrstuvwxyz0123450egrple\"]\n";
+    char *got = render(text, sizeof text - 1, true, false);
+    cr_expect(strstr(got, "idn-host") && !strstr(got, "abcdefghijklm"), "%s", got);
+    free(got);
+}
+
 Test(policy, a_password_in_a_url_is_not_repeated)
 {
     char *got = render("egress: 1\nservices:\n  s: {upstream: \"https://u:hunter2@a.example\"}\n",

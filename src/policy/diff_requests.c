@@ -9,7 +9,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-enum { KEY = 16, METHODS_MAX = 600, SEARCH_BUDGET = 2000000, FOUND_BUDGET = 20000 };
+enum { KEY = 16, METHODS_MAX = 600, SEARCH_BUDGET = 1500000, FOUND_BUDGET = 20000 };
 
 struct entry {                              /* a path rule in its place */
     unsigned char language[KEY], role[KEY]; /* what it matches; and what that means */

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { NODES_MAX = 1 << 16, CELLS_MAX = 1 << 22, SETS_MAX = 1 << 12, DEPTH_MAX = 1500 };
+enum { NODES_MAX = 1 << 16, CELLS_MAX = 1 << 22, SETS_MAX = 1 << 12, DEPTH_MAX = 1500, SIGNS_COST = 100 };
 
 struct node {
     uint64_t hash;
@@ -193,6 +193,7 @@ static void expand(struct walk *w, uint32_t i)
     struct eg_machine_sign signs[EG_MACHINE_SIGNS];
     struct eg_machine_state to = { 0, w->work[0], 0 }, from = state_of(w, i);
     unsigned count = eg_machine_signs(w->m, &from, w->s->plain, signs);
+    *w->s->budget -= *w->s->budget < SIGNS_COST ? *w->s->budget : SIGNS_COST;
     for (unsigned k = 0; k < count && !w->failed; k++) {
         from = state_of(w, i); /* the list may have moved */
         uint64_t cost = 1 + (uint64_t)from.count * (signs[k].escaped ? 4 : 1);

@@ -103,3 +103,34 @@ struct eg_policy *eg_policies_build(const char *path, const char *text, struct e
     const struct eg_policy_file file = { path, eg_slice_str(text), EG_LAYER_REPO, true };
     return eg_policies_build_files(&file, 1, block);
 }
+
+void eg_policies_compile(const struct eg_policy_file *files, unsigned count,
+                         const struct eg_policy_reader *reader, struct eg_policies_result *r)
+{
+    struct eg_diags *d = NULL;
+    size_t n = 0;
+    struct eg_buf text;
+    memset(r, 0, sizeof *r);
+    cr_assert_geq(sodium_init(), 0);
+    eg_buf_init(&r->block, 16 << 20);
+    eg_buf_init(&text, 1 << 20);
+    cr_assert_eq(eg_diags_new(&d), EG_OK);
+    r->status = eg_policy_compile(files, count, reader, d, &r->block, NULL);
+    for (unsigned i = 0; i < eg_diags_total(d) && n < sizeof r->codes; i++) {
+        const struct eg_diag *one = eg_diags_at(d, i);
+        n += (size_t)snprintf(r->codes + n, sizeof r->codes - n, "%s%s:%u %s%s", i ? ", " : "",
+                              one->file, one->line, one->severity ? "W " : "", one->code);
+    }
+    cr_assert_eq(eg_diags_render(d, false, &text), EG_OK);
+    snprintf(r->texts, sizeof r->texts, "%.*s", (int)text.len, text.len ? text.data : "");
+    if (r->status == EG_OK)
+        cr_assert_eq(eg_policy_open(r->block.data, r->block.len, &r->policy, NULL), EG_OK);
+    eg_buf_done(&text);
+    eg_diags_free(d);
+}
+
+void eg_policies_result_done(struct eg_policies_result *r)
+{
+    eg_policy_close(r->policy);
+    eg_buf_done(&r->block);
+}

@@ -22,4 +22,16 @@ struct eg_policy *eg_policies_build(const char *path, const char *text, struct e
 struct eg_policy *eg_policies_build_files(const struct eg_policy_file *files, unsigned count,
                                           struct eg_buf *block);
 
+/* What the compiler says of several files. */
+struct eg_policies_result {
+    enum eg_status status;
+    char codes[1200]; /* "file:line code, ..."; W before a warning's code */
+    char texts[4000]; /* as people see them */
+    struct eg_buf block;
+    struct eg_policy *policy; /* NULL: there are errors */
+};
+void eg_policies_compile(const struct eg_policy_file *files, unsigned count,
+                         const struct eg_policy_reader *reader, struct eg_policies_result *r);
+void eg_policies_result_done(struct eg_policies_result *r);
+
 #endif

@@ -1,11 +1,10 @@
 /* policy_extends.c - policies in several files: what is extended counts less than what extends it, is no more trusted, and can't be named from everywhere. */
 #include <criterion/criterion.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "policy/compile.h"
+#include "support/policies.h"
 
 #define E "egress: 1\n"
 
@@ -55,57 +54,18 @@ static bool trust(void *ctx, const struct eg_policy_file *file, const struct eg_
     return w->trusted && strcmp(w->trusted, w->asked) == 0;
 }
 
-struct result {
-    enum eg_status status;
-    char codes[1200]; /* "file:line code, ..." */
-    char texts[4000];
-    struct eg_buf block;
-    struct eg_policy *policy;
-};
-
-static void compile_all(const struct eg_policy_file *files, unsigned count,
-                        const struct eg_policy_reader *reader, struct result *r)
-{
-    struct eg_diags *d = NULL;
-    size_t n = 0;
-    struct eg_buf text;
-    memset(r, 0, sizeof *r);
-    cr_assert_geq(sodium_init(), 0);
-    eg_buf_init(&r->block, 16 << 20);
-    eg_buf_init(&text, 1 << 20);
-    cr_assert_eq(eg_diags_new(&d), EG_OK);
-    r->status = eg_policy_compile(files, count, reader, d, &r->block, NULL);
-    for (unsigned i = 0; i < eg_diags_total(d) && n < sizeof r->codes; i++) {
-        const struct eg_diag *one = eg_diags_at(d, i);
-        n += (size_t)snprintf(r->codes + n, sizeof r->codes - n, "%s%s:%u %s%s", i ? ", " : "",
-                              one->file, one->line, one->severity ? "W " : "", one->code);
-    }
-    cr_assert_eq(eg_diags_render(d, false, &text), EG_OK);
-    snprintf(r->texts, sizeof r->texts, "%.*s", (int)text.len, text.len ? text.data : "");
-    if (r->status == EG_OK)
-        cr_assert_eq(eg_policy_open(r->block.data, r->block.len, &r->policy, NULL), EG_OK);
-    eg_buf_done(&text);
-    eg_diags_free(d);
-}
-
 static void compile_one(struct world *w, const char *path, const char *text, bool trusted,
-                        struct result *r)
+                        struct eg_policies_result *r)
 {
     const struct eg_policy_file file = { path, eg_slice_str(text), EG_LAYER_REPO, trusted };
     const struct eg_policy_reader reader = {
         .ctx = w, .extend = extend, .recorded = recorded, .trust = trust
     };
-    compile_all(&file, 1, &reader, r);
-}
-
-static void done(struct result *r)
-{
-    eg_policy_close(r->policy);
-    eg_buf_done(&r->block);
+    eg_policies_compile(&file, 1, &reader, r);
 }
 
 /* "file:line" of the rule that decides, or the refusal's name. */
-static const char *decides(const struct result *r, const char *host)
+static const char *decides(const struct eg_policies_result *r, const char *host)
 {
     static char text[200];
     struct eg_authority to;
@@ -126,13 +86,13 @@ Test(extends, lists_unite_and_places_name_the_files)
                                                        "deny: [no.example.com]\n" },
                                   { NULL, NULL } };
     struct world w = { .files = files };
-    struct result r;
+    struct eg_policies_result r;
     compile_one(&w, "dir/egress.yaml",
                 E "extends: ./team.yaml\nallow:\n- own.example.com\n- no.example.com\n", false, &r);
     cr_assert_str_eq(decides(&r, "team.example.com"), "dir/team.yaml:2");
     cr_assert_str_eq(decides(&r, "own.example.com"), "dir/egress.yaml:4");
     cr_assert_str_eq(decides(&r, "no.example.com"), "host_denied dir/team.yaml:3");
-    done(&r);
+    eg_policies_result_done(&r);
 }
 
 Test(extends, of_single_values_the_extending_file_wins)
@@ -142,7 +102,7 @@ Test(extends, of_single_values_the_extending_file_wins)
                                   { "more.yaml", E "name: more\nlimits: {headers: 60}\n" },
                                   { NULL, NULL } };
     struct world w = { .files = files };
-    struct result r;
+    struct eg_policies_result r;
     for (int trusted = 0; trusted < 2; trusted++) {
         compile_one(&w, "egress.yaml",
                     E "extends: [team.yaml, more.yaml]\nlimits: {connections: 7}\n", trusted, &r);
@@ -150,7 +110,7 @@ Test(extends, of_single_values_the_extending_file_wins)
         cr_assert_eq(eg_policy_limits(r.policy)->connections, 7);
         cr_assert_eq(eg_policy_limits(r.policy)->headers, 60, "the later one of the list");
         cr_assert(eg_slice_eq(eg_policy_name(r.policy), EG_SLICE("more")));
-        done(&r);
+        eg_policies_result_done(&r);
     }
 }
 
@@ -158,12 +118,12 @@ Test(extends, the_meaning_is_that_of_one_file)
 {
     const struct text files[] = { { "team.yaml", E "allow: [a.example.com]\n" }, { NULL, NULL } };
     struct world w = { .files = files };
-    struct result one, two;
+    struct eg_policies_result one, two;
     compile_one(&w, "egress.yaml", E "allow: [b.example.com, a.example.com]\n", true, &one);
     compile_one(&w, "egress.yaml", E "extends: team.yaml\nallow: [b.example.com]\n", true, &two);
     cr_assert_eq(memcmp(eg_policy_id(one.policy), eg_policy_id(two.policy), 32), 0);
-    done(&one);
-    done(&two);
+    eg_policies_result_done(&one);
+    eg_policies_result_done(&two);
 }
 
 Test(extends, a_file_is_read_once_whoever_names_it)
@@ -173,11 +133,11 @@ Test(extends, a_file_is_read_once_whoever_names_it)
                                   { "c.yaml", E "allow: [c.example.com]\n" },
                                   { NULL, NULL } };
     struct world w = { .files = files };
-    struct result r;
+    struct eg_policies_result r;
     compile_one(&w, "egress.yaml", E "extends: [a.yaml, b.yaml]\n", false, &r);
     cr_assert_str_eq(decides(&r, "c.example.com"), "c.yaml:2");
     cr_assert_eq(w.reads, 3);
-    done(&r);
+    eg_policies_result_done(&r);
 }
 
 Test(extends, an_untrusted_file_overrides_its_own_base_and_no_trusted_one)
@@ -186,7 +146,7 @@ Test(extends, an_untrusted_file_overrides_its_own_base_and_no_trusted_one)
         E "services:\n  s: {upstream: \"https://a.example\", rules: [\"GET /**\"]}\n";
     const struct text files[] = { { "team.yaml", service }, { NULL, NULL } };
     struct world w = { .files = files };
-    struct result r;
+    struct eg_policies_result r;
     compile_one(&w, "egress.yaml",
                 E "extends: team.yaml\nservices:\n  s: {upstream: \"https://b.example\"}\n", false,
                 &r);
@@ -194,15 +154,15 @@ Test(extends, an_untrusted_file_overrides_its_own_base_and_no_trusted_one)
     struct eg_service s;
     eg_policy_service(r.policy, 0, &s);
     cr_assert(eg_slice_eq(eg_authority_host(&s.upstream), EG_SLICE("b.example")));
-    done(&r);
+    eg_policies_result_done(&r);
     const struct eg_policy_file two[] = {
         { "user.yaml", eg_slice_str(service), EG_LAYER_USER, true },
         { "egress.yaml", EG_SLICE(E "extends: team.yaml\n"), EG_LAYER_REPO, false },
     };
     const struct eg_policy_reader reader = { .ctx = &w, .extend = extend };
-    compile_all(two, 2, &reader, &r);
+    eg_policies_compile(two, 2, &reader, &r);
     cr_assert_str_eq(r.codes, "team.yaml:3 untrusted-key", "%s", r.texts);
-    done(&r);
+    eg_policies_result_done(&r);
 }
 
 /* ---- what can be named ---- */
@@ -234,7 +194,7 @@ static void check_rows(const struct row *rows, size_t count, bool trusted)
     unsigned failed = 0;
     for (size_t i = 0; i < count; i++) {
         struct world w = { .files = errors_files, .link = "linked.yaml" };
-        struct result r;
+        struct eg_policies_result r;
         char text[300];
         snprintf(text, sizeof text, E "%s", rows[i].text);
         compile_one(&w, "egress.yaml", text, trusted, &r);
@@ -243,7 +203,7 @@ static void check_rows(const struct row *rows, size_t count, bool trusted)
             failed++;
         }
         cr_expect_eq(r.status, strchr(rows[i].expect, ' ') ? EG_INVALID : EG_OK);
-        done(&r);
+        eg_policies_result_done(&r);
     }
     cr_assert_eq(failed, 0);
 }
@@ -302,7 +262,7 @@ Test(extends, there_are_ceilings)
     char chain[40][80], wide[1200] = E "extends: [", names[40][20];
     struct text files[42] = { { NULL, NULL } };
     struct world w = { .files = files };
-    struct result r;
+    struct eg_policies_result r;
     for (int i = 0; i < 40; i++) {
         snprintf(names[i], sizeof names[i], "%d.yaml", i);
         snprintf(chain[i], sizeof chain[i], i < 9 ? E "extends: %d.yaml\n" : E, i + 1);
@@ -310,26 +270,26 @@ Test(extends, there_are_ceilings)
     }
     compile_one(&w, "egress.yaml", E "extends: 1.yaml\n", false, &r);
     cr_assert_str_eq(r.codes, "8.yaml:2 too-large", "%s", r.texts);
-    done(&r);
+    eg_policies_result_done(&r);
     compile_one(&w, "egress.yaml", E "extends: 2.yaml\n", false, &r);
     cr_assert_str_eq(r.codes, "");
-    done(&r);
+    eg_policies_result_done(&r);
     for (int i = 8; i < 40; i++)
         snprintf(wide + strlen(wide), sizeof wide - strlen(wide), "%d.yaml,", i);
     snprintf(wide + strlen(wide), sizeof wide - strlen(wide), "7.yaml]\n");
     compile_one(&w, "egress.yaml", wide, false, &r);
     cr_assert_str_eq(r.codes, "egress.yaml:2 too-large", "%s", r.texts);
-    done(&r);
+    eg_policies_result_done(&r);
 }
 
 Test(extends, a_reader_is_needed)
 {
     const struct eg_policy_file file = { "egress.yaml", EG_SLICE(E "extends: a.yaml\n"),
                                          EG_LAYER_REPO, true };
-    struct result r;
-    compile_all(&file, 1, NULL, &r);
+    struct eg_policies_result r;
+    eg_policies_compile(&file, 1, NULL, &r);
     cr_assert_str_eq(r.codes, "egress.yaml:2 unreadable-file");
-    done(&r);
+    eg_policies_result_done(&r);
 }
 
 /* ---- trust ---- */
@@ -346,18 +306,18 @@ static const struct text trust_files[] = {
 Test(extends, a_file_is_trusted_with_all_that_it_extends)
 {
     struct world w = { .files = trust_files, .recorded = true, .trusted = "team.yaml" };
-    struct result r;
+    struct eg_policies_result r;
     compile_one(&w, "egress.yaml", E "extends: team.yaml\nvia: true\n", false, &r);
     cr_assert_str_eq(r.codes, "", "%s", r.texts);
     cr_assert_eq(w.reads, 1, "what was hashed is what is compiled");
     cr_assert(eg_policy_settings(r.policy)->via);
-    done(&r);
+    eg_policies_result_done(&r);
     w.trusted = "other.yaml";
     compile_one(&w, "egress.yaml", E "extends: team.yaml\nvia: true\n", false, &r);
     cr_assert_str_eq(
         r.codes,
         "egress.yaml:0 W trust-changed, egress.yaml:3 untrusted-key, team.yaml:2 untrusted-key");
-    done(&r);
+    eg_policies_result_done(&r);
 }
 
 Test(extends, a_trusted_file_reaches_further_and_covers_what_it_reaches)
@@ -365,37 +325,37 @@ Test(extends, a_trusted_file_reaches_further_and_covers_what_it_reaches)
     struct world w = { .files = trust_files,
                        .recorded = true,
                        .trusted = "../out.yaml ../../deep/a.yaml" };
-    struct result r;
+    struct eg_policies_result r;
     compile_one(&w, "egress.yaml", E "extends: ../out.yaml\n", false, &r);
     cr_assert_str_eq(w.asked, "../out.yaml ../../deep/a.yaml");
     cr_assert_str_eq(r.codes, "", "%s", r.texts);
-    done(&r);
+    eg_policies_result_done(&r);
 }
 
 Test(extends, what_was_never_trusted_reads_nothing_outside)
 {
     struct world w = { .files = trust_files, .trusted = "../out.yaml" };
-    struct result r;
+    struct eg_policies_result r;
     compile_one(&w, "egress.yaml", E "extends: ../out.yaml\n", false, &r);
     cr_assert_eq(w.reads, 0);
     cr_assert_str_eq(r.codes, "egress.yaml:2 untrusted-key");
-    done(&r);
+    eg_policies_result_done(&r);
 }
 
 /* The record of a text does not stand for what that text names. */
 Test(extends, trust_of_the_text_alone_is_none_for_what_it_extends)
 {
     struct world w = { .files = trust_files, .recorded = true, .trusted = "" };
-    struct result r;
+    struct eg_policies_result r;
     compile_one(&w, "egress.yaml", E "via: true\n", false, &r);
     cr_assert_str_eq(r.codes, "");
-    done(&r);
+    eg_policies_result_done(&r);
     compile_one(&w, "egress.yaml", E "via: true\nextends: team.yaml\n", false, &r);
     cr_assert_eq(r.status, EG_INVALID);
-    done(&r);
+    eg_policies_result_done(&r);
     compile_one(&w, "egress.yaml", E "via: true\n\"\\x65xtends\": team.yaml\n", false, &r);
     cr_assert_str_eq(r.codes, "egress.yaml:3 unreadable-file", "%s", r.texts);
-    done(&r);
+    eg_policies_result_done(&r);
 }
 
 Test(extends, what_can_not_be_read_can_not_be_recorded)
@@ -413,17 +373,17 @@ Test(extends, what_can_not_be_read_can_not_be_recorded)
 Test(extends, what_is_to_be_trusted_is_the_file_that_extends)
 {
     struct world w = { .files = trust_files };
-    struct result r;
+    struct eg_policies_result r;
     compile_one(&w, "dir/egress.yaml", E "extends: team.yaml\n", false, &r);
     cr_assert_str_eq(r.codes, "dir/egress.yaml:2 unreadable-file");
-    done(&r);
+    eg_policies_result_done(&r);
     compile_one(&w, "egress.yaml", E "extends: team.yaml\n", false, &r);
     cr_assert_not_null(strstr(r.texts, "team.yaml:2:1: error[untrusted-key]"), "%s", r.texts);
     cr_assert_not_null(strstr(r.texts, "`egressctl trust egress.yaml`"), "%s", r.texts);
-    done(&r);
+    eg_policies_result_done(&r);
     compile_one(&w, "a b; rm x.yaml", E "via: true\n", false, &r);
     cr_assert_not_null(strstr(r.texts, "`egressctl trust FILE`"), "%s", r.texts);
-    done(&r);
+    eg_policies_result_done(&r);
 }
 
 /* ---- presets ---- */
@@ -431,141 +391,12 @@ Test(extends, what_is_to_be_trusted_is_the_file_that_extends)
 Test(extends, a_preset_takes_parameters_and_its_rules_name_where_they_stand)
 {
     struct world w = { 0 };
-    struct result r;
+    struct eg_policies_result r;
     compile_one(&w, "egress.yaml",
                 E "extends:\n- {preset: npm, with: {host: registry.example}}\n- {preset: npm, "
                   "with: {host: mirror.example}}\n",
                 false, &r);
     cr_assert_str_eq(decides(&r, "registry.example"), "egress.yaml:3");
     cr_assert_str_eq(decides(&r, "mirror.example"), "egress.yaml:4");
-    done(&r);
-}
-
-/* ---- final ---- */
-
-static void with_org(const char *org, const char *lower, enum eg_layer layer, bool trusted,
-                     const struct eg_policy_reader *more, struct result *r)
-{
-    const struct eg_policy_file files[] = {
-        { "org.yaml", eg_slice_str(org), EG_LAYER_ORG, true },
-        { "low.yaml", eg_slice_str(lower), layer, trusted },
-    };
-    struct eg_policy_reader reader = more ? *more : (struct eg_policy_reader){ 0 };
-    compile_all(files, 2, &reader, r);
-}
-
-Test(final, a_lower_layer_does_not_set_what_the_org_keeps)
-{
-    static const struct {
-        const char *org, *low, *expect;
-    } rows[] = {
-        { "final: [networks]\n", "networks: {allow: [10.0.0.0/8]}\n", "low.yaml:2 final-key" },
-        { "final: [networks]\n", "networks: {}\n", "low.yaml:2 final-key" },
-        { "final: networks\n", "networks:\n", "low.yaml:2 final-key" },
-        { "final: [networks.allow]\n", "networks: {allow: []}\n", "low.yaml:2 final-key" },
-        { "final: [networks.allow]\n", "networks: {}\n", "" },
-        { "final: [limits.connections]\n", "limits:\n  headers: 50\n  connections: 5\n",
-          "low.yaml:4 final-key" },
-        { "final: [limits.connections]\n", "limits: {headers: 50}\n", "" },
-        { "final: [limits]\n", "limits: {headers: 50}\n", "low.yaml:2 final-key" },
-        { "final: [allow]\n", "allow: [a.example]\n", "low.yaml:2 final-key" },
-        { "final: [allow]\n", "deny: [a.example]\n", "" },
-        { "final: [via, mode]\n", "mode: enforce\nvia: false\n",
-          "low.yaml:2 final-key, low.yaml:3 final-key" },
-        { "final: [upstream]\n", "upstream: none\n", "low.yaml:2 final-key" },
-        { "final: [upstream.resolve]\n", "upstream: none\n", "low.yaml:2 final-key" },
-        { "final: [upstream.resolve]\n", "upstream: {proxies: [{proxy: \"http://p.example\"}]}\n",
-          "low.yaml:2 final-key" },
-        { "final: [services]\n", "services: {}\n", "low.yaml:2 final-key" },
-        { "final: [services.s]\n", "services:\n  s: {upstream: \"https://a.example\"}\n",
-          "low.yaml:3 final-key" },
-        { "final: [services.s]\n", "services:\n  t: {upstream: \"https://a.example\"}\n", "" },
-        { "final: [services.s.rules]\n", "services:\n  s: {upstream: \"https://a.example\"}\n",
-          "low.yaml:3 final-key" },
-        { "final: [\"services.*.redact\"]\n", "services:\n  t: {upstream: \"https://a.example\"}\n",
-          "" },
-        { "final: [\"services.*.websocket\"]\n",
-          "services:\n  t:\n    upstream: https://a.example\n    websocket: true\n",
-          "low.yaml:5 final-key" },
-        { "final: [\"services.*.tls\"]\nservices:\n  t: {upstream: \"https://b.example\"}\n",
-          "services:\n  t: {upstream: \"https://a.example\"}\n", "low.yaml:3 final-key" },
-        { "final: [\"services.*\"]\n", "services:\n  t: {upstream: \"https://a.example\"}\n",
-          "low.yaml:3 final-key" },
-        { "final: [credentials.k]\n", "credentials:\n  k: {from: \"env:K\", hosts: [a.example]}\n",
-          "low.yaml:3 final-key" },
-        { "final: [extends]\n", "extends: preset:agent-baseline\n", "low.yaml:2 final-key" },
-        { "final: []\n", "via: true\n", "" },
-        { "final: [limits.conections]\n", "", "org.yaml:2 unknown-key" },
-        { "final: [nonsense]\n", "", "org.yaml:2 unknown-key" },
-        { "final: [services.s.nonsense]\n", "", "org.yaml:2 unknown-key" },
-        { "final: [\"services.\"]\n", "", "org.yaml:2 unknown-key" },
-        { "final: [\"allow[]\"]\n", "", "org.yaml:2 unknown-key" },
-        { "final: [\"\"]\n", "", "org.yaml:2 unknown-key" },
-        { "final: [egress, final]\n", "", "org.yaml:2 bad-value, org.yaml:2 bad-value" },
-        { "final: {a: b}\n", "", "org.yaml:2 bad-type" },
-        { "", "final: [via]\n", "low.yaml:2 org-only" },
-    };
-    unsigned failed = 0;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        char org[300], low[300];
-        struct result r;
-        snprintf(org, sizeof org, E "%s", rows[i].org);
-        snprintf(low, sizeof low, E "%s", rows[i].low);
-        with_org(org, low, i % 2 ? EG_LAYER_USER : EG_LAYER_REPO, true, NULL, &r);
-        if (strcmp(r.codes, rows[i].expect) != 0) {
-            fprintf(stderr, "row %zu: got %s, want %s\n%s", i, r.codes, rows[i].expect, r.texts);
-            failed++;
-        }
-        done(&r);
-    }
-    cr_assert_eq(failed, 0);
-}
-
-Test(final, the_org_itself_and_what_it_extends_may_set_it)
-{
-    struct result r;
-    with_org(E "final: [via, deny]\nvia: true\nextends: preset:agent-baseline\n", E "",
-             EG_LAYER_REPO, false, NULL, &r);
-    cr_assert_eq(r.status, EG_OK, "%s", r.texts);
-    done(&r);
-}
-
-Test(final, a_preset_of_a_lower_layer_is_of_that_layer)
-{
-    struct result r;
-    with_org(E "final: [deny]\n", E "extends: preset:agent-baseline\n", EG_LAYER_USER, true, NULL,
-             &r);
-    cr_assert_not_null(strstr(r.codes, " final-key"), "%s", r.texts);
-    cr_assert_eq(strncmp(r.codes, "preset:agent-baseline:", 22), 0);
-    done(&r);
-}
-
-Test(final, the_message_names_the_line_of_the_org_layer)
-{
-    struct result r;
-    with_org(E "via: false\nfinal: [mode, via]\n", E "via: true\n", EG_LAYER_USER, true, NULL, &r);
-    cr_assert_not_null(
-        strstr(r.texts, "low.yaml:2:1: error[final-key]: via is final in org.yaml:3\n"), "%s",
-        r.texts);
-    done(&r);
-}
-
-Test(final, options_of_the_command_line_count_as_a_lower_layer)
-{
-    const struct eg_policy_reader observe = { .observe = true };
-    const struct eg_hop hop = { 0 };
-    const struct eg_upstream_choice choice = { .from = EG_UPSTREAM_OPTION,
-                                               .secure = &hop,
-                                               .plain = &hop };
-    const struct eg_policy_reader upstream = { .upstream = &choice };
-    struct result r;
-    with_org(E "final: [mode]\n", E, EG_LAYER_REPO, true, &observe, &r);
-    cr_assert_str_eq(r.codes, "org.yaml:2 final-key");
-    done(&r);
-    with_org(E "final: [upstream.bypass]\n", E, EG_LAYER_REPO, true, &upstream, &r);
-    cr_assert_str_eq(r.codes, "org.yaml:2 final-key");
-    done(&r);
-    with_org(E "final: [via]\n", E, EG_LAYER_REPO, true, &upstream, &r);
-    cr_assert_str_eq(r.codes, "");
-    done(&r);
+    eg_policies_result_done(&r);
 }

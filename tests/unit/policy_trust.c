@@ -232,14 +232,9 @@ Test(policy_trust, an_untrusted_file_redefines_no_service_of_a_trusted_one)
             { "user.yaml", eg_slice_str(user), EG_LAYER_USER, true },
             { "egress.yaml", eg_slice_str(repo), EG_LAYER_REPO, trusted },
         };
-        struct eg_diags *d = NULL;
-        struct eg_buf block;
-        cr_assert_geq(sodium_init(), 0);
-        eg_buf_init(&block, 1 << 20);
-        cr_assert_eq(eg_diags_new(&d), EG_OK);
-        cr_expect_eq(eg_policy_compile(files, 2, &eg_policies_reader, d, &block, NULL),
-                     trusted ? EG_OK : EG_INVALID);
-        eg_diags_free(d);
-        eg_buf_done(&block);
+        struct eg_policies_result r;
+        eg_policies_compile(files, 2, &eg_policies_reader, &r);
+        cr_expect_str_eq(r.codes, trusted ? "" : "egress.yaml:3 untrusted-key", "%s", r.texts);
+        eg_policies_result_done(&r);
     }
 }

@@ -40,6 +40,14 @@ struct eg_broker_target { /* where a connect goes */
     bool checked;  /* a server of the child's own: looked at before and after */
 };
 
+enum { EG_BROKER_OPTIONS = 12 };
+struct eg_broker_options { /* of the socket that the child had */
+    struct {
+        char value[16];
+        socklen_t n; /* 0: not known */
+    } list[EG_BROKER_OPTIONS];
+};
+
 struct eg_broker_pending {
     bool used;
     int fd;       /* ours, connecting; -1: to be tried again */
@@ -50,6 +58,7 @@ struct eg_broker_pending {
     bool cloexec, blocking;
     uint64_t inode; /* and the socket that is under it */
     struct eg_broker_target to;
+    struct eg_broker_options options;
 };
 
 struct eg_broker {
@@ -111,6 +120,16 @@ int eg_broker_address(const struct eg_broker *b, const struct eg_broker_call *c,
 /* Descriptor number of the caller: its flags (O_NONBLOCK, O_CLOEXEC) and inode. 0 or an errno. */
 int eg_broker_descriptor(const struct eg_broker *b, const struct eg_broker_call *c, int number,
                          int *flags, uint64_t *inode);
+
+/* Whose thread the caller is; 0: not known. */
+pid_t eg_broker_process(const struct eg_broker_call *c);
+
+/* ---- broker_options.c ---- */
+/* Of that descriptor of the caller, if it is that socket; where we may not look, none. */
+void eg_broker_options_read(const struct eg_broker *b, const struct eg_broker_call *c, int number,
+                            uint64_t inode, struct eg_broker_options *ret);
+/* Those that differ; one that is refused stays as it is. */
+void eg_broker_options_set(int fd, const struct eg_broker_options *o);
 
 /* ---- broker_made.c: which sockets are the child's ---- */
 int eg_broker_remember(struct eg_broker *b, int fd, int domain, int type, bool connected);

@@ -1,7 +1,7 @@
 /* broker_net.c - sockets and connections of the child. Alone in the host's network each socket is bound to the loopback device,
  * which takes CAP_NET_RAW to undo, and a connection leads to the proxy or to a server of the child's own; what is refused looks like
  * a machine without a network, or like a port where nobody listens. The connection is made on a fresh socket of ours from the address
- * that was copied and judged, and put in the place of the child's: options that were set before are lost. */
+ * that was copied and judged, and put in the place of the child's: what epoll was told of that one is lost. */
 #include "launch/broker.h"
 
 #include <errno.h>
@@ -209,6 +209,8 @@ static void try(struct eg_broker *b, struct eg_broker_pending *p)
     int sys = p->fd < 0 ? errno : 0;
     if (sys == 0 && family != AF_UNIX && p->type == SOCK_STREAM)
         setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* it was set, or will be */
+    if (sys == 0)
+        eg_broker_options_set(p->fd, &p->options);
     if (sys == 0 && connect(p->fd, (const struct sockaddr *)&p->to.at, p->to.n) < 0)
         sys = errno;
     if (sys == EINPROGRESS)
@@ -282,6 +284,8 @@ void eg_broker_connect(struct eg_broker *b, const struct eg_broker_call *c)
         eg_broker_answer(b, c->id, sys);
         return;
     }
+    if (p.to.at.ss_family != AF_UNIX)
+        eg_broker_options_read(b, c, p.number, p.inode, &p.options);
     p.cloexec = (flags & O_CLOEXEC) != 0;
     p.blocking = (flags & O_NONBLOCK) == 0;
     try(b, &p);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -218,6 +219,73 @@ Test(launch_broker, loopback_device_can_not_be_left)
 {
     eg_supervised_open();
     eg_supervised_try(device_stays);
+}
+
+static bool still(int fd, int level, int name, int value)
+{
+    int now = -1;
+    socklen_t n = sizeof now;
+    return getsockopt(fd, level, name, &now, &n) == 0 && now == value;
+}
+
+static void *options_of_a_thread(void *ctx)
+{
+    const int one = 1, seconds = 77, size = 40000;
+    const struct timeval wait = { .tv_sec = 5 };
+    struct timeval now = { 0 };
+    socklen_t n = sizeof now;
+    int fd = socket(AF_INET, SOCK_STREAM, 0), *step = ctx;
+    *step = 1;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one) < 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size) < 0)
+        return NULL;
+    *step = 2;
+    if (eg_supervised_to4(fd, "127.0.0.1", eg_supervised.proxy) != 0)
+        return NULL;
+    *step = 3;
+    if (still(fd, SOL_SOCKET, SO_KEEPALIVE, 1) && still(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds) &&
+        still(fd, IPPROTO_TCP, TCP_NODELAY, 1) && still(fd, SOL_SOCKET, SO_SNDBUF, 2 * size) &&
+        getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &now, &n) == 0 && now.tv_sec == 5)
+        *step = 0;
+    return NULL;
+}
+
+/* By the first thread, and by another one of its process. */
+static int options_stay(void)
+{
+    pthread_t thread;
+    int step = 0;
+    options_of_a_thread(&step);
+    if (step == 0 && pthread_create(&thread, NULL, options_of_a_thread, &step) == 0)
+        pthread_join(thread, NULL);
+    return step;
+}
+
+static bool descriptors_can_be_taken(void)
+{
+    pid_t pid = eg_supervised_fork();
+    if (pid == 0)
+        for (;;)
+            pause();
+    int process = (int)syscall(SYS_pidfd_open, pid, 0);
+    int fd = process < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, process, 0, 0);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    if (process >= 0)
+        close(process);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+Test(launch_broker, options_that_were_set_before_stay)
+{
+    eg_supervised_open();
+    if (!descriptors_can_be_taken())
+        cr_skip_test("pidfd_getfd is refused here");
+    eg_supervised_try(options_stay);
 }
 
 static int fast_open(void)

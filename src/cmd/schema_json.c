@@ -145,6 +145,8 @@ static json_t *node(uint32_t row)
         o = json_pack("{s:o}", "anyOf", forms);
     }
     put_default(o, k);
+    if (!(k->flags & EG_KEY_UNTRUSTED) && strchr("*]", k->path[strlen(k->path) - 1]) == NULL)
+        json_object_set_new(o, "description", json_string("Only in a file that is trusted."));
     return o;
 }
 

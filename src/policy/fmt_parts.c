@@ -92,6 +92,17 @@ static uint32_t closing(const struct walk *w, uint32_t i)
     return i < n ? i + 1 : i;
 }
 
+/* An element of nothing has no place of its own: behind its dash, which is the next one from i on. */
+static uint32_t behind_dash(const struct walk *w, uint32_t i)
+{
+    size_t n = w->source->text.n;
+    for (; i < n && byte(w, i) != '-'; i++)
+        if (byte(w, i) == '#')
+            while (i + 1 < n && byte(w, i + 1) != '\n')
+                i++;
+    return i < n ? i + 1 : i;
+}
+
 static struct eg_fmt_part *grow(struct walk *w, struct eg_fmt_part *parent,
                                 const struct eg_yaml *node, uint32_t index)
 {
@@ -105,13 +116,16 @@ static struct eg_fmt_part *grow(struct walk *w, struct eg_fmt_part *parent,
     p->row = row_of(parent, node);
     if (node->name.p)
         w->texts[w->text_count++] = node->name_at;
-    if (node->kind == EG_YAML_TEXT)
+    if (node->kind == EG_YAML_TEXT && node->text.n > 0)
         w->texts[w->text_count++] = node->at;
     p->start = node->name.p ? node->name_at.offset : node->at.offset;
     p->end = node->at.offset + node->at.width;
     p->gap = gap_above(w, p->start);
     if (node->kind == EG_YAML_TEXT) {
         p->spread = node->plain && node->text.n == 0;
+        if (p->spread && !node->name.p && parent && !parent->flow)
+            p->start = p->end = behind_dash(w, index > 0 ? parent->end : parent->node->at.offset);
+        p->gap = gap_above(w, p->start);
         return p;
     }
     char open = byte(w, node->at.offset);
@@ -190,14 +204,25 @@ static void put_foot(struct eg_fmt_part *p, struct eg_fmt_note *note)
     spread(p);
 }
 
+/* Is it on one line in the layout, if what is in it (child, NULL: nothing) is? Text of several lines becomes one. */
+static bool is_on_line(const struct walk *w, const struct eg_fmt_part *p, uint32_t line,
+                       const struct eg_fmt_part *child)
+{
+    if (p->start >= line || p->flow || p->node->kind == EG_YAML_TEXT)
+        return true;
+    return child && p->node->count == 1 && line_start(w, p->start) == line_start(w, child->start);
+}
+
 /* Beside something: the outermost value that began and ended on this line (in brackets: ended); else the key whose value is below. */
 static struct eg_fmt_part *neighbour(const struct walk *w, uint32_t c)
 {
     uint32_t line = line_start(w, c);
     struct eg_fmt_part *best = NULL, *last = w->at > 0 ? w->parts[w->at - 1] : NULL;
-    for (struct eg_fmt_part *p = last; p && p->parent; p = p->parent)
-        if (p->end <= c && p->end > line && (p->start >= line || p->flow))
-            best = p;
+    for (struct eg_fmt_part *p = last, *child = NULL; p && p->parent; p = p->parent) {
+        bool on_line = p->end <= c && p->end > line && is_on_line(w, p, line, child);
+        best = on_line ? p : best;
+        child = on_line ? p : NULL;
+    }
     if (!best && last && last->parent && last->start >= line)
         best = last;
     return best;

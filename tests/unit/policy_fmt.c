@@ -78,6 +78,18 @@ Test(policy_fmt, folded_text_becomes_one_line)
            "egress: 1\n\nallow:\n  - {host: a.example, why: \"two lines # no comment\"}\n");
 }
 
+Test(policy_fmt, a_comment_behind_text_of_several_lines)
+{
+    expect("egress: 1\nallow:\n  - host: a\n      b # c\n  - host: d\n    why: e\n      f # g\n",
+           "egress: 1\n\nallow:\n  - {host: a b}  # c\n  - host: d\n    why: e f  # g\n");
+}
+
+Test(policy_fmt, a_comment_behind_an_element_of_nothing)
+{
+    expect("egress: 1\nallow:\n  - a.example # a\n  # b\n  - # c\n  -\n",
+           "egress: 1\n\nallow:\n  - a.example  # a\n  # b\n  -  # c\n  -\n");
+}
+
 Test(policy_fmt, comments_stay_where_they_belong)
 {
     expect("# of the file\n\n# too\negress: 1 # one\n"

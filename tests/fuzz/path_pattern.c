@@ -1,5 +1,6 @@
 /* path_pattern.c - fuzzes rules on requests: "METHOD /pattern" lines, then an empty line, a method and a raw path. Whatever they are, compiling and
- * judging end; what an allow rule lets through a deny rule of the same text refuses, in every spelling that origins might take for it. */
+ * judging end; what an allow rule lets through a deny rule of the same text refuses, in every spelling that origins might take for it; and the index over a long list finds
+ * what trying a short one finds. */
 #include <sodium.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,7 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { RULES_MAX = 16, POLICY_MAX = 1 << 16 };
+enum { RULES_MAX = 16, POLICY_MAX = 1 << 16, FILLERS = 9 };
+#define FILLER "FILLER"
 
 /* JSON, so that any printable byte can stand in a rule. */
 static bool quote(struct eg_buf *out, struct eg_slice line)
@@ -23,17 +25,22 @@ static bool quote(struct eg_buf *out, struct eg_slice line)
     return st == EG_OK && eg_buf_put(out, EG_SLICE("\"")) == EG_OK;
 }
 
-static bool list(struct eg_buf *out, const char *key, const struct eg_slice *rules, unsigned count)
+/* More: so many that there is an index; nothing asks for these. */
+static bool list(struct eg_buf *out, const char *key, const struct eg_slice *rules, unsigned count,
+                 bool more)
 {
     if (eg_buf_printf(out, ", %s: [", key) != EG_OK)
         return false;
+    for (unsigned i = 0; i < FILLERS && more; i++)
+        if (eg_buf_printf(out, "\"%s /%c*/-%u\", ", FILLER, 'a' + (int)i % 3, i) != EG_OK)
+            return false;
     for (unsigned i = 0; i < count; i++)
         if (!quote(out, rules[i]) || eg_buf_put(out, EG_SLICE(", ")) != EG_OK)
             return false;
     return eg_buf_put(out, EG_SLICE("]")) == EG_OK;
 }
 
-/* One service that allows, one that denies, one with a base path. */
+/* One service that allows, one that denies, one with a base path; and the first two with no more than these rules. */
 static struct eg_policy *compile(const struct eg_slice *rules, unsigned count, struct eg_buf *block)
 {
     struct eg_diags *d = NULL;
@@ -43,11 +50,15 @@ static struct eg_policy *compile(const struct eg_slice *rules, unsigned count, s
     bool fine =
         eg_buf_printf(&text, "egress: 1\nservices:\n  a: {upstream: \"https://a.example\"") ==
             EG_OK &&
-        list(&text, "rules", rules, count) &&
+        list(&text, "rules", rules, count, true) &&
         eg_buf_printf(&text, "}\n  d: {upstream: \"https://a.example\"") == EG_OK &&
-        list(&text, "deny", rules, count) &&
+        list(&text, "deny", rules, count, true) &&
+        eg_buf_printf(&text, "}\n  p: {upstream: \"https://a.example\"") == EG_OK &&
+        list(&text, "rules", rules, count, false) &&
+        eg_buf_printf(&text, "}\n  q: {upstream: \"https://a.example\"") == EG_OK &&
+        list(&text, "deny", rules, count, false) &&
         eg_buf_printf(&text, "}\n  b: {upstream: \"https://a.example/v1\"") == EG_OK &&
-        list(&text, "rules", rules, count) && eg_buf_put(&text, EG_SLICE("}\n")) == EG_OK;
+        list(&text, "rules", rules, count, true) && eg_buf_put(&text, EG_SLICE("}\n")) == EG_OK;
     const struct eg_policy_file file = { "egress.yaml", eg_buf_slice(&text), EG_LAYER_REPO, true };
     if (fine && eg_diags_new(&d) == EG_OK) {
         enum eg_status st = eg_policy_compile(&file, 1, NULL, d, block, NULL);
@@ -101,6 +112,10 @@ static void ask(const struct eg_policy *p, struct eg_slice method, struct eg_sli
         bool allowed = judge(p, "a", method, eg_buf_slice(&path), flags) == EG_OK;
         bool denied = judge(p, "d", method, eg_buf_slice(&path), flags) != EG_OK;
         if (allowed && (flags.unsafe || !denied))
+            abort();
+        if (!eg_slice_caseeq(method, EG_SLICE(FILLER)) &&
+            (allowed != (judge(p, "p", method, eg_buf_slice(&path), flags) == EG_OK) ||
+             denied != (judge(p, "q", method, eg_buf_slice(&path), flags) != EG_OK)))
             abort();
         (void)judge(p, "b", method, eg_buf_slice(&path), flags);
         /* a rule may match the digits of an escape, which another spelling has not */

@@ -72,6 +72,18 @@ static const char derived[] =
     "  token: {oauth2: {grant: refresh_token, token_url: \"https://t.example/t\", client_id: me, "
     "refresh_token: \"keyring:a/b\"}, hosts: [llm.example.com]}\n";
 
+/* Lists that are long enough for an index, with every kind of step in it. */
+static const char indexed[] =
+    "egress: 1\n"
+    "services:\n"
+    "  s:\n"
+    "    upstream: https://llm.example.com\n"
+    "    rules: [GET /a, GET /b, GET /c, GET /d, GET /e, GET /f/**/g, \"* /a/*\", \"* /a*/x\", \"* "
+    "/{b,h}c\"]\n"
+    "    deny: [GET /a/1, GET /b/%2F1, GET /c1*, GET /d/*/e, GET /e1, PUT /f, GET /g/**, GET /h, "
+    "\"* "
+    "/a%2Fb/x\"]\n";
+
 static void is(struct eg_slice got, const char *want)
 {
     cr_assert(eg_slice_eq(got, eg_slice_str(want)), "got '%.*s', want '%s'", (int)got.n, got.p,
@@ -401,6 +413,10 @@ static void ask_all(const struct eg_policy *p)
                               (struct eg_path_flags){ .unsafe = true }, &v);
         eg_policy_judge_route(p, i, EG_SLICE("PUT"), EG_SLICE("/a%2Fb;c/x"),
                               (struct eg_path_flags){ 0 }, &v);
+        eg_policy_judge_route(p, i, EG_SLICE("GET"), EG_SLICE("/a/x/"), (struct eg_path_flags){ 0 },
+                              &v);
+        eg_policy_judge_route(p, i, EG_SLICE("PUT"), EG_SLICE("/f/z/g"),
+                              (struct eg_path_flags){ 0 }, &v);
         (void)eg_policy_service_of_route(p, s.name);
     }
     for (unsigned i = 0; i < eg_policy_credential_count(p); i++) {
@@ -469,6 +485,7 @@ Test(policy, a_damaged_block_is_refused_or_harmless)
 {
     damage(full);
     damage(derived);
+    damage(indexed);
 }
 
 Test(policy, a_misplaced_block_is_refused)

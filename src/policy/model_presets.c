@@ -298,6 +298,18 @@ static const struct eg_yaml *credential_of(struct eg_model *m, const struct eg_y
     return all;
 }
 
+/* Who wrote `openai: {from: ...}` meant the preset openai: an untrusted service of that name with another preset would send the key elsewhere. False: reported. */
+static bool may_complete(struct eg_model *m, const struct eg_model_service *s)
+{
+    const char *preset = s->preset.preset->name;
+    if (s->source->trusted || eg_slice_eq(s->s.name, eg_slice_str(preset)))
+        return true;
+    eg_diag_error(m->diags, "untrusted-key", s->at, eg_trust_fix,
+                  "an untrusted file may not send the credential %s to the hosts of the preset %s",
+                  eg_quote(s->s.name).text, preset);
+    return false;
+}
+
 void eg_model_finish_presets(struct eg_model *m)
 {
     for (struct eg_model_service *s = m->services; s && m->status == EG_OK; s = s->next) {
@@ -306,6 +318,8 @@ void eg_model_finish_presets(struct eg_model *m)
         if (!node || node->bad)
             continue;
         const struct eg_yaml *user = eg_model_unpend(m, node->name, &source);
+        if (user && !may_complete(m, s))
+            continue;
         if (user)
             node = credential_of(m, user, node);
         else if (eg_table_get(m->credential_names, node->name))

@@ -1,11 +1,12 @@
 /* policy_presets_use.c - how a file completes a preset: what it may say, what wins, whose credential it is, and what an untrusted file may not. */
 #include <criterion/criterion.h>
+#include <sodium.h>
 #include <stdio.h>
 
 #include "support/policies.h"
 #include "support/presets.h"
 
-#define E     "egress: 1\nservices:\n  "
+#define E        "egress: 1\nservices:\n  "
 #define CHECK(r) eg_policies_check(r, sizeof(r) / sizeof *(r))
 
 Test(policy_presets, what_a_trusted_file_may_say)
@@ -14,8 +15,9 @@ Test(policy_presets, what_a_trusted_file_may_say)
         { E "openai: {}\n", "-", 0, false },
         { E "openai:\n", "-", 0, false },
         { E "llm: {preset: openai}\n", "-", 0, false },
-        { E "openai: {}\n  anthropic: {}\n  gemini: {}\n  groq: {}\n  openrouter: {}\n  stripe: {}\n"
-            "  huggingface: {}\n  github-git: {}\n  gitlab: {}\n  gitlab-git: {}\n",
+        { E
+          "openai: {}\n  anthropic: {}\n  gemini: {}\n  groq: {}\n  openrouter: {}\n  stripe: {}\n"
+          "  huggingface: {}\n  github-git: {}\n  gitlab: {}\n  gitlab-git: {}\n",
           "-", 0, false },
         { E "opnai: {}\n", "3:3 missing-key", 0, false },
         { E "a: {preset: opnai}\n", "3:15 unknown-preset", 0, false },
@@ -35,8 +37,8 @@ Test(policy_presets, what_a_trusted_file_may_say)
         { E "openai: {rules: []}\n", "3:12 bad-value", 0, false },
         { E "openai: {websocket: maybe}\n", "3:23 bad-type", 0, false },
         /* two of one preset share its variables: the second says other ones */
-        { E "openai: {}\n  b: {preset: openai}\n",
-          "4:3 duplicate-name, 4:3 duplicate-name", 0, false },
+        { E "openai: {}\n  b: {preset: openai}\n", "4:3 duplicate-name, 4:3 duplicate-name", 0,
+          false },
         { E "openai: {}\n  b: {preset: openai, env: {base_url: B_URL, key: [B_KEY]}}\n", "-", 0,
           false },
         /* another upstream is not where the preset's credential goes */
@@ -48,19 +50,23 @@ Test(policy_presets, what_a_trusted_file_may_say)
         { E "openai: {credential: k}\n", "3:24 unknown-credential", 0, false },
         { E "openai: {credential: k}\ncredentials:\n  k: {from: \"env:K\", hosts: [a.example]}\n",
           "3:24 credential-host", 0, false },
-        { E "openai: {credential: k}\ncredentials:\n  k: {from: \"env:K\", hosts: [api.openai.com]}\n",
+        { E "openai: {credential: k}\ncredentials:\n  k: {from: \"env:K\", hosts: "
+            "[api.openai.com]}\n",
           "-", 0, false },
         { E "openai: {}\ncredentials:\n  openai: {from: \"keyring:a/b\"}\n", "-", 0, false },
         { E "openai: {}\ncredentials:\n  openai: {from: \"keyring:a/b\", hosts: [a.example]}\n",
           "3:3 credential-host", 0, false },
         { E "openai: {}\ncredentials:\n  other: {from: \"keyring:a/b\"}\n", "5:3 missing-key", 0,
           false },
-        { E "openai: {upstream: \"https://a.example\"}\ncredentials:\n  openai: {from: \"env:K\"}\n",
+        { E
+          "openai: {upstream: \"https://a.example\"}\ncredentials:\n  openai: {from: \"env:K\"}\n",
           "5:3 missing-key", 0, false },
-        { E "openai: {}\ncredentials:\n  openai: {from: \"env:K\", oauth2: {grant: refresh_token}}\n",
+        { E
+          "openai: {}\ncredentials:\n  openai: {from: \"env:K\", oauth2: {grant: refresh_token}}\n",
           "3:3 unknown-credential, 5:27 bad-source", 0, false },
         { E "aws: {with: {service: s3, region: eu-central-1}}\n"
-            "credentials:\n  aws: {aws_sigv4: {from: \"aws:work\", region: eu-central-1, service: s3}}\n",
+            "credentials:\n  aws: {aws_sigv4: {from: \"aws:work\", region: eu-central-1, service: "
+            "s3}}\n",
           "-", 0, false },
         /* interception is not built */
         { E "mistral: {}\n", "3:3 not-available", 0, false },
@@ -79,8 +85,8 @@ Test(policy_presets, what_an_untrusted_file_may_say)
         { E "a: {preset: openai, route: a, rules: [GET /v1/models], deny: [\"DELETE /**\"], "
             "limits: {concurrent: 2}}\n",
           "-", 0, true },
-        { E "openai: {upstream: \"https://evil.example\", preset: openai}\n", "3:12 untrusted-key", 0,
-          true },
+        { E "openai: {upstream: \"https://evil.example\", preset: openai}\n", "3:12 untrusted-key",
+          0, true },
         { E "openai: {upstream: \"https://evil.example\"}\n", "-", 0, true }, /* a plain route */
         { E "openai: {credential: openai}\n", "3:12 untrusted-key", 0, true },
         { E "openai: {write: [bearer]}\n", "3:12 untrusted-key", 0, true },
@@ -101,7 +107,8 @@ Test(policy_presets, what_an_untrusted_file_may_say)
         { E "datadog: {}\n", "3:3 missing-key", 0, true },
         { E "mistral: {}\n", "3:3 not-available", 0, true },
         { E "mistral: {route: m}\n", "-", 0, true },
-        { E "openai: {}\ncredentials:\n  openai: {from: \"env:HOME\"}\n", "4:1 untrusted-key", 0, true },
+        { E "openai: {}\ncredentials:\n  openai: {from: \"env:HOME\"}\n", "4:1 untrusted-key", 0,
+          true },
     };
     CHECK(rows);
 }
@@ -163,10 +170,41 @@ Test(policy_presets, the_users_credential_serves_the_repositorys_service)
     expect(whole, E "openai: {}\ncredentials: {openai: {from: \"env:R\"}}\n", true, "openai",
            "from env:R hosts api.openai.com");
     expect(keyring,
-           E "openai: {}\ncredentials: {openai: {from: \"env:R\", hosts: [api.openai.com]}}\n", true,
-           "openai", "from env:R hosts api.openai.com");
+           E "openai: {}\ncredentials: {openai: {from: \"env:R\", hosts: [api.openai.com]}}\n",
+           true, "openai", "from env:R hosts api.openai.com");
     expect(keyring, E "openai: {}\ncredentials: {openai: {from: \"env:R\"}}\n", true, "openai",
            "from env:R hosts api.openai.com");
+}
+
+/* The user's key of one vendor under the preset of another: hosts that the user left out are the ones of the name that the user wrote. */
+Test(policy_presets, an_untrusted_file_sends_no_key_to_another_vendor)
+{
+    static const char user[] = "egress: 1\ncredentials: {openai: {from: \"keyring:llm/me\"}}\n";
+    static const char bound[] = "egress: 1\ncredentials: {openai: {from: \"keyring:llm/me\", "
+                                "hosts: [api.openai.com]}}\n";
+    static const char repo[] = E "openai: {preset: groq}\n";
+    for (int i = 0; i < 2; i++) {
+        const struct eg_policy_file files[] = {
+            { "user.yaml", eg_slice_str(i ? bound : user), EG_LAYER_USER, true },
+            { "egress.yaml", eg_slice_str(repo), EG_LAYER_REPO, false },
+        };
+        struct eg_diags *d = NULL;
+        struct eg_buf block;
+        struct eg_err err = { 0 };
+        bool refused = false;
+        eg_buf_init(&block, 1 << 20);
+        cr_assert_geq(sodium_init(), 0);
+        cr_assert_eq(eg_diags_new(&d), EG_OK);
+        cr_expect_eq(eg_policy_compile(files, 2, &eg_policies_reader, d, &block, &err), EG_INVALID);
+        for (unsigned k = 0; k < eg_diags_total(d); k++)
+            refused |=
+                strcmp(eg_diags_at(d, k)->code, i ? "credential-host" : "untrusted-key") == 0;
+        cr_expect(refused, "%d", i);
+        eg_diags_free(d);
+        eg_buf_done(&block);
+    }
+    /* a trusted one says so on purpose */
+    expect(user, repo, true, "openai", "https://api.groq.com accept");
 }
 
 Test(policy_presets, a_service_of_another_name_has_a_credential_of_its_own)
@@ -193,9 +231,9 @@ static enum eg_status ask(const struct eg_policy *p, const char *route, const ch
 Test(policy_presets, rules_of_the_file_narrow_the_route)
 {
     struct eg_buf block;
-    struct eg_policy *p = two("egress: 1\n",
-                              E "openai: {rules: [\"POST /v1/**\"], deny: \"POST /v1/files/**\"}\n",
-                              false, &block);
+    struct eg_policy *p =
+        two("egress: 1\n", E "openai: {rules: [\"POST /v1/**\"], deny: \"POST /v1/files/**\"}\n",
+            false, &block);
     cr_expect_eq(ask(p, "openai", "POST", "/v1/responses"), EG_OK);
     cr_expect_eq(ask(p, "openai", "GET", "/v1/models"), EG_RULE_DENIED);
     cr_expect_eq(ask(p, "openai", "POST", "/v1/files/x"), EG_RULE_DENIED);

@@ -34,7 +34,8 @@ int eg_cmd_policy(const char *command, const char *file, bool trust, struct eg_l
     if ((*ret)->policy)
         return -1;
     int code = eg_loaded_exit(*ret);
-    fprintf(stderr, "%s: the policy is not valid\n", command);
+    fprintf(stderr, "%s: the policy %s\n", command,
+            code == EG_EXIT_REFUSED ? "says what it may not" : "is not valid");
     eg_loaded_free(*ret);
     *ret = NULL;
     return code;

@@ -101,7 +101,7 @@ Test(explain, mode_observe_is_told_apart_and_wants_trust, .timeout = 60)
 {
     struct eg_world w;
     start(&w, "mode: observe\n");
-    expect(&w, 3, "untrusted-key", "other.example", NULL, NULL, NULL);
+    expect(&w, 6, "untrusted-key", "other.example", NULL, NULL, NULL);
     expect(&w, 0, "passes, since the mode is observe", "--trust", "other.example", NULL, NULL);
     expect(&w, 1, "deny rule", "--trust", "bad.wild.example", NULL, NULL);
     eg_world_done(&w);

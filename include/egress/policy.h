@@ -6,8 +6,8 @@
  *
  * Ownership: what a function returns lives as long as the policy or the list of problems that was asked, unless its comment says that the
  * caller frees it. Texts are NUL-terminated and never NULL: empty where there is nothing to say. Texts that the caller gives are borrowed for the call.
- * Threads: a policy never changes once it is compiled, so any number of threads may ask one at a time of their own choosing; only egress_policy_free must be the
- * last call. A list of problems is the same. Compiling may run in several threads at once.
+ * Threads: a policy never changes once it is compiled, so any number of threads may ask it at once; egress_policy_free must be the last call on it.
+ * So it is with a list of problems. Several threads may compile at once.
  *
  * Link with the flags of `pkg-config --static --cflags --libs egress`. */
 #ifndef EGRESS_POLICY_H

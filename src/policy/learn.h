@@ -51,5 +51,7 @@ enum eg_status eg_learn_patch(const struct eg_learn *l, const struct eg_policy_f
 
 /* "/a/123/b" as "/a/" "*" "/b": what looks like an identifier becomes *. Appends. */
 enum eg_status eg_learn_pattern(struct eg_slice path, struct eg_buf *out) EG_MUST_USE;
+/* Why a person should look at a host of that name before it is allowed; NULL: nothing speaks against the name. Static. */
+const char *eg_learn_name_doubt(struct eg_slice host);
 
 #endif

@@ -304,7 +304,7 @@ static void read_token(struct eg_machine *m, uint32_t id, const struct cell *c,
     if (origin && token == ';' && !(know & NAME_ENDED) && c->token == END)
         put(m, AT(m->segments, struct segment, t->segments + c->segment)->cell);
     if (c->token == STAR)
-        put(m, id);
+        put_glob(m, id); /* what stands behind it may begin here as well */
     else if (c->token == token)
         put_glob(m, id + 1);
 }

@@ -63,13 +63,16 @@ static void report(const struct pair *x, const struct seen *s,
     show_policy(x->q, "B");
 }
 
-/* Does this request tell the two apart? A route that one of them lacks is refused by it. */
+/* Does this request tell the two apart? A route that one of them lacks is refused by it. A literal leads to no address but its own. */
 static bool tells(const struct pair *x, const struct eg_random_request *request)
 {
     struct eg_verdict v = { .status = EG_ROUTE_UNKNOWN }, w = v;
     enum eg_change_kind kind = request->kind == EG_ASK_TUNNEL ? EG_CHANGE_TUNNEL
                                : request->kind == EG_ASK_HTTP ? EG_CHANGE_REQUEST
                                                               : EG_CHANGE_ROUTE;
+    struct eg_addr literal;
+    if (request->addr[0] && eg_addr_parse(eg_slice_str(request->host), &literal))
+        return false;
     (void)eg_random_ask(x->a, request, &v);
     (void)eg_random_ask(x->b, request, &w);
     return eg_policy_diff_tells(kind, &v, &w);

@@ -122,6 +122,8 @@ Test(policy_diff, requests)
           "widens a.example on 80: GET http://a.example/a" },
         { H("rules: [\"GET /a*\"]"), H("rules: [\"GET /ab*\"]"),
           "narrows a.example on 80: GET http://a.example/a" },
+        { H("rules: [\"GET /*\", \"GET /**/a*b\"]"), H("rules: [\"GET /*\"]"),
+          "narrows a.example on 80: GET http://a.example/x/ab" },
         { H("rules: [\"* /a\"]"), H("rules: [\"GET /a\"]"),
           "narrows a.example on 80: POST http://a.example/a" },
         { H("rules: [\"* /**\"]"),

@@ -36,11 +36,10 @@ static bool is_blank(char c)
 /* Is the line above the one of i empty, and nothing but blanks and dashes before i? */
 static bool gap_above(const struct walk *w, uint32_t i)
 {
-    uint32_t line = line_start(w, i);
-    for (uint32_t k = line; k < i; k++)
-        if (!is_blank(byte(w, k)) && byte(w, k) != '-')
-            return false;
-    if (line == 0)
+    uint32_t line = i;
+    while (line > 0 && (is_blank(byte(w, line - 1)) || byte(w, line - 1) == '-'))
+        line--;
+    if (line == 0 || byte(w, line - 1) != '\n')
         return false;
     for (uint32_t k = line - 1; k > 0 && byte(w, k - 1) != '\n'; k--)
         if (!is_blank(byte(w, k - 1)))

@@ -1,6 +1,7 @@
 /* show_text.c - the tree of `policy show` as a policy file: in brackets and quotes first, each line with its origin beside it, then in the one layout. */
 #include "policy/fmt.h"
 #include "policy/show.h"
+#include "policy/yaml.h"
 
 enum { TEXT_MAX = 64 << 20 };
 
@@ -96,7 +97,9 @@ enum eg_status eg_policy_show_text(const struct eg_shown *root, struct eg_buf *o
     struct writer w = { &rough, eg_diags_new(&diags) };
     children(&w, root, 0);
     const struct eg_policy_file file = { "policy", eg_buf_slice(&rough), EG_LAYER_REPO, true };
-    if (w.status == EG_OK)
+    if (w.status == EG_OK && rough.len > EG_YAML_FILE_MAX) /* more than a file may be: as it is */
+        w.status = eg_buf_put(out, eg_buf_slice(&rough));
+    else if (w.status == EG_OK)
         w.status = eg_policy_fmt(&file, diags, out, err);
     eg_diags_free(diags);
     eg_buf_done(&rough);

@@ -120,7 +120,7 @@ static void add_node(struct walk *w, const struct eg_machine_state *at, uint32_t
 static struct eg_machine_state state_of(const struct walk *w, uint32_t i)
 {
     const struct node *n = &w->nodes[i];
-    return (struct eg_machine_state){ n->flags, w->cells + n->first, n->count };
+    return (struct eg_machine_state){ n->flags, n->count ? w->cells + n->first : NULL, n->count };
 }
 
 /* The path to a node. False: it does not fit. */

@@ -96,7 +96,7 @@ struct eg_run_user {
     uid_t uid;
     gid_t gid;
     char **environment;
-    char *own[3];
+    char *own[3], *runtime;
 };
 enum eg_status eg_run_user_make(const char *name, char *const *parent, struct eg_run_user *ret,
                                 struct eg_err *err) EG_MUST_USE;

@@ -1,8 +1,13 @@
 /* run_go.c - the last steps before the command runs: what it must not see or change, given to launch as soon as
  * there is a policy; and once the proxy is ready its environment and the files that this names. What the command
  * holds of a credential is a phantom. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cmd/run_state.h"
 
@@ -41,6 +46,27 @@ static enum eg_status child_environment(struct eg_run *r, const struct eg_sessio
     free(services);
     free(texts);
     return status;
+}
+
+/* Without mounts the runtime folder is closed, where others have an empty one in its place: the command gets one
+ * among its files, for the locks and such that tools keep there. */
+static enum eg_status own_runtime(struct eg_run *r, struct eg_err *err)
+{
+    static const char key[] = "XDG_RUNTIME_DIR=";
+    char **e = r->user.environment;
+    while (*e && strncmp(*e, key, sizeof key - 1) != 0)
+        e++;
+    if (!*e || eg_launch_enforcement(r->child) != EG_ENFORCE_SECCOMP)
+        return EG_OK;
+    if (mkdirat(r->files.folder, "runtime", 0700) < 0 ||
+        fchownat(r->files.folder, "runtime", r->user.uid, r->user.gid, AT_SYMLINK_NOFOLLOW) < 0)
+        return eg_err_set(err, EG_IO, "run", errno, "no runtime folder for the command");
+    if (asprintf(&r->user.runtime, "%s%s/runtime", key, r->files.path) < 0) {
+        r->user.runtime = NULL;
+        return eg_err_set(err, EG_NOMEM, "run", 0, "out of memory");
+    }
+    *e = r->user.runtime;
+    return EG_OK;
 }
 
 /* Whatever source a key comes from, the parent may hold a copy of it under any name. */
@@ -104,7 +130,9 @@ enum eg_status eg_run_let_go(struct eg_run *r, const struct eg_session_info *ses
 {
     char **environment = NULL;
     drop_copies(r, r->user.environment);
-    enum eg_status status = child_environment(r, session, &environment, err);
+    enum eg_status status = own_runtime(r, err);
+    if (status == EG_OK)
+        status = child_environment(r, session, &environment, err);
     if (status == EG_OK)
         status = eg_launch_go(r->child, environment, err);
     eg_child_env_free(environment);

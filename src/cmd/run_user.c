@@ -74,6 +74,7 @@ void eg_run_user_done(struct eg_run_user *u)
 {
     for (unsigned i = 0; i < 3; i++)
         free(u->own[i]);
+    free(u->runtime);
     free(u->environment);
     memset(u, 0, sizeof *u);
 }

@@ -244,6 +244,15 @@ def full_disk(site, mode, uid):
             scene.nothing_left()
 
 
+def runtime_folder(site, mode, uid):
+    """Tools keep locks there (pnpm): the caller's is closed, and theirs goes with the run. Who becomes another user has none."""
+    with Scene(site, uid, mode) as scene:
+        code, out, err = scene.finish("sh", "-c", 'test -z "$XDG_RUNTIME_DIR" || { mkdir "$XDG_RUNTIME_DIR/locks" && ls "$XDG_RUNTIME_DIR" && stat -c %a "$XDG_RUNTIME_DIR"; }')
+        check(code == 0 and out == ("" if uid == 0 else "locks\n700\n"), (code, out, err))
+        scene.ended()
+        scene.nothing_left()
+
+
 def for_both(part, mode):
     def test(site):
         for uid in (UID, 0):
@@ -255,7 +264,9 @@ test_namespaces_kill_each = for_both(each, "namespaces")
 test_namespaces_worker_again = for_both(worker_again, "namespaces")
 test_namespaces_bombs = for_both(bombs, "namespaces")
 test_namespaces_full_disk = for_both(full_disk, "namespaces")
+test_namespaces_runtime_folder = for_both(runtime_folder, "namespaces")
 test_seccomp_kill_each = for_both(each, "seccomp")
 test_seccomp_worker_again = for_both(worker_again, "seccomp")
 test_seccomp_bombs = for_both(bombs, "seccomp")
 test_seccomp_full_disk = for_both(full_disk, "seccomp")
+test_seccomp_runtime_folder = for_both(runtime_folder, "seccomp")

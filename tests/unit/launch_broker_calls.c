@@ -102,7 +102,7 @@ static int reach_by_other_ways(void)
     NEED(syscall(SYS_prlimit64, 0, 0, NULL, NULL) == 0);
     NEED(syscall(SYS_setpriority, 0, eg_supervised.outside, 19) < 0 && errno == EPERM);
     NEED(syscall(SYS_setpriority, 2, 0, 19) < 0 && errno == EPERM);
-    NEED(syscall(SYS_setpriority, 0, 0, 0) == 0);
+    NEED(syscall(SYS_setpriority, 0, 0, 19) == 0); /* never up: a run that is nice already may not */
     NEED(syscall(SYS_ioprio_set, 1, eg_supervised.outside, 3 << 13) < 0 && errno == EPERM);
     NEED(syscall(SYS_ioprio_set, 3, 0, 3 << 13) < 0 && errno == EPERM);
     cpu_set_t one;
@@ -113,7 +113,7 @@ static int reach_by_other_ways(void)
     NEED(sched_setparam(eg_supervised.outside, &idle) < 0 && errno == EPERM);
     NEED(syscall(SYS_sched_setattr, eg_supervised.outside, NULL, 0) < 0 && errno == EPERM);
     NEED(sched_setaffinity(getpid(), sizeof one, &one) == 0);
-    NEED(syscall(SYS_setpriority, 0, getpid(), 1) == 0);
+    NEED(syscall(SYS_setpriority, 0, getpid(), 19) == 0);
     NEED(syscall(SYS_prlimit64, getpid(), 0, NULL, NULL) == 0);
     NEED(syscall(SYS_shmget, 0, 4096, 0600) < 0 && errno == EPERM);
     NEED(syscall(SYS_mq_open, "x", O_CREAT | O_RDWR, 0600, NULL) < 0 && errno == EPERM);

@@ -65,7 +65,8 @@ struct egress_policy;
 struct egress_problems;
 
 /* Compiles the files (1 to 64) into *policy, and lists every problem of every file in *problems; problems may be NULL. options may be NULL. The caller frees
- * both. EG_OK: there is a policy, perhaps with warnings. EG_INVALID: there are errors, *policy is NULL. EG_NOMEM, EG_TOO_BIG: both are NULL. */
+ * both. EG_OK: there is a policy, perhaps with warnings. EG_INVALID: there are errors, or none is listed and it is the arguments that are
+ * wrong; *policy is NULL. EG_NOMEM, EG_TOO_BIG: both are NULL. */
 enum eg_status egress_policy_compile(const struct egress_policy_file *files, size_t count,
                                      const struct egress_compile_options *options,
                                      struct egress_policy **policy,

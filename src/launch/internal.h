@@ -60,6 +60,27 @@ struct eg_go { /* what eg_launch_cover sends, and then eg_launch_go (the environ
     char **environment, **covered, **read_only, **programs, **held, **sockets; /* NULL-terminated */
 };
 
+/* ---- launch.c, and of the terminal job.c ---- */
+struct eg_launch {
+    pid_t pid; /* init's, as we see it */
+    int sock;
+    int tty;
+    bool foreground; /* the command's group has the terminal */
+    bool had;        /* it had it when it stopped */
+    int killed_by;   /* the signal that ended the command; 0: none */
+    bool gone;       /* waited for here, since it failed before it ran */
+    bool covered;    /* init has its paths */
+    struct eg_report failure; /* init's last word, where it ended while nobody waited for one */
+    enum eg_enforcement enforcement;
+    char weaker_because[256];
+    struct eg_launch_entry entries[EG_ENTRY_MAX];
+    unsigned entry_count;
+};
+/* Its terminal, and whether the command is to have it. */
+void eg_launch_find_terminal(struct eg_launch *l);
+/* What init said next, and notes of it; false: nothing yet, or it is gone. */
+bool eg_launch_next_report(struct eg_launch *l, struct eg_report *r);
+
 /* ---- wire.c ---- */
 /* The whole of it or an error; a peer that is gone is EG_CLOSED. */
 enum eg_status eg_wire_write(int fd, const void *p, size_t n) EG_MUST_USE;

@@ -1,17 +1,15 @@
 /* launch.c - the launcher's side: clones the namespace's init, maps its ids, receives the
- * listener, lets the command go, and speaks to init about signals and the terminal. Blocking
+ * listener, covers and lets the command go, passes signals on. The terminal is in job.c. Blocking
  * until the command runs, with a deadline; never afterwards. */
 #include "launch/broker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,22 +17,6 @@
 
 #include "base/clock.h"
 #include "net/sock.h"
-
-struct eg_launch {
-    pid_t pid; /* init's, as we see it */
-    int sock;
-    int tty;
-    bool foreground; /* the command's group has the terminal */
-    bool had;        /* it had it when it stopped */
-    int killed_by;   /* the signal that ended the command; 0: none */
-    bool gone;       /* waited for here, since it failed before it ran */
-    bool covered;    /* init has its paths */
-    struct eg_report failure; /* init's last word, where it ended while nobody waited for one */
-    enum eg_enforcement enforcement;
-    char weaker_because[256];
-    struct eg_launch_entry entries[EG_ENTRY_MAX];
-    unsigned entry_count;
-};
 
 static enum eg_status pair(int ends[2], struct eg_err *err)
 {
@@ -115,23 +97,6 @@ static enum eg_status receive_entries(struct eg_launch *l, struct eg_err *err)
     }
 }
 
-static bool piped(void)
-{
-    struct stat st;
-    for (int fd = 0; fd < 3; fd++)
-        if (fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
-            return true;
-    return false;
-}
-
-/* Are we the terminal's foreground job? Then the command becomes it; but not in a pipeline, whose
- * other parts are in our group and would be in the background then (`egressctl run CMD | less`). */
-static void find_terminal(struct eg_launch *l)
-{
-    l->tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
-    l->foreground = l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp() && !piped();
-}
-
 /* One try: a first process that is ready. */
 static enum eg_status try(struct eg_launch *l, struct eg_plan plan, enum eg_enforcement enforcement,
                           struct eg_err *err)
@@ -207,7 +172,7 @@ enum eg_status eg_launch_prepare(const struct eg_launch_spec *spec, struct eg_la
     if (!l)
         return EG_NOMEM;
     l->sock = l->tty = -1;
-    find_terminal(l);
+    eg_launch_find_terminal(l);
     plan.tty = l->tty;
     plan.foreground = l->foreground;
     status = try_in_turn(l, spec, &plan, err);
@@ -331,96 +296,17 @@ int eg_launch_events_fd(const struct eg_launch *l)
     return l->sock;
 }
 
-static bool is_ours(const struct eg_launch *l)
-{
-    return l->tty >= 0 && tcgetpgrp(l->tty) == getpgrp();
-}
-
-/* It asked for the terminal that we have: no reason to stop, it gets it. */
-static bool wants_terminal(const struct eg_launch *l, int signal)
-{
-    return (signal == SIGTTIN || signal == SIGTTOU) && is_ours(l);
-}
-
-/* The terminal or the session's leader is gone: nobody would ever wake us. */
-static bool abandoned(const struct eg_launch *l)
-{
-    return l->tty >= 0 &&
-           (tcgetpgrp(l->tty) < 0 || (kill(getsid(0), 0) < 0 && errno == ESRCH));
-}
-
-static void wake(struct eg_launch *l, bool foreground)
-{
-    char order = foreground ? EG_ORDER_FOREGROUND : EG_ORDER_BACKGROUND;
-    l->foreground = foreground;
-    if (eg_wire_write(l->sock, &order, 1) != EG_OK)
-        return; /* it ended meanwhile, and its status says so */
-}
-
-static bool next_report(struct eg_launch *l, struct eg_report *r)
-{
-    ssize_t n = recv(l->sock, r, sizeof *r, MSG_DONTWAIT | MSG_PEEK);
-    if (n != (ssize_t)sizeof *r || recv(l->sock, r, sizeof *r, MSG_DONTWAIT) != n)
-        return false;
-    if (r->kind == EG_REPORT_KILLED)
-        l->killed_by = r->sys;
-    if (r->kind == EG_REPORT_FAILED)
-        l->failure = *r;
-    return true;
-}
-
-bool eg_launch_stopped(struct eg_launch *l)
-{
-    struct eg_report r;
-    if (!next_report(l, &r) || r.kind != EG_REPORT_STOPPED)
-        return false;
-    bool hung_up = abandoned(l);
-    if (hung_up || wants_terminal(l, r.sys)) {
-        if (hung_up) /* as the kernel does to a stopped job that loses its shell */
-            eg_launch_signal(l, SIGHUP);
-        wake(l, is_ours(l));
-        return false;
-    }
-    l->had = l->foreground;
-    l->foreground = false; /* the shell takes the terminal when we stop too */
-    return l->tty >= 0;
-}
-
-/* The rest of a pipeline keeps the terminal, as it did before. */
-void eg_launch_continue(struct eg_launch *l)
-{
-    wake(l, is_ours(l) && (l->had || !piped()));
-}
-
-void eg_launch_take_terminal(struct eg_launch *l)
-{
-    sigset_t block, before;
-    if (!l->foreground)
-        return;
-    l->foreground = false;
-    sigemptyset(&block);
-    sigaddset(&block, SIGTTOU); /* the kernel lets who blocks it, and would stop us else */
-    sigprocmask(SIG_BLOCK, &block, &before);
-    tcsetpgrp(l->tty, getpgrp());
-    sigprocmask(SIG_SETMASK, &before, NULL);
-}
-
 void eg_launch_ended(struct eg_launch *l)
 {
     struct eg_report r;
     l->gone = true;
-    while (next_report(l, &r))
+    while (eg_launch_next_report(l, &r))
         ;
 }
 
 enum eg_status eg_launch_failed(const struct eg_launch *l, struct eg_err *err)
 {
     return l->failure.kind == EG_REPORT_FAILED ? refused_report(&l->failure, EG_OK, err) : EG_OK;
-}
-
-bool eg_launch_interrupted(const struct eg_launch *l)
-{
-    return l->tty >= 0 && l->killed_by == SIGINT;
 }
 
 void eg_launch_sweep(void)

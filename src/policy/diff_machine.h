@@ -19,6 +19,9 @@ struct eg_language {
     uint64_t body; /* the caller's own */
 };
 
+/* Does a match all that b matches, whatever reads them? Errs towards no. */
+bool eg_diff_covers(const struct eg_language *a, const struct eg_language *b);
+
 struct eg_machine;
 /* Languages must outlive it. EG_NOMEM. */
 enum eg_status eg_machine_new(const struct eg_language *list, uint32_t count,

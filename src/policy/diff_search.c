@@ -6,7 +6,13 @@
 
 #include <stdlib.h>
 
-enum { NODES_MAX = 1 << 16, CELLS_MAX = 1 << 22, SETS_MAX = 1 << 12, DEPTH_MAX = 1500, SIGNS_COST = 100 };
+enum {
+    NODES_MAX = 1 << 16,
+    CELLS_MAX = 1 << 22,
+    SETS_MAX = 1 << 12,
+    DEPTH_MAX = 1500,
+    SIGNS_COST = 100
+};
 
 struct node {
     uint64_t hash;

@@ -144,7 +144,7 @@ static void notes_above(struct layout *l, const struct eg_fmt_part *p, unsigned 
 {
     bool some = p->above.first != NULL;
     notes(l, &p->above, indent, gap);
-    if (one_line || !is_dashed_map(p)) {
+    if (one_line || p->node->name.p) {
         if (some && p->gap)
             end_line(l, NULL);
         return;
@@ -155,7 +155,8 @@ static void notes_above(struct layout *l, const struct eg_fmt_part *p, unsigned 
         end_line(l, NULL);
         l->notes++;
     }
-    notes(l, &p->children[0]->above, indent, false);
+    if (is_dashed_map(p))
+        notes(l, &p->children[0]->above, indent, false);
     if (some && p->gap)
         end_line(l, NULL);
 }
@@ -188,7 +189,7 @@ static void child(struct layout *l, const struct eg_fmt_part *p, unsigned indent
     } else if (is_dashed_map(p)) {
         dashed_map(l, p, indent);
     } else {
-        end_line(l, p->beside);
+        end_line(l, name.p ? p->beside : NULL);
         children(l, p, indent + STEP);
     }
 }

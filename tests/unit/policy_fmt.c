@@ -90,6 +90,11 @@ Test(policy_fmt, a_comment_behind_an_element_of_nothing)
            "egress: 1\n\nallow:\n  - a.example  # a\n  # b\n  -  # c\n  -\n");
 }
 
+Test(policy_fmt, a_comment_beside_a_list_in_a_list)
+{
+    expect("egress: 1\nallow:\n  - - - # a\n  -\n", "egress: 1\n\nallow:\n  # a\n  -\n    -\n      -\n  -\n");
+}
+
 Test(policy_fmt, comments_stay_where_they_belong)
 {
     expect("# of the file\n\n# too\negress: 1 # one\n"

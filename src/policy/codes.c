@@ -261,7 +261,7 @@ static const struct eg_code rows[] = {
       "Values are typed by their key. Remove !!str and the like; %YAML and %TAG lines too.",
       E "name: !!str x\n", E "name: x\n", 0, false },
     { "too-large", EG_DIAG_ERROR, "there is more of it than is taken",
-      "A file has at most 4 MiB, 32 levels and 600,000 values, and lists and maps have ceilings of "
+      "A file has at most 4 MiB, 32 levels and 400,000 values, and lists and maps have ceilings of "
       "their own, so that no file takes long to read. Split the policy, or use wildcards and "
       "ranges.",
       E "name: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\n", NULL, 0,

@@ -11,7 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_DIAGS = 1000, FIRST_DIAGS = 16, MAX_TEXT = 8 << 20, WINDOW = 120, LEAD = 60 };
+enum {
+    MAX_DIAGS = 1000,
+    FIRST_DIAGS = 16,
+    MAX_TEXT = 8 << 20,
+    WINDOW = 120,
+    LEAD = 60,
+    NEAR = 1 << 16
+};
 
 struct eg_diags {
     struct eg_arena arena;
@@ -136,8 +143,15 @@ void eg_source_position(const struct eg_source *s, uint32_t offset, uint32_t *li
         return;
     uint32_t at = line_of(s, offset);
     uint32_t start = s->lines[at];
+    uint32_t far = offset > start + NEAR ? offset - start - NEAR : 0;
     *line = at + 1;
-    *column = 1 + (offset > start ? columns_in(s->text.p + start, offset - start) : 0);
+    *column =
+        1 + far + (offset > start ? columns_in(s->text.p + start + far, offset - start - far) : 0);
+}
+
+uint32_t eg_source_line(const struct eg_source *s, uint32_t offset)
+{
+    return s->lines ? line_of(s, offset) + 1 : 0;
 }
 
 uint32_t eg_source_offset(const struct eg_source *s, uint32_t line, uint32_t column)
@@ -218,8 +232,12 @@ static bool set_source(struct eg_diags *d, struct eg_diag *diag, struct eg_place
     while (n < line.n - cut && is_continuation(copy[cut + n]))
         n++;
     diag->source = eg_slice(copy + cut, n);
-    diag->source_column =
-        1 + columns_in(at.source->text.p + at.source->lines[diag->line - 1], start + cut);
+    struct eg_slice before =
+        eg_slice(at.source->text.p + at.source->lines[diag->line - 1] + start + cut,
+                 offset > start + cut ? offset - start - cut : 0);
+    diag->source_column = start + cut > 0 && diag->column > columns_in(before.p, before.n)
+                              ? diag->column - columns_in(before.p, before.n)
+                              : 1;
     return true;
 }
 

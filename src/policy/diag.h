@@ -37,9 +37,11 @@ static inline struct eg_place eg_place_at(const struct eg_source *source, uint32
 
 /* Makes the line table in the arena. EG_NOMEM. */
 enum eg_status eg_source_index(struct eg_source *s, struct eg_arena *arena) EG_MUST_USE;
-/* Line and column (in code points), both from 1. */
+/* Line and column (in code points; behind the first 64 KiB of a line what is before counts in bytes), both from 1. */
 void eg_source_position(const struct eg_source *s, uint32_t offset, uint32_t *line,
                         uint32_t *column);
+/* The line alone, which costs nothing where a line is long. */
+uint32_t eg_source_line(const struct eg_source *s, uint32_t offset);
 /* The byte at that line and column, clamped into the text. */
 uint32_t eg_source_offset(const struct eg_source *s, uint32_t line, uint32_t column);
 

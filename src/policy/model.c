@@ -47,9 +47,7 @@ struct eg_slice eg_model_printf(struct eg_model *m, const char *format, ...)
 
 struct eg_slice eg_model_rule_text(struct eg_model *m, struct eg_place at)
 {
-    uint32_t line, column;
-    eg_source_position(at.source, at.offset, &line, &column);
-    return eg_model_printf(m, "%s:%u", at.source->path, line);
+    return eg_model_printf(m, "%s:%u", at.source->path, eg_source_line(at.source, at.offset));
 }
 
 const struct eg_yaml *eg_model_child(const struct eg_yaml *map, const char *name)

@@ -9,7 +9,7 @@
 enum {
     EG_YAML_FILE_MAX = 4 << 20,
     EG_YAML_DEPTH_MAX = 32,
-    EG_YAML_NODES_MAX = 600000,
+    EG_YAML_NODES_MAX = 400000,
 };
 
 enum eg_yaml_kind { EG_YAML_TEXT, EG_YAML_LIST, EG_YAML_MAP };

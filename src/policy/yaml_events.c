@@ -301,6 +301,11 @@ static bool skipped(struct eg_yaml_reader *r, struct fy_event *e)
         return false;
     if (e->type == FYET_MAPPING_START || e->type == FYET_SEQUENCE_START)
         r->skip++;
+    if (r->skip > EG_YAML_DEPTH_MAX) {
+        eg_yaml_report_depth(r->diags, place_of(r, e));
+        eg_yaml_stop(r, EG_INVALID);
+        return true;
+    }
     if (e->type != FYET_MAPPING_END && e->type != FYET_SEQUENCE_END)
         return true;
     if (--r->skip == 0) {

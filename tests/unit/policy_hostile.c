@@ -91,6 +91,7 @@ Test(policy, hostile_nesting)
     expect("egress: 1\nname: ", "[", 30, "", "syntax");
     expect("egress: 1\nname:\n", "- ", 1000000, "x\n", "too-large");
     expect("egress: 1\nname: ", "]", 1000, "", "syntax");
+    expect("egress: 1\n", "? ", 2000000, "", "bad-type"); /* bug: took 557 MiB */
 }
 
 Test(policy, hostile_size)

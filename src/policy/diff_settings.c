@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "policy/ranges.h"
+
 static struct eg_pair_of *at(struct eg_pair_of *p, const char *key)
 {
     eg_pair_name(p, key, EG_SLICE_NONE, "");
@@ -279,6 +281,55 @@ static void compare_listen(struct eg_pair_of *p)
     }
 }
 
+/* ---- networks ---- */
+
+/* The rule of networks.allow on this very prefix; NULL. */
+static const struct eg_block_rule *network_of(const struct eg_policy *p,
+                                              const struct eg_block_target *t)
+{
+    for (uint32_t i = 0; i < t->rules.count; i++)
+        if (p->rules[t->rules.first + i].action == EG_ACTION_NETWORK)
+            return &p->rules[t->rules.first + i];
+    return NULL;
+}
+
+static bool has_network(const struct eg_policy *p, const struct eg_addr *base, uint8_t bits,
+                        struct eg_slice key)
+{
+    struct eg_decide_hits h;
+    eg_decide_find_addr(p, base, bits, &h);
+    for (unsigned i = 0; i < h.count; i++)
+        if (eg_slice_eq(eg_block_slice(p, h.list[i]->key), key))
+            return network_of(p, h.list[i]) != NULL;
+    return false;
+}
+
+/* Outside of the special ranges it opens what only a machine can say: its own addresses there. No address shows that. */
+static void compare_networks(struct eg_pair_of *p, unsigned side)
+{
+    const struct eg_policy *own = p->d->p[side], *other = p->d->p[1 - side];
+    for (uint32_t i = 0; i < own->count[EG_BLOCK_TARGETS]; i++) {
+        const struct eg_block_target *t = &own->targets[i];
+        struct eg_slice key = eg_block_slice(own, t->key);
+        const struct eg_block_rule *rule = t->kind == EG_PATTERN_PREFIX ? network_of(own, t) : NULL;
+        if (!rule)
+            continue;
+        struct eg_addr base = { (uint8_t)key.p[0], { 0 } };
+        uint8_t bits = (uint8_t)key.p[1];
+        char text[EG_ADDR_TEXT], range[EG_ADDR_TEXT + 8];
+        memcpy(base.b, key.p + 2, sizeof base.b);
+        if (has_network(other, &base, bits, key) ||
+            (eg_range_overlap(&base, bits) && !eg_range_nat64(&base)))
+            continue;
+        snprintf(range, sizeof range, "%s/%u", eg_addr_format(&base, text, sizeof text),
+                 (unsigned)bits);
+        struct eg_slice none = EG_SLICE_NONE, place = eg_block_slice(own, rule->rule);
+        eg_diff_setting(p->d, side ? EG_CHANGE_WIDENS : EG_CHANGE_NARROWS, "networks.allow",
+                        side ? "none" : range, side ? range : "none", side ? none : place,
+                        side ? place : none);
+    }
+}
+
 /* ---- all ---- */
 
 void eg_diff_settings(struct eg_diff *d)
@@ -292,6 +343,8 @@ void eg_diff_settings(struct eg_diff *d)
                  eg_policy_name(d->p[1]));
     eg_pair_switch(at(&p, "networks.allow_metadata"), d->p[0]->head->settings.allow_metadata,
                    d->p[1]->head->settings.allow_metadata, EG_CHANGE_WIDENS, EG_CHANGE_NARROWS);
+    compare_networks(&p, 0);
+    compare_networks(&p, 1);
     compare_upstream(&p, x, y);
     compare_listen(&p);
     compare_dns(&p, x, y);

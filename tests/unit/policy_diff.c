@@ -181,6 +181,7 @@ Test(policy_diff, addresses)
           "widens 10.1.0.0/16 on every port: a name that leads to 10.1.0.1, port 8443" },
         { "networks: {allow: [10.1.0.0/16]}\n", "networks: {allow: [10.0.0.0/8]}\n",
           "widens 10.0.0.0/8 on every port: a name that leads to 10.0.0.1, port 8443" },
+        { "", "networks: {allow: [8.8.8.0/24]}\n", "widens networks.allow -> 8.8.8.0/24" },
         { "", "deny: [{cidr: 8.8.8.0/24, ports: [53]}]\n",
           "narrows 8.8.8.0/24 on 53: a name that leads to 8.8.8.1, port 53" },
         { "", "deny: [{cidr: 10.0.0.0/24}]\n", "-" },

@@ -30,8 +30,9 @@ static struct eg_place place_of(const struct eg_yaml_reader *r, struct fy_event 
     if (e->type == FYET_SCALAR && e->scalar.value &&
         fy_token_scalar_style(e->scalar.value) != FYSS_PLAIN &&
         (before == '"' || before == '\'')) { /* 0.7 marks what is inside of the quotes */
+        bool empty = !to || to->input_pos <= from->input_pos;
         at.offset--;
-        at.width += 2;
+        at.width = (empty ? 0 : at.width) + 2;
     }
     return at;
 }

@@ -90,6 +90,12 @@ Test(policy_fmt, a_comment_behind_an_element_of_nothing)
            "egress: 1\n\nallow:\n  - a.example  # a\n  # b\n  -  # c\n  -\n");
 }
 
+Test(policy_fmt, a_comment_behind_an_empty_text_in_brackets)
+{
+    expect("egress: 1\nallow:\n  - {host: a.example, why: \"\"} # c\n  - b.example\n",
+           "egress: 1\n\nallow:\n  - {host: a.example, why: \"\"}  # c\n  - b.example\n");
+}
+
 Test(policy_fmt, a_comment_beside_a_list_in_a_list)
 {
     expect("egress: 1\nallow:\n  - - - # a\n  -\n", "egress: 1\n\nallow:\n  # a\n  -\n    -\n      -\n  -\n");

@@ -107,7 +107,9 @@ struct eg_slice eg_policy_covered(const struct eg_policy *p, const struct eg_pat
     for (unsigned i = 0; i < h.count; i++)
         for (uint32_t k = 0; k < h.list[i]->rules.count; k++) {
             const struct eg_block_rule *r = &p->rules[h.list[i]->rules.first + k];
-            if (r->action == EG_ACTION_DENY && (opaque || r->paths.count == 0) &&
+            if (r->action != EG_ACTION_DENY)
+                break; /* deny rules are the first of a target */
+            if ((opaque || r->paths.count == 0) &&
                 covers_ports(p, r, ports, count))
                 return eg_block_slice(p, r->rule);
         }

@@ -270,7 +270,13 @@ void eg_model_add_rules(struct eg_model *m, const struct eg_source *source,
 {
     const struct eg_yaml *allow = eg_model_child(root, "allow");
     const struct eg_yaml *deny = eg_model_child(root, "deny");
+    const struct eg_yaml *longest = deny && (!allow || deny->count > allow->count) ? deny : allow;
     add_networks(m, source, eg_model_child(root, "networks"));
+    if (longest && longest->count > EG_MODEL_RULES_MAX) { /* before any is made */
+        eg_diag_error(m->diags, "too-large", longest->name_at, NULL, "there are more than %d rules",
+                      EG_MODEL_RULES_MAX);
+        return;
+    }
     for (const struct eg_yaml *node = allow ? allow->first : NULL; node && m->status == EG_OK;
          node = node->next)
         add_entry(m, source, node, EG_ACTION_ALLOW);

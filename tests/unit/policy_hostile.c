@@ -101,6 +101,9 @@ Test(policy, hostile_size)
     expect("egress: 1\nname: ", "x", 4000000, "\n", "bad-value");
     expect("egress: 1\nallow: [", "1,", 2000000, "]\n", "too-large");
     expect("egress: 1\n# ", "#", 4000000, "\n", "ok");
+    /* bugs: each rule's line was found by counting the columns of all before it, and each rule was held against all others of its host */
+    expect("egress: 1\nallow: [", "a,", 190000, "]\n", "ok");
+    expect("egress: 1\nallow: [", "a,", 201000, "]\n", "too-large");
 }
 
 Test(policy, hostile_aliases)

@@ -249,8 +249,12 @@ static char *copy_fix(struct eg_diags *d, const char *fix, struct eg_place at)
     const char *root = at.source ? at.source->root : NULL;
     char text[400];
     if (fix != eg_trust_fix || !root || strlen(root) > 200 || *root == '-' ||
-        root[strspn(root, plain)])
-        return eg_arena_dup(&d->arena, eg_slice_str(fix));
+        root[strspn(root, plain)]) {
+        char *copy = eg_arena_dup(&d->arena, eg_slice_str(fix));
+        if (copy)
+            eg_secret_mask_known(copy, strlen(copy));
+        return copy;
+    }
     snprintf(text, sizeof text, EG_TRUST_FIX("%s"), root);
     return eg_arena_dup(&d->arena, eg_slice_str(text));
 }
@@ -266,6 +270,7 @@ __attribute__((format(printf, 6, 0))) static void add(struct eg_diags *d, enum e
     if (eg_diags_full(d))
         return;
     vsnprintf(text, sizeof text, format, args);
+    eg_secret_mask_known(text, strlen(text)); /* a host name may hold one, and is told as it stands */
     diag.file = eg_arena_dup(&d->arena, eg_slice_str(at.source ? at.source->path : "policy"));
     diag.text = eg_arena_dup(&d->arena, eg_slice_str(text));
     diag.fix = fix ? copy_fix(d, fix, at) : NULL;

@@ -67,5 +67,7 @@ struct eg_quoted eg_quote(struct eg_slice text);
 bool eg_secret_like(struct eg_slice text);
 /* Overwrites words that look like a secret with asterisks. */
 void eg_secret_mask(char *text, size_t n);
+/* The same for what has a vendor's prefix, wherever in the word: for sentences, in which a name that is long and random may stand. */
+void eg_secret_mask_known(char *text, size_t n);
 
 #endif

@@ -260,6 +260,15 @@ void eg_secret_mask(char *text, size_t n)
             memset(text + (word.p - text), '*', word.n);
 }
 
+void eg_secret_mask_known(char *text, size_t n)
+{
+    struct eg_slice word;
+    size_t at = 0;
+    while (next_word(eg_slice(text, n), &at, &word))
+        if (has_prefix(word) || has_glued(word))
+            memset(text + (word.p - text), '*', word.n);
+}
+
 static bool has_userinfo(struct eg_slice text)
 {
     return memmem(text.p, text.n, "://", 3) && eg_slice_index(text, '@') >= 0;

@@ -202,6 +202,18 @@ Test(policy, bug_the_fix_of_a_host_with_other_letters_showed_a_token)
     free(got);
 }
 
+/* Found by a fuzzer: what is wrong with a binding was told with the host as it stands, and a token may lie in a host. */
+Test(policy, bug_a_token_in_the_host_of_an_upstream_was_shown)
+{
+    static const char text[] =
+        "egress: 1\nservices:\n"
+        "  s: {upstream: \"https://s3.exghp_abcdefghijklmnopqrstuvwxyz0930552390ample.com\", credential: c}\n"
+        "credentials:\n  c: {from: \"env:C\", hosts: [a.example]}\n";
+    char *got = render(text, sizeof text - 1, true, false);
+    cr_expect(strstr(got, "credential-host") && !strstr(got, "abcdefghijklm"), "%s", got);
+    free(got);
+}
+
 Test(policy, a_password_in_a_url_is_not_repeated)
 {
     char *got = render("egress: 1\nservices:\n  s: {upstream: \"https://u:hunter2@a.example\"}\n",

@@ -53,7 +53,8 @@ static unsigned own_addresses(struct eg_addr *out)
 bool eg_load_is_revision(const char *text)
 {
     const char *colon = strchr(text, ':');
-    return colon && colon > text && colon[1] && access(text, F_OK) < 0;
+    bool path = *text == '/' || strncmp(text, "./", 2) == 0 || strncmp(text, "../", 3) == 0;
+    return !path && colon && colon > text && colon[1];
 }
 
 /* Of the revision too, where the path is below it. */

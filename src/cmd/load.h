@@ -46,7 +46,7 @@ void eg_loaded_free(struct eg_loaded *l);
 /* EG_EXIT_OK with a policy; EG_EXIT_REFUSED where all errors are what the org layer, or the lack of trust, forbids; else EG_EXIT_POLICY. */
 int eg_loaded_exit(const struct eg_loaded *l);
 
-/* "REV:PATH", and no file of that name? For operands that are either. */
+/* "REV:PATH"? For operands that are either: whether there is a file of that name makes no difference, since a change could bring one; "./a:b" is a file. */
 bool eg_load_is_revision(const char *text);
 /* load_git.c: the bytes of "REV:PATH" (PATH from the top of the repository, or from here as ./PATH), appended. No filter, no hook and no transport of
  * the repository runs. EG_NOT_FOUND, EG_INVALID, EG_TOO_BIG, EG_IO. */

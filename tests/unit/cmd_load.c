@@ -160,6 +160,16 @@ Test(cmd_load, a_revision_is_what_the_file_was_then)
     cr_assert_eq(chdir(".."), 0);
 }
 
+/* whoever proposes a change could add such a file, and have it compared in the place of what was there before */
+Test(cmd_load, a_file_named_like_a_revision_does_not_take_its_place)
+{
+    put("HEAD:egress.yaml", "egress: 1\n");
+    cr_assert(eg_load_is_revision("HEAD:egress.yaml"));
+    cr_assert(!eg_load_is_revision("./HEAD:egress.yaml"));
+    cr_assert(!eg_load_is_revision("../HEAD:egress.yaml"));
+    cr_assert(!eg_load_is_revision("/tmp/HEAD:egress.yaml"));
+}
+
 Test(cmd_load, what_names_no_file_of_a_revision_is_refused)
 {
     static const char *const names[] = { "HEAD:missing.yaml", "HEAD:", "--batch:x",

@@ -1,13 +1,11 @@
 /* files.c - whole files and sealed memory files. No formats here.
  *
  * Invariants: every descriptor is O_CLOEXEC; what is read is a regular file, with a ceiling;
- * what is written is 0600 and never follows a link, but for eg_file_rewrite, which keeps what a file
- * of the user's was. */
+ * what is written is 0600, or has the mode of what it replaces, and never follows a link. */
 #include "cmd/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +108,19 @@ enum eg_status eg_file_create(const char *path, bool stale, int *ret, struct eg_
     return EG_OK;
 }
 
-enum eg_status eg_file_replace(const char *path, struct eg_slice text, struct eg_err *err)
+/* By the descriptor: the path may be another file by now. */
+static enum eg_status take_after(int fd, const struct stat *old, const char *path,
+                                 struct eg_err *err)
+{
+    if ((old->st_uid != geteuid() || old->st_gid != getegid()) &&
+        fchown(fd, old->st_uid, old->st_gid) < 0 && errno != EPERM)
+        return failed(err, path);
+    return fchmod(fd, old->st_mode & 0777) < 0 ? failed(err, path) : EG_OK;
+}
+
+/* old: whose owner and mode the new one gets; NULL: 0600. */
+static enum eg_status replace(const char *path, struct eg_slice text, const struct stat *old,
+                              struct eg_err *err)
 {
     char next[4096];
     int fd;
@@ -120,6 +130,8 @@ enum eg_status eg_file_replace(const char *path, struct eg_slice text, struct eg
     if (status != EG_OK)
         return status;
     status = eg_file_write(fd, text, err);
+    if (status == EG_OK && old)
+        status = take_after(fd, old, path, err);
     if (status == EG_OK && fsync(fd) < 0)
         status = failed(err, next);
     close(fd);
@@ -130,21 +142,22 @@ enum eg_status eg_file_replace(const char *path, struct eg_slice text, struct eg
     return status;
 }
 
+enum eg_status eg_file_replace(const char *path, struct eg_slice text, struct eg_err *err)
+{
+    return replace(path, text, NULL, err);
+}
+
 enum eg_status eg_file_rewrite(const char *path, struct eg_slice text, struct eg_err *err)
 {
-    char real[PATH_MAX];
     struct stat st;
-    if (!realpath(path, real) || stat(real, &st) < 0)
+    if (lstat(path, &st) < 0)
         return failed(err, path);
+    if (S_ISLNK(st.st_mode))
+        return eg_err_set(err, EG_INVALID, "file", 0,
+                          "%.120s is a symbolic link: name the file that it leads to", path);
     if (!S_ISREG(st.st_mode))
         return eg_err_set(err, EG_INVALID, "file", 0, "%.120s is not a regular file", path);
-    enum eg_status status = eg_file_replace(real, text, err);
-    if (status != EG_OK)
-        return status;
-    if ((st.st_uid != geteuid() || st.st_gid != getegid()) &&
-        chown(real, st.st_uid, st.st_gid) < 0 && errno != EPERM)
-        return failed(err, path);
-    return chmod(real, st.st_mode & 0777) < 0 ? failed(err, path) : EG_OK;
+    return replace(path, text, &st, err);
 }
 
 enum eg_status eg_file_seal(const char *name, struct eg_slice bytes, int *ret, struct eg_err *err)

@@ -21,7 +21,7 @@ enum eg_status eg_file_take(int fd, const char *path, struct eg_buf *out, struct
 /* A new file of mode 0600 that takes the place of path at once. */
 enum eg_status eg_file_replace(const char *path, struct eg_slice text,
                                struct eg_err *err) EG_MUST_USE;
-/* The same for a file that is there: its owner and mode stay, and a link to it stays a link. */
+/* The same for a file that is there: its owner and mode stay. EG_INVALID for a symbolic link, which whoever wrote the folder may have led elsewhere. */
 enum eg_status eg_file_rewrite(const char *path, struct eg_slice text,
                                struct eg_err *err) EG_MUST_USE;
 /* A new file of mode 0600 that was not there (O_EXCL); stale: a regular file of ours with that

@@ -180,6 +180,25 @@ Test(cmd_facts, what_is_no_regular_file_is_not_read)
     eg_buf_done(&b);
 }
 
+/* a repository's ./egress.yaml may be a link to what only its user writes, or become one while the text is made */
+Test(cmd_facts, a_file_is_not_rewritten_through_a_link)
+{
+    struct stat st;
+    struct eg_buf b;
+    put(1, "user.yaml", "precious");
+    snprintf(file_[0], sizeof file_[0], "%s/egress.yaml", folder);
+    cr_assert_eq(symlink(file_[1], file_[0]), 0);
+    cr_assert_eq(eg_file_rewrite(file_[0], EG_SLICE("new"), NULL), EG_INVALID);
+    eg_buf_init(&b, 100);
+    cr_assert_eq(eg_file_read(file_[1], &b, NULL, NULL), EG_OK);
+    cr_assert(eg_slice_eq(eg_buf_slice(&b), EG_SLICE("precious")));
+    cr_assert_eq(chmod(file_[1], 0640), 0);
+    cr_assert_eq(eg_file_rewrite(file_[1], EG_SLICE("new"), NULL), EG_OK);
+    cr_assert_eq(stat(file_[1], &st), 0);
+    cr_assert(st.st_size == 3 && (st.st_mode & 07777) == 0640);
+    eg_buf_done(&b);
+}
+
 Test(cmd_facts, token_file_takes_the_place_of_a_stale_one_of_ours_only)
 {
     struct stat st;

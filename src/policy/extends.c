@@ -105,10 +105,12 @@ static enum eg_status text_of(struct walk *w, const struct eg_extends_name *file
                               struct eg_slice *text, struct eg_err *err)
 {
     const struct eg_source *root = &w->s->list[w->first];
+    /* whatever names it, it does not leave the folder of the first file */
+    const char *below = file->path + eg_extends_folder(root->path);
     if (!w->known)
         return w->reader && w->reader->extend
                    ? w->reader->extend(w->reader->ctx, file->path,
-                                       root->trusted ? NULL : file->path + file->folder, text, err)
+                                       root->trusted ? NULL : below, text, err)
                    : eg_err_set(err, EG_NOT_FOUND, NULL, 0, "no files can be read here");
     for (unsigned i = 1; i < w->known->count; i++)
         if (strcmp(w->known->list[i].path, file->path) == 0) {

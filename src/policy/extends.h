@@ -25,12 +25,14 @@ struct eg_sources {
 /* extends_name.c: a file, as the naming file's folder and the name give it, without empty and "." segments. */
 struct eg_extends_name {
     char *path;
-    size_t folder; /* length of the folder in it */
-    bool leaves;   /* it is absolute, or has a .. */
+    bool leaves; /* it is absolute, or has a .. */
 };
 /* from: path of the naming file. False: the name can't be one of a file, or there is no memory. */
 bool eg_extends_name(struct eg_arena *arena, const char *from, struct eg_slice name,
                      struct eg_extends_name *ret);
+
+/* Length of the folder in a file's path, with what ends it. */
+size_t eg_extends_folder(const char *from);
 
 /* Adds a file and all that it extends; problems become diagnostics. Its trust, and what it may read, are found on the way. EG_NOMEM, EG_TOO_BIG. */
 enum eg_status eg_sources_add(struct eg_sources *s, const struct eg_policy_file *file,

@@ -2,10 +2,11 @@
  * the reader to see (eg_policy_reader.extend). */
 #include "policy/extends.h"
 
+/* Messages name it as it is: nothing in it may speak to a terminal. */
 static bool plain_text(struct eg_slice name)
 {
-    for (size_t i = 0; i < name.n; i++)
-        if ((unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7f)
+    for (size_t i = 0, n; i < name.n; i += n)
+        if ((n = eg_yaml_visible(name.p + i, name.n - i)) == 0)
             return false;
     return name.n > 0 && name.n <= EG_EXTENDS_NAME && name.p[name.n - 1] != '/';
 }
@@ -30,7 +31,7 @@ static size_t put_segments(struct eg_slice name, char *out, bool *leaves)
 }
 
 /* With its last slash, or, of "REV:egress.yaml", its colon. */
-static size_t folder_of(const char *from)
+size_t eg_extends_folder(const char *from)
 {
     const char *end = strrchr(from, '/');
     end = end ? end : strchr(from, ':');
@@ -41,7 +42,7 @@ bool eg_extends_name(struct eg_arena *arena, const char *from, struct eg_slice n
                      struct eg_extends_name *ret)
 {
     *ret = (struct eg_extends_name){ .leaves = name.n > 0 && name.p[0] == '/' };
-    size_t folder = ret->leaves ? 0 : folder_of(from);
+    size_t folder = ret->leaves ? 0 : eg_extends_folder(from);
     if (!plain_text(name))
         return false;
     ret->path = eg_arena_alloc(arena, folder + name.n + 2);
@@ -52,7 +53,6 @@ bool eg_extends_name(struct eg_arena *arena, const char *from, struct eg_slice n
         ret->path[folder++] = '/';
     size_t n = put_segments(name, ret->path + folder, &ret->leaves);
     ret->path[folder + n] = '\0';
-    ret->folder = folder;
     /* what messages call a preset, and trust does not cover, is one */
     return n > 0 && strncmp(ret->path, "preset:", 7) != 0;
 }

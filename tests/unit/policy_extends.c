@@ -18,6 +18,7 @@ struct world {
     bool recorded;       /* the file was trusted once */
     unsigned reads;
     char asked[400]; /* the parts that trust was asked for last */
+    char below[100]; /* what was to be opened without a link last */
 };
 
 static enum eg_status extend(void *ctx, const char *path, const char *below, struct eg_slice *text,
@@ -25,6 +26,7 @@ static enum eg_status extend(void *ctx, const char *path, const char *below, str
 {
     struct world *w = ctx;
     w->reads++;
+    snprintf(w->below, sizeof w->below, "%s", below ? below : "");
     if (below && w->link && strcmp(path, w->link) == 0)
         return eg_err_set(err, EG_PERMISSION, "file", 0, "a link");
     for (const struct text *f = w->files; f && f->path; f++)
@@ -223,6 +225,8 @@ Test(extends, problems_have_places)
         { "extends: \"\"\n", "egress.yaml:2 bad-extends" },
         { "extends: dir/\n", "egress.yaml:2 bad-extends" },
         { "extends: .\n", "egress.yaml:2 bad-extends" },
+        { "extends: \"./\\u009b31mx.yaml\"\n", "egress.yaml:2 bad-extends" },
+        { "extends: \"./\\u202ex.yaml\"\n", "egress.yaml:2 bad-extends" },
         { "extends: ./preset:x.yaml\n", "egress.yaml:2 bad-extends" },
         { "extends: ././/preset:agent-baseline\n", "egress.yaml:2 bad-extends" },
         { "extends: preset:nonsense\n", "egress.yaml:2 unknown-preset" },
@@ -255,6 +259,22 @@ Test(extends, an_untrusted_file_reaches_nothing_outside_of_its_folder)
         { "extends: preset:agent-baseline\n", "" },
     };
     check_rows(rows, sizeof rows / sizeof *rows, false);
+}
+
+/* a folder on the way may become a link after the first file in it was read */
+Test(extends, of_nested_files_no_part_of_the_way_may_be_a_link)
+{
+    static const struct text files[] = {
+        { "a/repo/sub/fine.yaml", E "extends: ./deep.yaml\n" },
+        { "a/repo/sub/deep.yaml", E },
+        { NULL, NULL },
+    };
+    struct world w = { .files = files };
+    struct eg_policies_result r;
+    compile_one(&w, "a/repo/egress.yaml", E "extends: sub/fine.yaml\n", false, &r);
+    cr_assert_eq(r.status, EG_OK, "%s", r.texts);
+    cr_assert_str_eq(w.below, "sub/deep.yaml");
+    eg_policies_result_done(&r);
 }
 
 Test(extends, there_are_ceilings)

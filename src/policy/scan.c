@@ -36,7 +36,8 @@ static bool is_deceptive(uint32_t code)
 {
     return (code >= 0x80 && code <= 0x9f) || code == 0x2028 || code == 0x2029 ||
            (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069) ||
-           (code >= 0x200b && code <= 0x200f) || code == 0xfeff || code == 0xfffe || code == 0xffff;
+           (code >= 0x200b && code <= 0x200f) || code == 0x061c ||
+           (code >= 0xe0000 && code <= 0xe007f) || code == 0xfeff || code == 0xfffe || code == 0xffff;
 }
 
 size_t eg_yaml_visible(const char *p, size_t n)

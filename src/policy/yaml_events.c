@@ -152,10 +152,11 @@ static bool refuse_properties(struct eg_yaml_reader *r, struct fy_token *anchor,
     return anchor || tag;
 }
 
-static bool has_control(struct eg_slice text)
+/* What an escape brings is judged as what stands in the file: a terminal sees both. */
+static bool has_hidden(struct eg_slice text)
 {
-    for (size_t i = 0; i < text.n; i++)
-        if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
+    for (size_t i = 0, n; i < text.n; i += n)
+        if ((n = eg_yaml_visible(text.p + i, text.n - i)) == 0)
             return true;
     return false;
 }
@@ -196,9 +197,9 @@ static void on_scalar(struct eg_yaml_reader *r, struct fy_event *e)
     if (!text.p)
         return;
     bad |= refuse_properties(r, e->scalar.anchor, e->scalar.tag);
-    if (!bad && has_control(text)) {
+    if (!bad && has_hidden(text)) {
         eg_diag_error(r->diags, "bad-byte", at, NULL,
-                      "the text has a line break or control character in it");
+                      "the text has a line break, a control or an invisible character in it");
         bad = true;
     }
     if (wants_key(r)) {

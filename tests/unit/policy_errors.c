@@ -40,6 +40,11 @@ Test(policy, errors_of_yaml)
         { E "name: \"a\\u0000z\"\n", "2:7 bad-byte", 0, false },
         { E "name: \"a\\nz\"\n", "2:7 bad-byte", 0, false },
         { E "name: |\n  two\n  lines\n", "3:1 bad-byte", 0, false },
+        /* an escape brings no more to a terminal than what stands in the file */
+        { E "name: \"a\\u009b31m\"\n", "2:7 bad-byte", 0, false },
+        { E "name: \"a\\u202ez\"\n", "2:7 bad-byte", 0, false },
+        { E "name: \"a\\U000e0041z\"\n", "2:7 bad-byte", 0, false },
+        { E "name: \"a\\u00e9z\"\n", "-", 0, false },
         { E "name: a\rb\n", "2:8 bad-byte", 0, false },
         { "egress: 1\r\nname: x\r\n", "-", 0, false },
         { E "name: \xff\xfe\n", "2:7 bad-utf8", 0, false },

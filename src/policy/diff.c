@@ -38,6 +38,20 @@ struct eg_slice eg_diff_copy(struct eg_diff *d, struct eg_slice text)
     return copy ? eg_slice(copy, text.n) : EG_SLICE_NONE;
 }
 
+struct eg_slice eg_diff_join(struct eg_diff *d, const struct eg_slice *parts, unsigned count)
+{
+    size_t n = 0, at = 0;
+    for (unsigned i = 0; i < count; i++)
+        n += parts[i].n;
+    char *text = eg_diff_alloc(d, &d->scratch, n);
+    if (!text)
+        return EG_SLICE_NONE;
+    for (unsigned i = 0; i < count; at += parts[i++].n)
+        if (parts[i].n > 0)
+            memcpy(text + at, parts[i].p, parts[i].n);
+    return eg_slice(text, n);
+}
+
 /* ---- ports ---- */
 
 void eg_diff_ports_reset(struct eg_diff *d)
@@ -193,8 +207,10 @@ bool eg_diff_keep(struct eg_diff *d, struct eg_finding *f, int port)
 {
     struct shift s = shift_of(f->kind, &f->verdict[0], &f->verdict[1]);
     f->label = EG_CHANGE_WIDENS;
-    if (s.gained || s.more)
+    if (s.gained || s.more) {
+        d->widened = true;
         keep(d, f, port);
+    }
     f->label = EG_CHANGE_NARROWS;
     if (s.lost || s.less)
         keep(d, f, port);
@@ -227,7 +243,7 @@ static struct eg_diff *new_diff(const struct eg_policy *a, const struct eg_polic
     memset(d->ports.seen, 0, sizeof d->ports.seen);
     d->ports.count = d->ports.named = 0;
     d->finding_count = d->searched_count = 0;
-    d->may = false;
+    d->may = d->widened = false;
     d->p[0] = a;
     d->p[1] = b;
     d->take = take;

@@ -81,14 +81,6 @@ static void hand_out(struct eg_diff *d, const char *subject, struct eg_finding *
     d->take(d->ctx, &c);
 }
 
-static bool has_widened(const struct eg_diff *d)
-{
-    for (unsigned i = 0; i < d->finding_count; i++)
-        if (d->findings[i].label == EG_CHANGE_WIDENS)
-            return true;
-    return false;
-}
-
 static bool same_ports(const struct eg_finding *f, const struct eg_finding *g)
 {
     return f->other_ports == g->other_ports && strcmp(f->ports, g->ports) == 0;
@@ -135,7 +127,7 @@ void eg_diff_report(struct eg_diff *d, const char *subject, enum eg_change_kind 
                                     .example = "",
                                     .before = "",
                                     .after = "too much to look at all of it" };
-    if (d->may && !has_widened(d))
+    if (d->may)
         d->take(d->ctx, &more);
     d->finding_count = d->searched_count = 0;
     d->may = false;

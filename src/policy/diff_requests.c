@@ -119,8 +119,10 @@ static int compare(const void *x, const void *y)
     return c ? c : (int)a->side - (int)b->side;
 }
 
-/* One language for all entries of the same; wanted where the roles of one side are not those of the other. Returns how many. */
-static uint32_t merge(struct eg_request_entry **list, uint32_t count, struct eg_language *out)
+/* One language for all entries of the same; wanted where the roles of one side are not those of the other. *widens is set where such a role, a deny rule
+ * that is gone or an allow rule that is new, could let more through. Returns how many. */
+static uint32_t merge(struct eg_request_entry **list, uint32_t count, struct eg_language *out,
+                      bool *widens)
 {
     uint32_t n = 0;
     for (uint32_t from = 0, to; from < count; from = to) {
@@ -133,6 +135,7 @@ static uint32_t merge(struct eg_request_entry **list, uint32_t count, struct eg_
                  to++)
                 sides |= 1u << list[to]->side;
             wanted = wanted || sides != 3;
+            *widens = *widens || sides == (list[role]->l.deny ? 1 : 2);
         }
         out[n] =
             list[from]
@@ -154,19 +157,21 @@ static bool same_frame(const struct eg_requests *r)
            f->closed[1] == g->closed[1];
 }
 
-/* First the paths that people write; where these show a difference, the others are looked at no longer than that takes. */
-static void run(struct eg_requests *r, struct eg_search *s)
+/* First the paths that people write; where these show a difference, the others are looked at no longer than that takes. What is refused now tells
+ * nothing of what is let through: where that could be more, it is looked for all the same. */
+static void run(struct eg_requests *r, struct eg_search *s, bool widens)
 {
     bool cut = false;
-    r->told = false;
+    r->told = r->d->widened = false;
     for (int plain = 1; plain >= 0 && r->d->status == EG_OK; plain--) {
-        uint64_t most = r->told ? FOUND_BUDGET : SEARCH_BUDGET;
+        bool told = widens ? r->d->widened : r->told;
+        uint64_t most = told ? FOUND_BUDGET : SEARCH_BUDGET;
         uint64_t budget = r->d->budget < most ? r->d->budget : most, left = budget;
         s->plain = plain;
         s->budget = &left;
         r->d->status = eg_search_run(s);
         r->d->budget -= budget - left;
-        cut = s->cut && !r->told;
+        cut = s->cut && !(widens ? r->d->widened : r->told);
     }
     r->d->may = r->d->may || cut;
 }
@@ -230,7 +235,7 @@ static void search(struct eg_requests *r)
     struct eg_language *languages =
         eg_diff_alloc(r->d, &r->d->scratch, r->count * sizeof *languages);
     uint32_t count = 0;
-    bool wanted = false, narrow = same_frame(r);
+    bool wanted = false, narrow = same_frame(r), widens = !narrow;
     if (!list || !languages)
         return;
     for (uint32_t i = 0; i < r->count; i++)
@@ -241,7 +246,7 @@ static void search(struct eg_requests *r)
     qsort(list, count, sizeof *list, compare);
     if (was_searched(r, list, count))
         return;
-    count = merge(list, count, languages);
+    count = merge(list, count, languages, &widens);
     for (uint32_t i = 0; i < count; i++) {
         languages[i].wanted =
             languages[i].wanted && !(narrow && is_covered(languages, count, &languages[i]));
@@ -252,7 +257,7 @@ static void search(struct eg_requests *r)
     struct eg_search s = {
         .list = languages, .count = count, .wanted = narrow, .take = take_path, .ctx = r
     };
-    run(r, &s);
+    run(r, &s, widens);
 }
 
 void eg_diff_requests(struct eg_diff *d, enum eg_change_kind kind, const struct eg_ask ask[2],

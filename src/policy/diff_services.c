@@ -36,13 +36,11 @@ static void add_slots(struct eg_diff *d, struct eg_pair_list *l, const struct eg
     static const char *const kinds[] = { "bearer",  "header:", "basic:", "query:",
                                          "cookie:", "path:",   "sigv4" };
     for (unsigned i = 0; i < count; i++) {
-        char text[160], number[16] = "";
+        char number[16] = "";
         if (slots[i].kind == EG_SLOT_PATH)
             snprintf(number, sizeof number, "%u", slots[i].segment);
-        int n = snprintf(text, sizeof text, "%s%.*s%s", kinds[slots[i].kind],
-                         (int)(slots[i].name.n < 100 ? slots[i].name.n : 100),
-                         slots[i].name.n ? slots[i].name.p : "", number);
-        eg_pair_add(l, eg_diff_copy(d, eg_slice(text, (size_t)n)));
+        eg_pair_add(l, EG_DIFF_JOIN(d, eg_slice_str(kinds[slots[i].kind]), slots[i].name,
+                                    eg_slice_str(number)));
     }
 }
 
@@ -129,7 +127,7 @@ static void compare_limits(struct both *b)
 static void compare_env(struct both *b)
 {
     const struct eg_service *x = &b->s[0], *y = &b->s[1];
-    struct eg_pair_list keys[2] = { { .count = 0 }, { .count = 0 } };
+    struct eg_pair_list keys[2] = { { .ordered = true }, { .ordered = true } };
     for (unsigned i = 0; i < 2; i++)
         for (unsigned k = 0; k < b->s[i].env_key_count; k++)
             eg_pair_add(&keys[i], b->s[i].env_keys[k]);

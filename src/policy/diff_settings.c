@@ -71,7 +71,7 @@ static void compare_audit(struct eg_pair_of *p, const struct eg_settings *x,
 static void compare_dns(struct eg_pair_of *p, const struct eg_settings *x,
                         const struct eg_settings *y)
 {
-    struct eg_pair_list servers[2] = { { .count = 0 }, { .count = 0 } };
+    struct eg_pair_list servers[2] = { { .ordered = true }, { .ordered = true } };
     for (unsigned i = 0; i < x->dns_count; i++)
         eg_pair_add(&servers[0], print_at(p->d, &x->dns_servers[i]));
     for (unsigned i = 0; i < y->dns_count; i++)
@@ -97,11 +97,19 @@ static void add_hops(struct eg_diff *d, unsigned side, enum eg_chain chain, stru
     struct eg_hop hops[EG_HOPS_MAX];
     unsigned n = eg_policy_hops(d->p[side], chain, hops);
     for (unsigned i = 0; i < n; i++) { /* its place in the chain is part of it */
-        char text[EG_DIFF_VALUE], name[EG_DIFF_VALUE - 16];
-        snprintf(text, sizeof text, "%u. %s", i + 1,
-                 eg_pair_print(hops[i].text, name, sizeof name));
-        eg_pair_add(l, eg_diff_copy(d, eg_slice_str(text)));
+        char number[16];
+        snprintf(number, sizeof number, "%u. ", i + 1);
+        eg_pair_add(l, EG_DIFF_JOIN(d, eg_slice_str(number), hops[i].text));
     }
+}
+
+/* Is anything of ours shown to this proxy of the chain, or to one behind it, which it could take the place of? */
+static bool is_shown(const struct eg_hop *hops, unsigned from, unsigned count)
+{
+    for (unsigned i = from; i < count; i++)
+        if (hops[i].credential.n > 0 || hops[i].user.n > 0)
+            return true;
+    return false;
 }
 
 /* What is shown to a proxy, and what it must show. */
@@ -112,6 +120,8 @@ static void compare_hops(struct eg_pair_of *p, enum eg_chain chain)
     for (unsigned i = 0; i < n && i < m; i++) {
         p->rule[0] = x[i].rule;
         p->rule[1] = y[i].rule;
+        if (is_shown(x, i, n) || is_shown(y, i, m))
+            eg_pair_text(at(p, "upstream.proxy"), EG_CHANGE_CREDENTIAL, x[i].text, y[i].text);
         eg_pair_text(at(p, "upstream.proxy.credential"), EG_CHANGE_CREDENTIAL, x[i].credential,
                      y[i].credential);
         eg_pair_hidden(at(p, "upstream.proxy.user"), EG_CHANGE_CREDENTIAL, x[i].user, y[i].user);
@@ -193,23 +203,35 @@ static void compare_upstream(struct eg_pair_of *p, const struct eg_settings *x,
 
 /* ---- ways in ---- */
 
-static struct eg_slice listen_name(struct eg_diff *d, const struct eg_listen_spec *l)
+static bool same_place(const struct eg_listen_spec *x, const struct eg_listen_spec *y)
 {
-    char text[EG_DIFF_VALUE] = "unix:";
-    if (l->unix_path.n == 0)
-        return print_at(d, &l->at);
-    eg_pair_print(l->unix_path, text + 5, sizeof text - 5);
-    return eg_diff_copy(d, eg_slice_str(text));
+    return x->at.port == y->at.port && eg_addr_eq(&x->at.addr, &y->at.addr) &&
+           eg_slice_eq(x->unix_path, y->unix_path);
+}
+
+/* Its place; of several in one place (port 0) the second has a number, and so on. */
+static struct eg_slice listen_name(struct eg_diff *d, unsigned side, unsigned index)
+{
+    char number[24] = "";
+    unsigned before = 0;
+    struct eg_listen_spec l, other;
+    eg_policy_listen(d->p[side], index, &l);
+    for (unsigned i = 0; i < index; i++) {
+        eg_policy_listen(d->p[side], i, &other);
+        before += same_place(&l, &other);
+    }
+    if (before > 0)
+        snprintf(number, sizeof number, " (no. %u)", before + 1);
+    return l.unix_path.n
+               ? EG_DIFF_JOIN(d, EG_SLICE("unix:"), l.unix_path, eg_slice_str(number))
+               : EG_DIFF_JOIN(d, print_at(d, &l.at), eg_slice_str(number));
 }
 
 static int find_listener(struct eg_diff *d, unsigned side, struct eg_slice name)
 {
-    for (unsigned i = 0; i < eg_policy_listen_count(d->p[side]); i++) {
-        struct eg_listen_spec l;
-        eg_policy_listen(d->p[side], i, &l);
-        if (eg_slice_eq(listen_name(d, &l), name))
+    for (unsigned i = 0; i < eg_policy_listen_count(d->p[side]); i++)
+        if (eg_slice_eq(listen_name(d, side, i), name))
             return (int)i;
-    }
     return -1;
 }
 
@@ -223,11 +245,8 @@ static void add_sessions(struct eg_diff *d, unsigned side, unsigned index, unsig
 {
     for (unsigned k = 0; k < count; k++) {
         struct eg_slice san, label;
-        char text[EG_DIFF_VALUE], a[100], b[60];
         eg_policy_listen_session(d->p[side], index, k, &san, &label);
-        snprintf(text, sizeof text, "%s: %s", eg_pair_print(san, a, sizeof a),
-                 eg_pair_print(label, b, sizeof b));
-        eg_pair_add(l, eg_diff_copy(d, eg_slice_str(text)));
+        eg_pair_add(l, EG_DIFF_JOIN(d, san, EG_SLICE(": "), label));
     }
 }
 
@@ -235,7 +254,7 @@ static void compare_listener(struct eg_pair_of *p, unsigned i, unsigned k)
 {
     static const char *const auths[] = { "token", "none", "client_cert" };
     static const char *const protocols[] = { "none", "http", "socks5", "http, socks5" };
-    struct eg_pair_list sessions[2] = { { .count = 0 }, { .count = 0 } };
+    struct eg_pair_list sessions[2] = { { .ordered = true }, { .ordered = true } };
     struct eg_listen_spec x, y;
     eg_policy_listen(p->d->p[0], i, &x);
     eg_policy_listen(p->d->p[1], k, &y);
@@ -263,16 +282,12 @@ static void compare_listener(struct eg_pair_of *p, unsigned i, unsigned k)
     p->rule[0] = p->rule[1] = EG_SLICE_NONE;
 }
 
-/* One without a name of its own in both is the same one: of several on one address the first is taken. */
 static void compare_listen(struct eg_pair_of *p)
 {
     struct eg_pair_list names[2] = { { .count = 0 }, { .count = 0 } };
     for (unsigned side = 0; side < 2; side++)
-        for (unsigned i = 0; i < eg_policy_listen_count(p->d->p[side]); i++) {
-            struct eg_listen_spec l;
-            eg_policy_listen(p->d->p[side], i, &l);
-            eg_pair_add(&names[side], listen_name(p->d, &l));
-        }
+        for (unsigned i = 0; i < eg_policy_listen_count(p->d->p[side]); i++)
+            eg_pair_add(&names[side], listen_name(p->d, side, i));
     eg_pair_lists(at(p, "listen"), EG_CHANGE_WIDENS, EG_CHANGE_NARROWS, &names[0], &names[1]);
     for (unsigned i = 0; i < names[0].count; i++) {
         int k = find_listener(p->d, 1, names[0].items[i]);

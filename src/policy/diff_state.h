@@ -45,11 +45,17 @@ struct eg_diff {
     unsigned finding_count;
     unsigned char searched[EG_DIFF_SEARCHED][16]; /* sets of rules, for the subject at hand */
     unsigned searched_count;
-    bool may; /* of the subject at hand: not all was looked at */
+    bool may;     /* of the subject at hand: not all was looked at */
+    bool widened; /* a difference that lets more through was kept; for those who set it back */
 };
 
 void *eg_diff_alloc(struct eg_diff *d, struct eg_arena *arena, size_t n);
 struct eg_slice eg_diff_copy(struct eg_diff *d, struct eg_slice text);
+/* The texts in one, whole: what is compared is never what was cut for people. */
+struct eg_slice eg_diff_join(struct eg_diff *d, const struct eg_slice *parts, unsigned count);
+#define EG_DIFF_JOIN(d, ...)                                                                       \
+    eg_diff_join(d, (const struct eg_slice[]){ __VA_ARGS__ },                                      \
+                 sizeof((const struct eg_slice[]){ __VA_ARGS__ }) / sizeof(struct eg_slice))
 
 /* --- ports --- */
 void eg_diff_ports_reset(struct eg_diff *d);

@@ -114,6 +114,14 @@ static bool has_more(const struct eg_pair_list *l, const struct eg_pair_list *th
     return l->full;
 }
 
+static bool same_order(const struct eg_pair_list *a, const struct eg_pair_list *b)
+{
+    for (unsigned i = 0; i < a->count && i < b->count; i++)
+        if (!eg_slice_eq(a->items[i], b->items[i]))
+            return false;
+    return a->count == b->count;
+}
+
 static const char *print_list(const struct eg_pair_list *l, char out[EG_DIFF_VALUE])
 {
     size_t n = 0;
@@ -131,6 +139,7 @@ void eg_pair_lists(struct eg_pair_of *p, enum eg_change_label gained, enum eg_ch
 {
     char before[EG_DIFF_VALUE], after[EG_DIFF_VALUE];
     bool more = has_more(b, a), less = has_more(a, b);
-    if (more || less)
-        say(p, more ? gained : lost, print_list(a, before), print_list(b, after));
+    bool moved = a->ordered && !more && !less && !same_order(a, b);
+    if (more || less || moved)
+        say(p, more || moved ? gained : lost, print_list(a, before), print_list(b, after));
 }

@@ -29,15 +29,16 @@ void eg_pair_limit(struct eg_pair_of *p, enum eg_pair_unit unit, uint64_t a, uin
 void eg_pair_switch(struct eg_pair_of *p, bool a, bool b, enum eg_change_label on,
                     enum eg_change_label off);
 
-/* A list whose order has no meaning. More than it has room for makes it differ from every other. */
+/* More than it has room for makes it differ from every other. Items are compared as they are, and cut for people alone. */
 enum { EG_PAIR_ITEMS = 320 };
 struct eg_pair_list {
     struct eg_slice items[EG_PAIR_ITEMS];
     unsigned count;
     bool full;
+    bool ordered; /* else its order has no meaning */
 };
 void eg_pair_add(struct eg_pair_list *l, struct eg_slice text);
-/* gained: the label where the second has one that the first has not; lost: where it is the other way round alone. */
+/* gained: the label where the second has one that the first has not, or has the same in another order; lost: where one is missing, and no more. */
 void eg_pair_lists(struct eg_pair_of *p, enum eg_change_label gained, enum eg_change_label lost,
                    const struct eg_pair_list *a, const struct eg_pair_list *b);
 

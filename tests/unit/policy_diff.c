@@ -223,6 +223,90 @@ Test(policy_diff, settings)
     CHECK(rows);
 }
 
+#define S20    "ssssssssssssssssssss"
+#define DEEP   "/" S20 "/" S20 "/" S20 "/" S20 "/" S20 "/" S20 "/" S20 "/" S20 "/" S20 "/" S20
+#define Q100   S20 S20 S20 S20 S20
+#define ONE(x) "listen: [{address: \"127.0.0.1:0\"}, {address: \"127.0.0.1:0\"" x "}]\n"
+#define CERT(x)                                                                                    \
+    "listen: [{address: \"127.0.0.1:1\", auth: client_cert, tls: {cert: c.pem, key: key.pem, "     \
+    "client_ca: c.pem}, sessions: {" x "}}]\n"
+#define CREDENTIAL "credentials:\n  k: {from: \"env:K\", hosts: [a.example, \"*.p.example\"]}\n"
+#define PROXY(x)   "upstream: [{proxy: \"" x ":1\", credential: k}]\n" CREDENTIAL
+
+/* What was refused now was once taken for all that there is to say: --fail-on widens passed. */
+Test(policy_diff, a_widening_is_found_behind_a_narrowing)
+{
+    static const struct row rows[] = {
+        { H("rules: [\"GET /a\"]"), H("rules: [\"GET " DEEP "/x%2Fy\"]"),
+          "narrows a.example on 80: GET http://a.example/a; widens a.example on 80: GET "
+          "http://a.example" DEEP "/x%2Fy" },
+        { R("rules: [\"GET /v1/a\"]"), R("rules: [\"GET /v1" DEEP "/x%2Fy\"]"),
+          "narrows services.s: GET /s/a; widens services.s: GET /s" DEEP "/x%2Fy" },
+    };
+    CHECK(rows);
+}
+
+/* Values were once compared as they are printed: cut, and with a ? for what is no ASCII. */
+Test(policy_diff, values_are_compared_whole)
+{
+    static const struct row rows[] = {
+        { CERT("\"san:" S20 S20 "." S20 S20 "." S20 S20 ".a.example\": x"),
+          CERT("\"san:" S20 S20 "." S20 S20 "." S20 S20 ".b.example\": x"),
+          "widens listen.sessions -> " S20 S20 "." S20 S20 "." S20 S20 ".b.example: x" },
+        { "listen: [{address: \"unix:/\u00e4\", auth: none}]\n",
+          "listen: [{address: \"unix:/\u00f6\", auth: none}]\n", "widens listen -> unix:/\?\?" },
+        { R("strip: [\"query:" Q100 "a\"]"), R("strip: [\"query:" Q100 "b\"]"),
+          "widens services.s.strip -> query:" Q100 "b" },
+        { "upstream: [{proxy: \"http://" S20 S20 S20 "." S20 S20 S20 "." S20 S20 S20 "." S20 S20
+          ".a.example:1\"}]\n",
+          "upstream: [{proxy: \"http://" S20 S20 S20 "." S20 S20 S20 "." S20 S20 S20 "." S20 S20
+          ".b.example:1\"}]\n",
+          "widens upstream.proxies -> 1. http://" S20 S20 S20 "." S20 S20 S20 "." S20 S20 S20
+          "." S20 S20 ".b.example:1" },
+    };
+    CHECK(rows);
+}
+
+Test(policy_diff, each_listener_in_one_place_is_compared)
+{
+    static const struct row rows[] = {
+        { ONE(""), ONE(", auth: none"), "widens listen.auth -> none" },
+        { "listen: [{address: \"127.0.0.1:0\"}]\n", ONE(", auth: none"),
+          "widens listen -> 127.0.0.1:0, 127.0.0.1:0 (no. 2)" },
+    };
+    CHECK(rows);
+}
+
+Test(policy_diff, order_counts_where_it_means_something)
+{
+    static const struct row rows[] = {
+        { "dns: {servers: [\"9.9.9.9:53\", \"8.8.8.8:53\"]}\n",
+          "dns: {servers: [\"8.8.8.8:53\", \"9.9.9.9:53\"]}\n",
+          "widens dns.servers -> 8.8.8.8:53, 9.9.9.9:53" },
+        { CERT("\"san:a.example\": x, \"san:b.example\": y"),
+          CERT("\"san:b.example\": y, \"san:a.example\": x"),
+          "widens listen.sessions -> b.example: y, a.example: x" },
+        { R("credential: k, env: {key: [A, B]}") CREDENTIAL,
+          R("credential: k, env: {key: [B, A]}") CREDENTIAL, "neutral services.s.env.key -> B, A" },
+        { R("credential: k, accept: [bearer, \"header:x-k\"]") CREDENTIAL,
+          R("credential: k, accept: [\"header:x-k\", bearer]") CREDENTIAL, "-" },
+    };
+    CHECK(rows);
+}
+
+Test(policy_diff, another_proxy_that_is_shown_a_credential)
+{
+    static const struct row rows[] = {
+        { PROXY("https://a.p.example"), PROXY("https://b.p.example"),
+          "widens upstream.proxies -> 1. https://b.p.example:1; credential upstream.proxy -> "
+          "https://b.p.example:1" },
+        { PROXY("https://a.p.example"), PROXY("http://a.p.example"),
+          "widens upstream.proxies -> 1. http://a.p.example:1; credential upstream.proxy -> "
+          "http://a.p.example:1" },
+    };
+    CHECK(rows);
+}
+
 Test(policy_diff, misses_nothing_that_a_random_request_finds, .timeout = 300)
 {
     struct eg_property_count count;

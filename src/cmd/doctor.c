@@ -137,7 +137,7 @@ static bool find_policy(struct eg_doctor *d, struct eg_run_places *places, const
     char text[300];
     if (eg_run_policies_find(places, file, trust, &err) == EG_NOT_FOUND) {
         eg_doctor_say(d, EG_DOCTOR_NOTE, "policy", "file",
-                      "write ./egress.yaml, or name one with -p FILE",
+                      "`egressctl policy init` writes one, -p FILE names one",
                       "there is none here; nothing is allowed without one");
         return false;
     }

@@ -156,6 +156,9 @@ static int read_question(struct explain *x, const char *service, const char *tex
     } else if (eg_inquiry_is_url(operand)) {
         wrong = "this is no URL that could be asked for";
         st = eg_inquiry_url(&x->question, operand, &err);
+    } else if (strstr(text, "://") && !eg_slice_starts(operand, EG_SLICE("tcp://"))) {
+        wrong = "a URL begins with https://, http:// or tcp://";
+        st = EG_INVALID;
     } else {
         wrong = "this is no host";
         st = eg_inquiry_tunnel(&x->question, operand, 443, &err);
@@ -209,7 +212,7 @@ int eg_cmd_explain(int argc, char **argv)
         code = read_question(&x, eg_cmd_value(o, g, n, "service"), argv[at]);
     }
     if (code < 0 && eg_policy_inquire(x.policy, &x.question, take, &x) == 0)
-        code = eg_cmd_usage(o, "the policy has no service of that name");
+        code = eg_cmd_usage(o, "the policy has no service %.64s", eg_cmd_value(o, g, n, "service"));
     if (code < 0)
         code = finish(&x);
     eg_inquiry_done(&x.question);

@@ -162,6 +162,7 @@ int eg_cmd_help_command(int argc, char **argv)
     if (print_topic(argv[at]))
         return EG_EXIT_OK;
     return eg_cmd_usage(o,
-                        "there is no command, code or reason of that name; egressctl help codes, "
-                        "and help reasons, list them");
+                        "there is no command, code or reason %.64s; egressctl help codes, "
+                        "and help reasons, list them",
+                        argv[at]);
 }

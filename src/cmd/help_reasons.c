@@ -104,7 +104,8 @@ static const char *const pages[EG_STATUS_COUNT] = {
     [EG_TOO_MANY_FIELDS] = "The head has more fields than limits.headers (128 by default).",
     [EG_TARGET_TOO_LONG] =
         "The request-target is longer than limits.target_bytes (16 KiB by default).",
-    [EG_BODY_TOO_LARGE] = "The body is larger than max_request_body of the rule allows.",
+    [EG_BODY_TOO_LARGE] = "The body is larger than max_request_body of the rule, or than the 1 MiB that is held of a "
+                          "request that is signed anew (aws_sigv4).",
     [EG_EXPECTATION_FAILED] = "The Expect field wants something else than 100-continue.",
     [EG_NOT_SUPPORTED] = "The proxy does not do this: a SOCKS command other than CONNECT, SOCKS4, "
                          "a WebSocket at a service without websocket: true, a coding it does not "

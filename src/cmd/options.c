@@ -34,7 +34,11 @@ void eg_cmd_help(const struct eg_cmd_options *o)
                  p->letter ? p->letter : ' ', p->letter && p->name ? ", " : "  ",
                  p->name ? "--" : "", p->name ? p->name : "", p->arg ? " " : "",
                  p->arg ? p->arg : "");
-        printf("  %-30s %s\n", left, p->help);
+        if (strlen(left) > 30) /* then the text has a line of its own */
+            printf("  %s\n  %30s", left, "");
+        else
+            printf("  %-30s", left);
+        printf(" %s\n", p->help);
     }
     printf("      %-26s %s\n", "--help", "this text");
 }
@@ -90,8 +94,10 @@ int eg_cmd_parse(const struct eg_cmd_options *o, int argc, char **argv, struct e
         const char *at = optind > 0 && optind <= argc ? argv[optind - 1] : "";
         if (c == ':')
             return eg_cmd_usage(o, "%s needs a value", at);
+        if (c == '?' && optopt >= 256)
+            return eg_cmd_usage(o, "%.*s takes no value", (int)strcspn(at, "="), at);
         if (c == '?')
-            return optopt > 0 && optopt < 256 ? eg_cmd_usage(o, "there is no option -%c", optopt)
+            return optopt > 0 ? eg_cmd_usage(o, "there is no option -%c", optopt)
                                               /* what is behind a = may be a login */
                                               : eg_cmd_usage(o, "there is no option %.*s",
                                                              (int)strcspn(at, "="), at);

@@ -231,6 +231,14 @@ static void put_name(struct init *x)
 
 /* ---- write ---- */
 
+static int failed(enum eg_status st, const struct eg_err *err)
+{
+    char text[400];
+    fprintf(stderr, "%s: %s\n", NAME,
+            err->status != EG_OK ? eg_err_format(err, text, sizeof text) : egress_status_sentence(st));
+    return EG_EXIT_FAILED;
+}
+
 /* In its layout, in out; and does it compile? *trust: only when the file is trusted. */
 static int finish(struct init *x, const char *path, struct eg_buf *out, bool *trust)
 {
@@ -258,8 +266,8 @@ static int finish(struct init *x, const char *path, struct eg_buf *out, bool *tr
         loaded = NULL;
     }
     if (st != EG_OK)
-        fprintf(stderr, "%s: %s\n", NAME, err.text[0] ? err.text : egress_status_sentence(st));
-    return st == EG_OK ? code : EG_EXIT_FAILED;
+        return failed(st, &err);
+    return code;
 }
 
 static void next_steps(const struct init *x, const char *path, bool trust)
@@ -292,8 +300,15 @@ static int write_new(const char *path, struct eg_slice text)
     if (st == EG_EXISTS)
         fprintf(stderr, "%s: %s is there already and stays as it is; `%s -` prints what would be written\n", NAME, path, NAME);
     else
-        fprintf(stderr, "%s: %s\n", NAME, err.text[0] ? err.text : egress_status_sentence(st));
+        return failed(st, &err);
     return EG_EXIT_FAILED;
+}
+
+static int print_text(struct eg_slice text)
+{
+    struct eg_err err = { 0 };
+    enum eg_status st = eg_file_write(1, text, &err);
+    return st == EG_OK ? EG_EXIT_OK : failed(st, &err);
 }
 
 static int init(struct init *x, const char *path)
@@ -307,7 +322,7 @@ static int init(struct init *x, const char *path)
     put_services(x);
     int code = finish(x, print ? "egress.yaml" : path, &out, &trust);
     if (code == EG_EXIT_OK && print)
-        code = eg_file_write(1, eg_buf_slice(&out), NULL) == EG_OK ? EG_EXIT_OK : EG_EXIT_FAILED;
+        code = print_text(eg_buf_slice(&out));
     else if (code == EG_EXIT_OK)
         code = write_new(path, eg_buf_slice(&out));
     if (code == EG_EXIT_OK && !print)

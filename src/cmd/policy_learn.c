@@ -204,15 +204,15 @@ static void tell(const struct learning *x, bool some)
         fprintf(stderr, "  review each line: what is in the patch is what somebody asked for, not what is right\n");
 }
 
-static int print_patch(const char *path, struct eg_slice before, struct eg_slice after)
+static enum eg_status print_patch(const char *path, struct eg_slice before, struct eg_slice after, struct eg_err *err)
 {
     struct eg_buf out;
     eg_buf_init(&out, TEXT_MAX);
     enum eg_status st = eg_unified(path, before, after, &out);
     if (st == EG_OK)
-        st = eg_file_write(1, eg_buf_slice(&out), NULL);
+        st = eg_file_write(1, eg_buf_slice(&out), err);
     eg_buf_done(&out);
-    return st == EG_OK ? EG_EXIT_OK : EG_EXIT_FAILED;
+    return st;
 }
 
 static int propose(struct learning *x, const struct eg_loaded *loaded, const struct eg_policy_file *file, bool write)
@@ -231,9 +231,11 @@ static int propose(struct learning *x, const struct eg_loaded *loaded, const str
     if (some && code == EG_EXIT_OK && write)
         st = eg_file_rewrite(file->path, eg_buf_slice(&text), &err);
     else if (some && code == EG_EXIT_OK)
-        code = print_patch(file->path, file->text, eg_buf_slice(&text));
+        st = print_patch(file->path, file->text, eg_buf_slice(&text), &err);
     if (st != EG_OK) {
-        fprintf(stderr, "%s: %s\n", NAME, err.text[0] ? err.text : egress_status_sentence(st));
+        char why[400];
+        fprintf(stderr, "%s: %s\n", NAME,
+                err.status != EG_OK ? eg_err_format(&err, why, sizeof why) : egress_status_sentence(st));
         code = EG_EXIT_FAILED;
     }
     if (code == EG_EXIT_OK)

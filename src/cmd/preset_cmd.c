@@ -59,7 +59,9 @@ static bool print_json(const struct eg_preset *p, const struct eg_preset_head *h
         o = NULL;
     }
     char *line = o ? json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-    bool fine = line && printf("%s\n", line) > 0;
+    bool fine = line != NULL;
+    if (fine)
+        printf("%s\n", line);
     free(line);
     json_decref(o);
     return fine;
@@ -158,7 +160,7 @@ static int print_one(const char *name, bool json)
     const struct eg_preset *p = eg_preset_find(text);
     if (!p) {
         const char *near = eg_preset_nearest(text);
-        fprintf(stderr, "%s: there is no such preset%s%s%s\n", NAME, near ? "; did you mean " : "",
+        fprintf(stderr, "%s: there is no preset %.64s%s%s%s\n", NAME, name, near ? "; did you mean " : "",
                 near ? near : "; `egressctl preset list` shows all", near ? "?" : "");
         return EG_EXIT_FAILED;
     }

@@ -74,7 +74,7 @@ static enum eg_status find_policies(struct eg_run_places *p, const char *file, b
         p->repo[0] = '\0';
         if (p->policy_count == 0)
             return eg_err_set(err, EG_NOT_FOUND, "policy", 0,
-                              "there is no ./egress.yaml; name one with -p FILE");
+                              "there is no ./egress.yaml; `egressctl policy init` writes one, or name a file");
         return EG_OK;
     }
     add(p, p->repo, EG_LAYER_REPO,

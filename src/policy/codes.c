@@ -36,7 +36,7 @@ static const struct eg_code rows[] = {
       "holds. Remove them; a value stands on one line.",
       E "name: \"two\\nlines\"\n", E "name: one-line\n", 0, false },
     { "bad-chain", EG_DIAG_ERROR, "these proxies can't be one behind the other",
-      "A chain has at most 8 hops, and an ssh:// gateway can only be the first of them: ssh "
+      "A chain has at most 4 hops, and an ssh:// gateway can only be the first of them: ssh "
       "connects by itself. More than one gateway is ProxyJump, in ssh's own "
       "configuration.",
       E "upstream:\n  resolve: local\n  proxies: [{proxy: \"http://p.example:3128\"}, {proxy: "
@@ -96,16 +96,17 @@ static const struct eg_code rows[] = {
       E "allow:\n  - {host: a.example, scheme: tcp}\n",
       E "allow:\n  - {host: a.example, scheme: tcp, ports: [22]}\n", 0, false },
     { "bad-slot", EG_DIAG_ERROR, "this is no place of a request that can hold a credential",
-      "Places are bearer, header:NAME, basic:USER, query:KEY, path:N and cookie:NAME; what is "
-      "written there has {} where the credential goes. At least one {} is written where the "
-      "service has a credential.",
+      "accept takes bearer, header:FIELD, basic:password, query:KEY, cookie:NAME and path:N; strip "
+      "takes header:, query: and cookie:. write takes bearer, header:FIELD: TEXT, "
+      "basic:USER:PASSWORD, query:KEY=TEXT, cookie:NAME=TEXT and path:/TEXT/, with {} where the "
+      "credential goes, at least once.",
       E "services:\n  s: {upstream: \"https://a.example\", strip: [x-debug]}\n",
       E "services:\n  s: {upstream: \"https://a.example\", strip: [\"header:x-debug\"]}\n", 0,
       false },
     { "bad-source", EG_DIAG_ERROR, "a credential can't be read from there",
       "Sources are env:NAME, file:PATH, keyring:SERVICE/ACCOUNT, kernel:DESCRIPTION, systemd:NAME, "
-      "{cmd: [/absolute/path, args...]}, op://, bw:// and pass:, or the derived oauth2: and "
-      "aws_sigv4:. "
+      "{cmd: [/absolute/path, args...]}, op://, bw://, pass:, secret-tool:, gh: and gcloud:, or the "
+      "derived oauth2: and aws_sigv4:. "
       "The value itself is never written into a policy.",
       E "credentials:\n  k: {from: \"env:A-B\", hosts: [a.example]}\n",
       E "credentials:\n  k: {from: \"env:A_B\", hosts: [a.example]}\n", 0, false },

@@ -72,7 +72,7 @@ Test(explain, says_what_each_way_is_and_what_would_open_it, .timeout = 60)
     expect(&w, 1, "add \"GET /v1/other\" to the rules at", "--service", "api", "/other", NULL);
     expect(&w, 1, "add \"10.1.2.3/32\" to networks.allow", "--address", "10.1.2.3", "docs.example",
            NULL);
-    expect(&w, 2, "no service of that name", "--service", "none", "/", NULL);
+    expect(&w, 2, "the policy has no service none\n", "--service", "none", "/", NULL);
     expect(&w, 2, "this is no host", "a b", NULL, NULL, NULL);
     expect(&w, 2, "this is no URL", "https://user@docs.example/", NULL, NULL, NULL);
     eg_world_done(&w);

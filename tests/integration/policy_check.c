@@ -161,3 +161,21 @@ Test(policy_check, the_daemons_test_says_the_same, .timeout = 60)
     free(daemons);
     eg_world_done(&w);
 }
+
+/* These printed to a full disk, said nothing and ended with 0. */
+Test(policy_check, what_a_full_disk_loses_is_no_success, .timeout = 60)
+{
+    static const char *const rows[] = { "--version", "help codes", "preset list", "preset show openai", "preset list --json",
+                                        "policy show --json good.yaml", "policy init -", "completion fish" };
+    struct eg_world w;
+    start(&w);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char line[600], *out = NULL;
+        snprintf(line, sizeof line, "cd '%s' && exec %s/egressctl %s >/dev/full", w.dir, EG_BUILD_DIR, rows[i]);
+        const char *argv[] = { "/bin/sh", "-c", line, NULL };
+        int code = eg_proc_run(&w, argv, NULL, &out);
+        cr_expect(code == 1 && strncmp(out, "egressctl", 9) == 0 && !strstr(out, "memory"), "%s: %d\n%s", rows[i], code, out);
+        free(out);
+    }
+    eg_world_done(&w);
+}

@@ -64,6 +64,22 @@ Test(cmd_options, value_of_an_unknown_option_is_not_repeated, .init = cr_redirec
     cr_assert(!strstr(text, "secret") && !strstr(text, "jane"), "%s", text);
 }
 
+/* It said "there is no option --all", which is untrue. */
+Test(cmd_options, a_value_for_an_option_without_one_is_told, .init = cr_redirect_stderr)
+{
+    static const struct eg_cmd_option list[] = { { 'a', "all", NULL, "x" }, { 0, NULL, NULL, NULL } };
+    static const struct eg_cmd_options o = { "t", "", "x", false, list };
+    static const char *const argv[] = { "t", "--all=secret" };
+    struct eg_cmd_given g[8];
+    unsigned n;
+    int at;
+    cr_assert_eq(parse(&o, 2, argv, g, &n, &at), EG_EXIT_USAGE);
+    fflush(stderr);
+    char text[1024] = { 0 };
+    cr_assert(fread(text, 1, sizeof text - 1, cr_get_redirected_stderr()) > 0);
+    cr_assert(strstr(text, "--all takes no value\n") && !strstr(text, "secret"), "%s", text);
+}
+
 Test(cmd_options, what_follows_the_first_operand_is_left_alone)
 {
     static const struct eg_cmd_option list[] = { { 'a', "all", NULL, "x" },

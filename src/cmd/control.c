@@ -282,7 +282,7 @@ static enum eg_status op_env(void *ctx, const json_t *request, struct eg_ctl_ans
     const struct eg_sup_session *e = id ? eg_sup_session_find(s, id) : NULL;
     char *parent[PARENT_MAX + 1] = { 0 };
     if (!e || e->revoked || (e->expires_wall_us && e->expires_wall_us <= eg_clock_wall_us()))
-        return eg_err_set(err, EG_NOT_FOUND, "session", 0, "there is no such session");
+        return eg_err_set(err, EG_NOT_FOUND, "session", 0, "no session has this id: egressctl session list");
     enum eg_status status = EG_INVALID;
     if (parent_take(request, parent))
         status = make_env(s, e, parent, &answer->reply, err);

@@ -197,7 +197,7 @@ static enum eg_status begin(struct eg_supervisor *s, const json_t *request,
     const char *name = eg_ctl_text(request, "name");
     if ((!name && json_object_get(request, "name")) ||
         (name && !eg_sup_creds_find(s->creds, eg_slice_str(name))))
-        return eg_err_set(err, EG_NOT_FOUND, "creds", 0, "the policy has no such credential");
+        return eg_err_set(err, EG_NOT_FOUND, "creds", 0, "the policy has no such credential: egressctl creds list");
     struct walk *w = calloc(1, sizeof *w);
     if (!w)
         return EG_NOMEM;

@@ -241,7 +241,8 @@ static int propose(struct learning *x, const struct eg_loaded *loaded, const str
     if (code == EG_EXIT_OK)
         tell(x, some);
     if (code == EG_EXIT_OK && some && !write)
-        fprintf(stderr, "  apply it with `%s --write`, or: %s | patch -p1\n", NAME, NAME);
+        fprintf(stderr, "  apply it by the same command with --write, or with: | patch -p1%s\n",
+                file->path[0] == '/' ? " -d /" : "");
     if (code == EG_EXIT_OK && some && write)
         fprintf(stderr, "  changed %s%s%s\n", file->path,
                 file->trusted ? ", which was trusted as it was; after review: egressctl trust " : "",

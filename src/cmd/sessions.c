@@ -262,7 +262,7 @@ enum eg_status eg_supervisor_session_revoke(struct eg_supervisor *s, const char 
 {
     struct eg_sup_session *e = eg_sup_session_find(s, id);
     if (!e || e->revoked)
-        return eg_err_set(err, EG_NOT_FOUND, "session", 0, "there is no such session");
+        return eg_err_set(err, EG_NOT_FOUND, "session", 0, "no session has this id: egressctl session list");
     e->revoked = true;
     struct eg_link_message m = { .kind = EG_LINK_SESSION_REVOKE, .a = eg_slice_str(e->id) };
     eg_sup_workers_send(s, &m);

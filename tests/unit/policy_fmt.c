@@ -205,3 +205,22 @@ Test(policy_fmt, the_policy_stays_the_same_policy)
     cr_assert_arr_eq(ids[0], ids[1], 32);
     eg_buf_done(&out);
 }
+
+/* They are copied: `fmt --check` must not find fault with them. */
+Test(policy_fmt, what_people_copy_is_laid_out)
+{
+    static const char *const files[] = { "quickstart", "examples/agent", "examples/oauth2", "examples/presets", "examples/writes" };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char path[400], text[8192] = { 0 };
+        struct eg_buf out;
+        snprintf(path, sizeof path, EG_SOURCE_DIR "/policy/%s.yaml", files[i]);
+        FILE *f = fopen(path, "re");
+        cr_assert_not_null(f, "%s", path);
+        size_t n = fread(text, 1, sizeof text - 1, f);
+        fclose(f);
+        cr_assert(n > 0 && n < sizeof text - 1);
+        cr_assert_eq(lay_out(text, &out), EG_OK, "%s", path);
+        cr_expect_str_eq(out.data, text, "%s", path);
+        eg_buf_done(&out);
+    }
+}

@@ -1,6 +1,6 @@
 /* diag.c - the list of problems: places, order and rendering.
  *
- * The list owns all its texts, so it outlives the files. It stores at most MAX_DIAGS, counts the rest, and keeps
+ * The list owns all its texts, so it outlives the files. It stores at most MAX_DIAGS, MAX_WARNINGS of them warnings, counts the rest, and keeps
  * them sorted by file, line and column. A source line is stored as a window around the column, with
  * everything that looks like a secret masked. */
 #include "policy/diag.h"
@@ -13,6 +13,7 @@
 
 enum {
     MAX_DIAGS = 1000,
+    MAX_WARNINGS = 900, /* the rest is for errors: a full list ends the work, so errors must be in it */
     FIRST_DIAGS = 16,
     MAX_TEXT = 8 << 20,
     WINDOW = 120,
@@ -267,7 +268,7 @@ __attribute__((format(printf, 6, 0))) static void add(struct eg_diags *d, enum e
     char text[512];
     struct eg_diag diag = { .severity = severity, .code = code, .source_column = 1 };
     d->count[severity == EG_DIAG_WARNING]++;
-    if (eg_diags_full(d))
+    if (eg_diags_full(d) || (severity == EG_DIAG_WARNING && d->count[1] > MAX_WARNINGS))
         return;
     vsnprintf(text, sizeof text, format, args);
     eg_secret_mask_known(text, strlen(text)); /* a host name may hold one, and is told as it stands */

@@ -120,6 +120,36 @@ Test(cmd_load, texts_need_no_file)
     eg_loaded_free(l);
 }
 
+/* a full list stops what reads files: then the service was left out, and the error with it */
+Test(cmd_load, any_number_of_warnings_hides_no_service_and_no_error)
+{
+    struct eg_buf text;
+    for (int wrong = 0; wrong < 2; wrong++) {
+        eg_buf_init(&text, 1 << 20);
+        cr_assert_eq(eg_buf_printf(&text, "egress: 1\nallow:\n"), EG_OK);
+        for (int i = 1; i <= 1100; i++)
+            cr_assert_eq(
+                eg_buf_printf(&text, "  - {address: 169.254.169.254, scheme: tcp, ports: [%d]}\n", i),
+                EG_OK);
+        cr_assert_eq(eg_buf_printf(&text, "services:\n  openai: {}\n%s",
+                                   wrong ? "  x: {upstream: https://x.example.com, route: openai}\n" : ""),
+                     EG_OK);
+        const struct eg_policy_file file = { "x.yaml", eg_buf_slice(&text), EG_LAYER_REPO, true };
+        struct eg_loaded *l =
+            load(&(struct eg_load_spec){ .texts = &file, .text_count = 1, .portable = true });
+        cr_assert_eq(eg_loaded_exit(l), wrong ? EG_EXIT_POLICY : EG_EXIT_OK);
+        cr_assert_eq(eg_diags_count(l->diags, EG_DIAG_WARNING), 1100);
+        if (!wrong)
+            cr_assert_eq(eg_policy_service_count(l->policy), 1);
+        unsigned told = 0;
+        for (unsigned i = 0; i < eg_diags_total(l->diags); i++)
+            told += eg_diags_at(l->diags, i)->severity == EG_DIAG_ERROR;
+        cr_assert_eq(told, (unsigned)wrong);
+        eg_loaded_free(l);
+        eg_buf_done(&text);
+    }
+}
+
 static void git(const char *arguments)
 {
     char command[400];

@@ -37,8 +37,7 @@ const struct eg_cmd_options eg_policy_learn_options = {
 struct learning {
     struct eg_learn *learn;
     const char *session;
-    struct eg_learn_seen *seen; /* for the check afterwards: copies of their texts are in events */
-    struct egress_event *events;
+    struct egress_event *events; /* one of each kind, for the check afterwards */
     unsigned count, room;
     unsigned long decisions, broken;
 };
@@ -117,10 +116,11 @@ static enum eg_status take(void *ctx, const char *text, size_t n)
     if (!see(&e, &seen))
         return EG_OK;
     x->decisions++;
+    size_t kinds = eg_learn_kinds(x->learn);
     enum eg_status st = eg_learn_add(x->learn, &seen);
     if (st == EG_TOO_BIG) /* more kinds than anybody reads */
         return EG_OK;
-    return st == EG_OK ? keep(x, &e) : st;
+    return st == EG_OK && eg_learn_kinds(x->learn) > kinds ? keep(x, &e) : st;
 }
 
 /* ---- the result is asked ---- */

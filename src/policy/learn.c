@@ -178,6 +178,11 @@ enum eg_status eg_learn_add(struct eg_learn *l, const struct eg_learn_seen *seen
     return l->failed ? EG_NOMEM : count_in(l, &e);
 }
 
+size_t eg_learn_kinds(const struct eg_learn *l)
+{
+    return eg_table_count(l->table);
+}
+
 unsigned eg_learn_count(const struct eg_learn *l)
 {
     return l->learnt_count;

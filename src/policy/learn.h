@@ -39,6 +39,8 @@ enum eg_status eg_learn_new(const struct eg_policy *p, const struct eg_policy *o
 void eg_learn_free(struct eg_learn *l);
 /* What p allows by now is passed over. EG_TOO_BIG: more than 10,000 different ones. EG_NOMEM. */
 enum eg_status eg_learn_add(struct eg_learn *l, const struct eg_learn_seen *seen) EG_MUST_USE;
+/* How many different ones there are: an event that adds none says nothing new. */
+size_t eg_learn_kinds(const struct eg_learn *l);
 /* Once all are in: the proposals, in an order of their own that is always the same. */
 enum eg_status eg_learn_finish(struct eg_learn *l) EG_MUST_USE;
 unsigned eg_learn_count(const struct eg_learn *l);

@@ -189,6 +189,24 @@ Test(policy_learn, with_what_was_learnt_the_same_is_allowed)
     free(text);
 }
 
+/* the command keeps one event of each kind: a child can have millions refused */
+Test(policy_learn, what_was_asked_for_before_is_no_new_kind)
+{
+    static const struct asked list[] = {
+        { .to = "a.example" },
+        { .to = "a.example" },
+        { .to = "s.example", .service = "s", .method = "GET", .path = "/v1/1" },
+        { .to = "s.example", .service = "s", .method = "GET", .path = "/v1/2" },
+    };
+    struct eg_buf block;
+    struct eg_policy *p = compile("egress: 1\nservices: {s: {upstream: 'https://s.example', rules: [GET /none]}}\n", &block);
+    struct eg_learn *l = learn(p, list, sizeof list / sizeof *list);
+    cr_assert_eq(eg_learn_kinds(l), 2);
+    eg_learn_free(l);
+    eg_policy_close(p);
+    eg_buf_done(&block);
+}
+
 static void expect_pattern(const char *path, const char *want)
 {
     struct eg_buf out;

@@ -146,11 +146,30 @@ static bool record_next(struct eg_slice *rest, struct eg_slice *hex, struct eg_s
     return false;
 }
 
+/* Is the file in the folder that its path names? What it says of files beside it is read there. */
+static bool stays_in_folder(const char *path, const char *full)
+{
+    char folder[PATH_MAX], real[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) + 1 : 0, k = (size_t)(strrchr(full, '/') - full);
+    if (n >= sizeof folder)
+        return false;
+    memcpy(folder, path, n);
+    folder[n] = '\0';
+    if (!realpath(n > 0 ? folder : ".", real))
+        return false;
+    return strncmp(real, full, k) == 0 && strcmp(real + k, k > 0 ? "" : "/") == 0;
+}
+
+/* EG_INVALID: a link leads to a file in another folder. */
 static enum eg_status absolute(const char *path, char out[PATH_MAX], struct eg_err *err)
 {
     if (!realpath(path, out))
         return eg_err_set(err, errno == ENOENT ? EG_NOT_FOUND : EG_IO, "trust", errno, "%.120s",
                           path);
+    if (!stays_in_folder(path, out))
+        return eg_err_set(err, EG_INVALID, "trust", 0,
+                          "%.120s is a link to another folder: name the file itself", path);
     if (strchr(out, '\n'))
         return eg_err_set(err, EG_INVALID, "trust", 0, "a path with a line break can't be trusted");
     return EG_OK;

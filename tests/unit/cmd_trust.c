@@ -95,6 +95,23 @@ Test(cmd_trust, path_is_made_absolute_and_links_are_followed)
     unlink(link);
 }
 
+/* its `tls: {ca: ./ca.pem}` would be read beside the link, where another repository put its own */
+Test(cmd_trust, a_link_from_another_folder_is_not_the_trusted_file)
+{
+    bool yes = true;
+    char other[128], link[160];
+    cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);
+    snprintf(other, sizeof other, "%s/other", folder);
+    snprintf(link, sizeof link, "%s/egress.yaml", other);
+    cr_assert_eq(mkdir(other, 0700) | symlink(policy, link), 0);
+    cr_assert_eq(eg_trust_check(link, EG_SLICE("egress: 1\n"), NULL, 0, &yes, NULL), EG_OK);
+    cr_expect(!yes);
+    cr_expect(!eg_trust_recorded(link));
+    cr_expect_eq(eg_trust_add(link, NULL, NULL), EG_INVALID);
+    unlink(link);
+    rmdir(other);
+}
+
 Test(cmd_trust, new_record_takes_the_place_of_the_old)
 {
     cr_assert_eq(eg_trust_add(policy, NULL, NULL), EG_OK);

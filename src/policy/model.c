@@ -9,6 +9,7 @@
 
 #include "base/table.h"
 #include "policy/check.h"
+#include "policy/extends.h"
 #include "policy/schema.h"
 
 /* ---- helpers ---- */
@@ -95,6 +96,16 @@ struct eg_slice eg_model_path(struct eg_model *m, const struct eg_source *source
                            (int)path.n, path.p);
 }
 
+/* Of a file to be read now: beside "REV:egress.yaml" lies "REV:ca.pem". */
+static struct eg_slice path_beside(struct eg_model *m, const struct eg_source *source,
+                                   struct eg_slice path)
+{
+    if (path.n > 0 && path.p[0] == '/')
+        return path;
+    return eg_model_printf(m, "%.*s%.*s", (int)eg_extends_folder(source->path), source->path,
+                           (int)path.n, path.n ? path.p : "");
+}
+
 struct eg_slice eg_model_pem(struct eg_model *m, const struct eg_source *source,
                              const struct eg_yaml *node, const char *label)
 {
@@ -104,7 +115,7 @@ struct eg_slice eg_model_pem(struct eg_model *m, const struct eg_source *source,
     const char *fault;
     if (!node)
         return ret;
-    struct eg_slice path = eg_model_path(m, source, node->text);
+    struct eg_slice path = path_beside(m, source, node->text);
     if (path.n == 0 || !m->reader || !m->reader->read) {
         eg_diag_error(m->diags, "unreadable-file", node->at, NULL, "no files can be read here");
         return ret;

@@ -312,6 +312,23 @@ Test(cmd_load, a_revision_extends_files_of_that_revision)
     eg_loaded_free(l);
 }
 
+/* else a change of the certificate alone would compare as none */
+Test(cmd_load, a_revision_reads_certificates_of_that_revision)
+{
+    static const char *const names[] = { "HEAD:egress.yaml", "HEAD:./egress.yaml" };
+    two_revisions();
+    put("egress.yaml", "egress: 1\nservices: {x: {upstream: https://x.example.com, tls: {ca: ca.pem}}}\n");
+    git("add egress.yaml");
+    git("commit -m two");
+    put("ca.pem", "what is there now");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct eg_loaded *l =
+            load(&(struct eg_load_spec){ .file = names[i], .revision = true, .trust = true });
+        cr_expect_str_eq(first_code(l), "unreadable-file", "%s", names[i]);
+        eg_loaded_free(l);
+    }
+}
+
 Test(cmd_load, files_of_the_user_and_of_a_command_are_trusted)
 {
     cr_assert_eq(mkdir("egress", 0700), 0);

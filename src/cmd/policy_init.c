@@ -231,10 +231,10 @@ static void put_name(struct init *x)
 
 /* ---- write ---- */
 
-static int failed(enum eg_status st, const struct eg_err *err)
+static int failed(const char *path, enum eg_status st, const struct eg_err *err)
 {
     char text[400];
-    fprintf(stderr, "%s: %s\n", NAME,
+    fprintf(stderr, "%s: %s: %s\n", NAME, path,
             err->status != EG_OK ? eg_err_format(err, text, sizeof text) : egress_status_sentence(st));
     return EG_EXIT_FAILED;
 }
@@ -266,7 +266,7 @@ static int finish(struct init *x, const char *path, struct eg_buf *out, bool *tr
         loaded = NULL;
     }
     if (st != EG_OK)
-        return failed(st, &err);
+        return failed(path, st, &err);
     return code;
 }
 
@@ -294,13 +294,15 @@ static int write_new(const char *path, struct eg_slice text)
         if (st == EG_OK && fchmod(fd, 0644) < 0) /* it is to be committed */
             st = EG_IO;
         close(fd);
+        if (st != EG_OK) /* half a file would keep the next try from writing it */
+            (void)unlink(path);
     }
     if (st == EG_OK)
         return EG_EXIT_OK;
     if (st == EG_EXISTS)
         fprintf(stderr, "%s: %s is there already and stays as it is; `%s -` prints what would be written\n", NAME, path, NAME);
     else
-        return failed(st, &err);
+        return failed(path, st, &err);
     return EG_EXIT_FAILED;
 }
 
@@ -308,7 +310,7 @@ static int print_text(struct eg_slice text)
 {
     struct eg_err err = { 0 };
     enum eg_status st = eg_file_write(1, text, &err);
-    return st == EG_OK ? EG_EXIT_OK : failed(st, &err);
+    return st == EG_OK ? EG_EXIT_OK : failed("-", st, &err);
 }
 
 static int init(struct init *x, const char *path)

@@ -53,8 +53,9 @@ static void say_changes(const struct eg_run *r)
 static void say_refusals(const struct eg_run *r, const char *options, struct eg_slice text)
 {
     static const char explained[] = "egressctl explain";
-    fprintf(stderr, "%s: what did not get through:\n%.*s", r->asked.options->command, (int)text.n,
-            text.p);
+    bool refused = memmem(text.p, text.n, "refused", 7); /* else, under observe, all of it passed */
+    fprintf(stderr, "%s: what %s get through:\n%.*s", r->asked.options->command,
+            refused ? "did not" : "would not", (int)text.n, text.p);
     if (r->places.events[0] && memmem(text.p, text.n, explained, sizeof explained - 1))
         fprintf(stderr, "    egressctl policy learn%s%s    rules for what should have, as a patch to review\n",
                 *options ? " " : "", options);

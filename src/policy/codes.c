@@ -12,8 +12,8 @@ static const struct eg_code rows[] = {
       "A reviewer reads a policy from top to bottom and must see at each place what holds there; "
       "an anchor moves text to another place, and aliases of "
       "aliases make a small file enormous.\n"
-      "Write the value out where it is used. What several policies share goes into a file that "
-      "they extend.",
+      "Write the value out where it is used; a wildcard such as \"*.a.example\" stands in quotes. "
+      "What several policies share goes into a file that they extend.",
       E "allow: &hosts [a.example]\n", E "allow: [a.example]\n", 0, false },
     { "bad-address", EG_DIAG_ERROR, "this is no IP address in its canonical form",
       "An address is four decimal numbers (IPv4), or IPv6 as RFC 4291 has it, without a zone. "

@@ -223,7 +223,7 @@ static void on_scalar(struct eg_yaml_reader *r, struct fy_event *e)
 static void on_alias(struct eg_yaml_reader *r, struct fy_event *e)
 {
     struct eg_place at = with_sign(place_of(r, e), '*');
-    eg_diag_error(r->diags, "anchor", at, "write the value out",
+    eg_diag_error(r->diags, "anchor", at, "write the value out; a wildcard stands in quotes",
                   "aliases are not part of the policy language");
     if (wants_key(r)) {
         r->key[r->depth - 1] = EG_SLICE("*");

@@ -1,8 +1,10 @@
 /* cmd_init.c - `policy init`: what it finds, what it writes, and that it writes over nothing. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -168,4 +170,19 @@ Test(cmd_init, what_is_no_preset_or_not_valid_writes_nothing)
     cr_assert_eq(init("--preset=gitlab,host=a b", NULL, NULL), 3);
     cr_assert_neq(init("--preset=gitlab,host=x\"}, evil: {a: \"b", NULL, NULL), 0);
     cr_assert_neq(access("egress.yaml", F_OK), 0);
+}
+
+/* On a full disk it left an empty file, which the next try took for a policy of somebody's. */
+Test(cmd_init, what_cannot_be_written_whole_is_not_left)
+{
+    struct rlimit old, none;
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &old), 0);
+    none = (struct rlimit){ .rlim_cur = 0, .rlim_max = old.rlim_max };
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    int code = init(NULL, NULL, NULL);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &old), 0);
+    cr_assert_eq(code, EG_EXIT_FAILED);
+    cr_assert_neq(access("egress.yaml", F_OK), 0);
+    cr_assert_eq(init(NULL, NULL, NULL), EG_EXIT_OK);
 }

@@ -38,3 +38,5 @@ def test_observe_lets_through_and_tells(world):
     check(re.search(r"(?m)^refused 1x  meta\.interop\.test", r.err), r)
     decisions = [(e["decision"], e["reason"]) for e in world.events() if e["event"] == "decision"]
     check(("would_deny", "host_not_allowed") in decisions and ("deny", "metadata_denied") in decisions, decisions)
+    r = world.run("sh", "-c", UNNAMED + "exit 0", options=("--observe",))
+    check("what would not get through" in r.err and "did not" not in r.err, f"nothing was refused: {r}")

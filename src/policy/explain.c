@@ -11,6 +11,14 @@
 
 enum { NEAR_MAX = 5, PORTS_SHOWN = 8 };
 
+/* TLS in a tunnel whose requests are parsed is no HTTP: none of it gets through. */
+static void refuse_tls(struct eg_verdict *v)
+{
+    v->status = EG_PORT_NOT_ALLOWED;
+    v->would_deny = EG_OK;
+    v->detail = EG_SLICE("plain HTTP alone may flow on this port, and https is TLS");
+}
+
 void eg_policy_ask(const struct eg_policy *p, const struct eg_ask *ask, struct eg_verdict *ret)
 {
     struct eg_service s;
@@ -26,6 +34,9 @@ void eg_policy_ask(const struct eg_policy *p, const struct eg_ask *ask, struct e
         eg_policy_service(p, ask->service, &s);
         to = &s.upstream;
     }
+    if (ask->kind == EG_ASK_TUNNEL && ask->scheme == EG_SCHEME_HTTPS && by_name.status == EG_OK &&
+        by_name.scheme == EG_SCHEME_HTTP)
+        refuse_tls(&by_name);
     const struct eg_addr *addr = ask->addr ? ask->addr : to->literal ? &to->addr : NULL;
     *ret = by_name;
     if (by_name.status == EG_OK && addr)

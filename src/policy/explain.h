@@ -16,7 +16,7 @@ struct eg_ask {
     const struct eg_addr *addr; /* to be judged too: where the name leads to; NULL: a literal's own, else none */
 };
 
-/* By name, then (allowed, and an address is known) by address. */
+/* By name, then (allowed, and an address is known) by address. A tunnel for https where plain HTTP alone may flow is refused: at run time its TLS is. */
 void eg_policy_ask(const struct eg_policy *p, const struct eg_ask *ask, struct eg_verdict *ret);
 
 enum { EG_CONSIDERED_TEXT = 320 };

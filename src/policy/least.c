@@ -1,6 +1,7 @@
 /* least.c - the least rule that turns a refusal into an allow, as a line of YAML and where it belongs.
  *
- * What it proposes is exact: one host or address, one port, one scheme, and where requests are seen one method and path. It decides nothing: a
+ * What it proposes is exact: one host or address, one port, one scheme, and where requests are seen one method and path, but for a path that
+ * no pattern can name exactly. It decides nothing: a
  * test compiles what it proposes and asks again. Where no rule can help, it says what stands in the way. */
 #include "policy/explain.h"
 
@@ -20,18 +21,24 @@ static enum eg_scheme scheme_of(const struct eg_ask *ask)
                                 : EG_SCHEME_TCP;
 }
 
-/* Can the path stand in a pattern, as itself and within YAML's double quotes? */
-static bool is_plain(struct eg_slice path)
-{
-    for (size_t i = 0; i < path.n; i++)
-        if (strchr("*{}\"\\", path.p[i]))
-            return false;
-    return path.n > 0 && path.n < 1000;
-}
+enum { PATTERN_MAX = 1000 };
 
-static bool is_exact(const struct eg_ask *ask)
+/* The path as a pattern, also within YAML's double quotes: what can't stand in one as itself becomes a *, which matches it and little more. False: no
+ * pattern would do. */
+static bool pattern_of(const struct eg_ask *ask, char out[PATTERN_MAX])
 {
-    return is_plain(ask->path) && !ask->flags.unsafe;
+    size_t n = 0;
+    if (ask->flags.unsafe || ask->path.n == 0 || ask->path.n >= PATTERN_MAX)
+        return false;
+    for (size_t i = 0; i < ask->path.n; i++) {
+        bool odd = strchr("*{}\"\\", ask->path.p[i]) != NULL;
+        if (!odd)
+            out[n++] = ask->path.p[i];
+        else if (n == 0 || out[n - 1] != '*') /* ** would be any number of segments */
+            out[n++] = '*';
+    }
+    out[n] = '\0';
+    return true;
 }
 
 /* The method as a rule has it: one in small letters can only be named by *. */
@@ -50,7 +57,8 @@ static void allow_line(const struct eg_ask *ask, char *out, size_t cap)
     const struct eg_authority *to = &ask->to;
     enum eg_scheme scheme = scheme_of(ask);
     uint16_t usual = scheme == EG_SCHEME_HTTPS ? 443 : scheme == EG_SCHEME_HTTP ? 80 : 0;
-    bool exact = ask->kind == EG_ASK_HTTP && is_exact(ask);
+    char pattern[PATTERN_MAX];
+    bool exact = ask->kind == EG_ASK_HTTP && pattern_of(ask, pattern);
     struct eg_slice method = method_of(ask);
     if (!to->literal && scheme == EG_SCHEME_HTTPS && to->port == usual) {
         snprintf(out, cap, "%s", to->host);
@@ -64,8 +72,8 @@ static void allow_line(const struct eg_ask *ask, char *out, size_t cap)
     if (to->port != usual)
         n += (size_t)snprintf(out + n, cap - n, ", ports: [%u]", to->port);
     if (exact)
-        n += (size_t)snprintf(out + n, cap - n, ", rules: [\"%.*s %.*s\"]", (int)method.n, method.p,
-                              (int)ask->path.n, ask->path.p);
+        n += (size_t)snprintf(out + n, cap - n, ", rules: [\"%.*s %s\"]", (int)method.n, method.p,
+                              pattern);
     snprintf(out + n, cap - n, "}");
 }
 
@@ -102,24 +110,37 @@ static bool is_kept(const struct eg_policy *p, const struct eg_ask *ask, struct 
                                 seen ? eg_decide_take_deny : eg_decide_take_opaque, v);
 }
 
+/* Are rules on requests in force there? Then no rule opens a tunnel beside them. */
+static bool is_parsed(const struct eg_policy *p, const struct eg_ask *ask)
+{
+    struct eg_decide_hits h;
+    const struct eg_question q = { .p = p, .port = ask->to.port };
+    if (ask->to.literal)
+        eg_decide_find_addr(p, &ask->to.addr, eg_decide_full_length(&ask->to.addr), &h);
+    else
+        eg_decide_find_name(p, eg_authority_host(&ask->to), &h);
+    return eg_decide_each_ruled(&q, &h, EG_ACTION_ALLOW, eg_decide_take_any, NULL);
+}
+
 /* A rule on requests left it out: one more of its kind. */
 static void one_more(const struct eg_ask *ask, const struct eg_verdict *v, struct eg_least *ret)
 {
+    char pattern[PATTERN_MAX];
     if (ask->flags.unsafe) {
         snprintf(ret->text, sizeof ret->text,
                  "no rule can: where rules are in force such a path is refused (%s)",
                  ask->flags.why);
         return;
     }
-    if (!is_exact(ask)) {
+    if (!pattern_of(ask, pattern)) {
         snprintf(ret->text, sizeof ret->text, "add a pattern for this path to the rules at %.*s",
                  (int)v->rule.n, v->rule.p);
         return;
     }
     snprintf(ret->key, sizeof ret->key, "rules");
     struct eg_slice method = method_of(ask);
-    snprintf(ret->line, sizeof ret->line, "\"%.*s %.*s\"", (int)method.n, method.p,
-             (int)ask->path.n, ask->path.p);
+    snprintf(ret->line, sizeof ret->line, "\"%.*s %s\"", (int)method.n, method.p,
+             pattern);
     snprintf(ret->text, sizeof ret->text, "add %s to the rules at %.*s", ret->line, (int)v->rule.n,
              v->rule.p);
 }
@@ -255,6 +276,10 @@ void eg_policy_least(const struct eg_policy *p, const struct eg_ask *ask,
     } else if (is_kept(p, ask, &kept)) {
         by_deny(&kept, ret);
         or_by_route(p, ask, ret);
+    } else if (ask->kind == EG_ASK_TUNNEL && ask->scheme == EG_SCHEME_HTTPS && is_parsed(p, ask)) {
+        snprintf(ret->text, sizeof ret->text,
+                 "change the rule at %.*s: TLS would hide requests from its rules",
+                 (int)v->rule.n, v->rule.n ? v->rule.p : "");
     } else {
         put_allow(p, ask, ret);
         or_by_route(p, ask, ret);

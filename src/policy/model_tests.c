@@ -74,6 +74,12 @@ static bool check_rest(struct eg_model *m, const struct eg_yaml *entry,
         bad_test(m, reason->name_at, "remove it, or expect deny", "what is allowed has no reason");
         return false;
     }
+    const struct eg_yaml *rule = eg_model_child(entry, "rule");
+    if (rule && t->rule.n == 0) {
+        bad_test(m, rule->at, "write its file:line or its why, or remove the key",
+                 "nothing names no rule");
+        return false;
+    }
     const struct eg_yaml *scheme = eg_model_child(entry, "scheme");
     if (scheme && t->expect == EG_EXPECT_DENY) {
         bad_test(m, scheme->name_at, "remove it, or expect allow",

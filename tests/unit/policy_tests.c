@@ -44,6 +44,7 @@ Test(policy_tests, what_is_no_test)
           false },
         { T "{connect: \"a.example:1\", expect: allow, reason: rule_denied}\n", "4:45 bad-test", 0,
           false },
+        { T "{connect: \"a.example:1\", expect: deny, rule: \"\"}\n", "4:50 bad-test", 0, false },
         { T "{connect: \"a.example:1\", expect: deny, scheme: tcp}\n", "4:44 bad-test", 0, false },
         { T "{connect: \"a.example:1\", expect: allow, scheme: udp}\n", "4:53 bad-type", 0, false },
         { E "tests: {}\n", "2:8 bad-type", 0, false },
@@ -116,6 +117,15 @@ static const struct row rows[] = {
       "expected allow by gh" },
 };
 
+/* An https URL was once let through where requests are parsed, which TLS never survives. */
+static const struct row parsed[] = {
+    { "request: \"GET https://plain.example:80/a/x\", expect: allow", false,
+      "got deny, port_not_allowed by dir/t.yaml:4" },
+    { "request: \"GET https://plain.example:80/a/x\", expect: deny, rule: reads", true, NULL },
+    { "connect: \"plain.example:80\", expect: allow, scheme: http", true, NULL },
+    { "request: \"GET http://plain.example/a/x\", expect: allow", true, NULL },
+};
+
 struct taken {
     const struct eg_policy *policy;
     struct eg_policy_test list[64];
@@ -163,28 +173,38 @@ static void compile(const char *text, struct taken *taken, struct eg_buf *block,
     eg_diags_free(d);
 }
 
-Test(policy_tests, each_passes_exactly_when_it_should)
+static void check(const struct row *list, size_t count)
 {
     char text[16384];
     struct taken taken = { .count = 0 };
     struct eg_buf block;
     struct eg_policy *p = NULL;
     size_t n = (size_t)snprintf(text, sizeof text, "%stests:\n", policy);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        n += (size_t)snprintf(text + n, sizeof text - n, "  - {%s}\n", rows[i].test);
+    for (size_t i = 0; i < count; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "  - {%s}\n", list[i].test);
     compile(text, &taken, &block, &p);
-    cr_assert_eq(taken.count, sizeof rows / sizeof *rows);
+    cr_assert_eq(taken.count, count);
     for (unsigned i = 0; i < taken.count; i++) {
         struct eg_test_result result;
         cr_assert_eq(eg_policy_test(p, &taken.list[i], &result), EG_OK);
-        cr_expect_eq(result.passed, rows[i].passes, "%s: %s", rows[i].test, result.text);
-        cr_expect(rows[i].says ? strstr(result.text, rows[i].says) != NULL : result.text[0] == '\0',
-                  "%s: %s", rows[i].test, result.text);
-        cr_expect_eq(taken.list[i].line, 13 + i, "%s", rows[i].test);
+        cr_expect_eq(result.passed, list[i].passes, "%s: %s", list[i].test, result.text);
+        cr_expect(list[i].says ? strstr(result.text, list[i].says) != NULL : result.text[0] == '\0',
+                  "%s: %s", list[i].test, result.text);
+        cr_expect_eq(taken.list[i].line, 13 + i, "%s", list[i].test);
     }
     forget(&taken);
     eg_policy_close(p);
     eg_buf_done(&block);
+}
+
+Test(policy_tests, each_passes_exactly_when_it_should)
+{
+    check(rows, sizeof rows / sizeof *rows);
+}
+
+Test(policy_tests, https_never_passes_where_requests_are_parsed)
+{
+    check(parsed, sizeof parsed / sizeof *parsed);
 }
 
 Test(policy_tests, observed)
@@ -224,4 +244,48 @@ Test(policy_tests, they_are_no_part_of_the_meaning)
     eg_policy_close(q);
     eg_buf_done(&one);
     eg_buf_done(&two);
+}
+
+struct advice {
+    const char *host, *path;
+    enum eg_ask_kind kind;
+    enum eg_scheme scheme;
+    const char *key, *text;
+};
+
+/* A * in a path once made it the whole host that was proposed; no rule opens TLS where rules on requests are in force. */
+Test(policy_tests, the_least_rule_is_the_least_and_one_that_helps)
+{
+    static const struct advice list[] = {
+        { "b.example", "/a*b/**/c", EG_ASK_HTTP, EG_SCHEME_HTTP, "allow",
+          "{host: b.example, scheme: http, rules: [\"GET /a*b/*/c\"]}" },
+        { "a.example", "/a*b/**/c", EG_ASK_HTTP, EG_SCHEME_HTTP, "rules", "\"GET /a*b/*/c\"" },
+        { "a.example", "/x", EG_ASK_TUNNEL, EG_SCHEME_HTTPS, "",
+          "change the rule at dir/t.yaml:2: TLS" },
+        { "c.example", "/x", EG_ASK_TUNNEL, EG_SCHEME_HTTPS, "allow",
+          "{host: c.example, ports: [80]}" },
+    };
+    struct taken taken = { .count = 0 };
+    struct eg_buf block;
+    struct eg_policy *p = NULL;
+    compile(E "allow: [{host: a.example, scheme: http, rules: [GET /q]}, {host: c.example, scheme: "
+              "http}]\n",
+            &taken, &block, &p);
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        struct eg_ask ask = { .kind = list[i].kind,
+                              .scheme = list[i].scheme,
+                              .method = EG_SLICE("GET"),
+                              .path = eg_slice_str(list[i].path) };
+        struct eg_verdict v;
+        struct eg_least least;
+        cr_assert_eq(eg_host_parse(eg_slice_str(list[i].host), &ask.to, NULL), EG_OK);
+        ask.to.port = 80;
+        eg_policy_ask(p, &ask, &v);
+        cr_expect_neq(v.status, EG_OK, "%zu", i);
+        eg_policy_least(p, &ask, &v, &least);
+        cr_expect_str_eq(least.key, list[i].key, "%zu: %s", i, least.key);
+        cr_expect_not_null(strstr(least.text, list[i].text), "%zu: %s", i, least.text);
+    }
+    eg_policy_close(p);
+    eg_buf_done(&block);
 }

@@ -203,6 +203,23 @@ static void compare_upstream(struct eg_pair_of *p, const struct eg_settings *x,
 
 /* ---- ways in ---- */
 
+static unsigned listener_count(const struct eg_policy *p)
+{
+    unsigned n = eg_policy_listen_count(p);
+    return n ? n : 1;
+}
+
+/* A policy that names none has one all the same. */
+static void listener(const struct eg_policy *p, unsigned i, struct eg_listen_spec *ret)
+{
+    if (eg_policy_listen_count(p) > 0)
+        eg_policy_listen(p, i, ret);
+    else
+        *ret = (struct eg_listen_spec){ .at = { .addr = { 4, { 127, 0, 0, 1 } } },
+                                        .protocols = EG_PROTOCOL_HTTP | EG_PROTOCOL_SOCKS,
+                                        .auth = EG_AUTH_TOKEN };
+}
+
 static bool same_place(const struct eg_listen_spec *x, const struct eg_listen_spec *y)
 {
     return x->at.port == y->at.port && eg_addr_eq(&x->at.addr, &y->at.addr) &&
@@ -215,21 +232,20 @@ static struct eg_slice listen_name(struct eg_diff *d, unsigned side, unsigned in
     char number[24] = "";
     unsigned before = 0;
     struct eg_listen_spec l, other;
-    eg_policy_listen(d->p[side], index, &l);
+    listener(d->p[side], index, &l);
     for (unsigned i = 0; i < index; i++) {
-        eg_policy_listen(d->p[side], i, &other);
+        listener(d->p[side], i, &other);
         before += same_place(&l, &other);
     }
     if (before > 0)
         snprintf(number, sizeof number, " (no. %u)", before + 1);
-    return l.unix_path.n
-               ? EG_DIFF_JOIN(d, EG_SLICE("unix:"), l.unix_path, eg_slice_str(number))
-               : EG_DIFF_JOIN(d, print_at(d, &l.at), eg_slice_str(number));
+    return l.unix_path.n ? EG_DIFF_JOIN(d, EG_SLICE("unix:"), l.unix_path, eg_slice_str(number))
+                         : EG_DIFF_JOIN(d, print_at(d, &l.at), eg_slice_str(number));
 }
 
 static int find_listener(struct eg_diff *d, unsigned side, struct eg_slice name)
 {
-    for (unsigned i = 0; i < eg_policy_listen_count(d->p[side]); i++)
+    for (unsigned i = 0; i < listener_count(d->p[side]); i++)
         if (eg_slice_eq(listen_name(d, side, i), name))
             return (int)i;
     return -1;
@@ -256,8 +272,8 @@ static void compare_listener(struct eg_pair_of *p, unsigned i, unsigned k)
     static const char *const protocols[] = { "none", "http", "socks5", "http, socks5" };
     struct eg_pair_list sessions[2] = { { .ordered = true }, { .ordered = true } };
     struct eg_listen_spec x, y;
-    eg_policy_listen(p->d->p[0], i, &x);
-    eg_policy_listen(p->d->p[1], k, &y);
+    listener(p->d->p[0], i, &x);
+    listener(p->d->p[1], k, &y);
     p->rule[0] = x.rule;
     p->rule[1] = y.rule;
     eg_pair_text(at(p, "listen.auth"),
@@ -286,7 +302,7 @@ static void compare_listen(struct eg_pair_of *p)
 {
     struct eg_pair_list names[2] = { { .count = 0 }, { .count = 0 } };
     for (unsigned side = 0; side < 2; side++)
-        for (unsigned i = 0; i < eg_policy_listen_count(p->d->p[side]); i++)
+        for (unsigned i = 0; i < listener_count(p->d->p[side]); i++)
             eg_pair_add(&names[side], listen_name(p->d, side, i));
     eg_pair_lists(at(p, "listen"), EG_CHANGE_WIDENS, EG_CHANGE_NARROWS, &names[0], &names[1]);
     for (unsigned i = 0; i < names[0].count; i++) {

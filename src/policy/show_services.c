@@ -227,7 +227,8 @@ static void put_oauth2(struct eg_show *s, struct eg_shown *map, unsigned index, 
     eg_policy_credential_oauth2(s->p, index, &o);
     struct eg_shown *auth = eg_show_add(s, map, "oauth2", EG_SHOWN_MAP, EG_SLICE_NONE);
     into(s, "credentials", name, "oauth2.");
-    eg_show_bare(s, auth, "grant", "%s", grants[o.grant]);
+    bool google = o.grant == EG_GRANT_JWT_BEARER && o.issuer.n == 0; /* its key's file names it */
+    eg_show_bare(s, auth, "grant", "%s", google ? "google_service_account" : grants[o.grant]);
     int at = eg_policy_service_of_route(s->p, o.route);
     if (at >= 0) {
         eg_policy_service(s->p, (unsigned)at, &endpoint);

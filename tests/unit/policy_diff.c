@@ -277,6 +277,17 @@ Test(policy_diff, each_listener_in_one_place_is_compared)
     CHECK(rows);
 }
 
+/* Without `listen` there is the default one: to go back to it may open a port, or mean nothing. */
+Test(policy_diff, no_listener_is_the_default_one)
+{
+    static const struct row rows[] = {
+        { "listen: [{address: \"127.0.0.1:0\"}]\n", "", "-" },
+        { "listen: [{address: \"unix:/x\"}]\n", "", "widens listen -> 127.0.0.1:0" },
+        { "", "listen: [{address: \"127.0.0.1:0\", auth: none}]\n", "widens listen.auth -> none" },
+    };
+    CHECK(rows);
+}
+
 Test(policy_diff, order_counts_where_it_means_something)
 {
     static const struct row rows[] = {

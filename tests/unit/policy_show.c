@@ -282,3 +282,16 @@ Test(policy_show, presets_mean_what_their_golden_dumps_say)
         eg_arena_done(&arena);
     }
 }
+
+/* The grant is compiled into another one, which asks for an issuer. */
+Test(policy_show, a_service_account_of_google_is_shown_as_one)
+{
+    struct eg_buf block;
+    struct eg_policy *p = compile("egress.yaml",
+                                  "egress: 1\ncredentials:\n  g: {hosts: [a.example], oauth2: {grant: google_service_account, "
+                                  "key: \"file:/k.json\", scope: s}}\n",
+                                  EG_LAYER_ORG, &block);
+    expect_same(p);
+    eg_policy_close(p);
+    eg_buf_done(&block);
+}

@@ -225,11 +225,10 @@ static bool load(const char *name, bool revision, bool trust, struct eg_loaded *
     return false;
 }
 
-/* "widens,credential"; false: reported. Without the option all that is no neutral change counts. */
+/* "widens,credential", added to *ret. */
 static bool read_labels(const char *text, unsigned *ret)
 {
     struct eg_slice rest = eg_slice_str(text), word;
-    *ret = 0;
     while (eg_slice_list_next(&rest, &word)) {
         unsigned i = 0;
         while (i < EG_CHANGE_LABELS &&
@@ -242,6 +241,21 @@ static bool read_labels(const char *text, unsigned *ret)
     return *ret != 0;
 }
 
+/* Each --fail-on counts: one that a caller adds takes no label away. Without any, all that is no neutral change counts. */
+static bool read_fail_on(const struct eg_cmd_given *g, unsigned count, unsigned *ret)
+{
+    unsigned labels = 0, given = 0;
+    for (unsigned i = 0; i < count; i++)
+        if (strcmp(list[g[i].index].name, "fail-on") == 0) {
+            given++;
+            if (!read_labels(g[i].value, &labels))
+                return false;
+        }
+    if (given > 0)
+        *ret = labels;
+    return true;
+}
+
 int eg_cmd_policy_diff(int argc, char **argv)
 {
     const struct eg_cmd_options *o = &eg_policy_diff_options;
@@ -252,12 +266,12 @@ int eg_cmd_policy_diff(int argc, char **argv)
     int at, code = eg_cmd_parse(o, argc, argv, g, EG_CMD_OPTIONS_MAX, &n, &at);
     if (code >= 0)
         return code;
-    const char *rev = eg_cmd_value(o, g, n, "git"), *labels = eg_cmd_value(o, g, n, "fail-on");
+    const char *rev = eg_cmd_value(o, g, n, "git");
     bool trust = eg_cmd_value(o, g, n, "trust") != NULL;
     d.format = eg_cmd_word(o, g, n, "format");
     if (d.format < 0)
         return EG_EXIT_USAGE;
-    if (labels && !read_labels(labels, &d.fail_on))
+    if (!read_fail_on(g, n, &d.fail_on))
         return eg_cmd_usage(o, "--fail-on takes labels: widens,narrows,credential,neutral");
     if (rev ? argc - at > 1 : argc - at != 2)
         return eg_cmd_usage(o, rev ? "--git takes one file" : "which two policies?");

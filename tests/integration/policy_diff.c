@@ -53,6 +53,9 @@ Test(policy_diff, the_exit_status_says_whether_they_differ, .timeout = 60)
         { "more.yaml", "a.yaml", NULL, NULL, 1, "narrows  *.b.example on 443\n" },
         { "more.yaml", "a.yaml", "--fail-on", "widens,credential", 0, "1 narrows" },
         { "a.yaml", "name.yaml", "--fail-on", "neutral", 1, "neutral  name\n" },
+        { "a.yaml", "more.yaml", "--fail-on=widens", "--fail-on=narrows", 1,
+          "widens" }, /* both count */
+        { "a.yaml", "more.yaml", "--fail-on=narrows", "--fail-on=neutral", 0, "widens" },
         { "a.yaml", "more.yaml", "--fail-on", "more", 2, "--fail-on takes labels" },
         { "a.yaml", "bad.yaml", NULL, NULL, 3, "error[unknown-key]" },
         { "a.yaml", "none.yaml", NULL, NULL, 3, "none.yaml" },

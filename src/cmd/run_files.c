@@ -106,6 +106,15 @@ static bool plain(const char *path)
                path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-")] == '\0';
 }
 
+/* Ours or root's. In the user namespace of a container, or of another run, root may have no number: what
+ * it owns is then the kernel's overflow number's, as all of other users is. Of /tmp the owner of / decides. */
+static bool owner_is_trusted(const char *path, const struct stat *st)
+{
+    struct stat top;
+    return st->st_uid == geteuid() || st->st_uid == 0 ||
+           (strcmp(path, "/tmp") == 0 && stat("/", &top) == 0 && st->st_uid == top.st_uid);
+}
+
 /* Nobody else may put another folder in the place of ours. */
 static int open_base(const char *path)
 {
@@ -113,7 +122,7 @@ static int open_base(const char *path)
     int fd = path && plain(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd < 0)
         return -1;
-    if (fstat(fd, &st) < 0 || (st.st_uid != geteuid() && st.st_uid != 0) ||
+    if (fstat(fd, &st) < 0 || !owner_is_trusted(path, &st) ||
         ((st.st_mode & 022) && !(st.st_mode & S_ISVTX))) {
         close(fd);
         errno = EPERM;

@@ -2,10 +2,12 @@
  * killed run goes with the next, one of a living run stays, and a link in it leads nowhere. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -191,4 +193,41 @@ Test(cmd_run_files, unfit_tmpdir_is_passed_over)
     cr_assert_eq(rmdir(unfit), 0);
     snprintf(unfit, sizeof unfit, "%s/a b", base);
     cr_assert_eq(rmdir(unfit), 0);
+}
+
+/* In a user namespace in which only the caller has a number, as that of another run: /tmp is root's there too, by another's name. */
+static int without_root(void)
+{
+    struct eg_run_files f;
+    struct eg_err err = { 0 };
+    char map[64];
+    uid_t uid = geteuid() ? geteuid() : 4321;
+    if (setresuid(uid, uid, uid) < 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 || unshare(CLONE_NEWUSER) < 0)
+        return 77;
+    int fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
+    int n = snprintf(map, sizeof map, "%u %u 1", (unsigned)uid, (unsigned)uid);
+    if (fd < 0 || write(fd, map, (size_t)n) != n)
+        return 77;
+    close(fd);
+    if (eg_run_files_make(&f, &err) != EG_OK)
+        return 1;
+    int rc = strncmp(f.path, base, strlen(base)) == 0 ? 2 : strncmp(f.path, "/tmp/", 5) == 0 ? 0 : 4;
+    return eg_run_files_remove(&f, &err) == EG_OK ? rc : 3;
+}
+
+Test(cmd_run_files, where_root_has_no_number_its_tmp_is_still_taken_and_no_other)
+{
+    int status;
+    if (geteuid() == 0) /* sticky, and another's: of the same number there */
+        cr_assert(chmod(base, 01777) == 0 && chown(base, 5432, 5432) == 0);
+    else
+        cr_assert_eq(setenv("TMPDIR", "/nowhere", 1), 0);
+    pid_t pid = fork();
+    cr_assert_geq(pid, 0);
+    if (pid == 0)
+        _exit(without_root());
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        cr_skip_test("a user namespace is refused here");
+    cr_assert_eq(status, 0, "%d", status >> 8);
 }

@@ -275,7 +275,10 @@ static int fall_back(bool again)
         return got == EG_PERMISSION && !l ? 0 : 2;
     if (got == EG_PERMISSION)
         return 77;
-    if (got != EG_OK || eg_launch_enforcement(l) != EG_ENFORCE_SECCOMP || !strstr(eg_launch_weaker_because(l), "seccomp"))
+    if (got != EG_OK || eg_launch_enforcement(l) != EG_ENFORCE_SECCOMP)
+        return 3;
+    const char *why = eg_launch_weaker_because(l);
+    if (!strstr(why, "seccomp") && !strstr(why, "user.max_user_namespaces")) /* where all are refused them */
         return 3;
     if (eg_launch_go(l, eg_launched_env, &err) != EG_OK || waitpid(eg_launch_pid(l), &status, 0) < 0)
         return 4;

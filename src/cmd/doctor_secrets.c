@@ -334,6 +334,15 @@ static void become_and_look(struct eg_doctor *d, const struct eg_doctor_values *
 
 /* ---- what is kept from it ---- */
 
+/* Two reasons may lead to one path. */
+static bool said_before(const char *const *paths, unsigned i)
+{
+    for (unsigned k = 0; k < i; k++)
+        if (strcmp(paths[k], paths[i]) == 0)
+            return true;
+    return false;
+}
+
 static void say_list(struct eg_doctor *d, const char *check, const char *what,
                      const char *const *paths, unsigned count)
 {
@@ -343,7 +352,7 @@ static void say_list(struct eg_doctor *d, const char *check, const char *what,
     text[0] = '\0';
     for (unsigned i = 0; i < count; i++) {
         size_t size = strlen(paths[i]);
-        if (access(paths[i], F_OK) < 0)
+        if (said_before(paths, i) || access(paths[i], F_OK) < 0)
             continue;
         if (size + 3 > sizeof text - n)
             left++;

@@ -169,6 +169,26 @@ Test(doctor, finds_what_the_command_would_see_and_nothing_that_is_hidden, .timeo
     eg_world_done(&w);
 }
 
+Test(doctor, says_once_what_is_kept_for_two_reasons, .timeout = 120)
+{
+    struct eg_world w;
+    char folder[400], twice[900];
+    int code;
+    start(&w);
+    snprintf(folder, sizeof folder, "%s", eg_world_path(&w, "keys"));
+    snprintf(twice, sizeof twice, "%s/other, %s", folder, folder); /* after the first credential's */
+    file(&w, "keys/other", FILE_KEY "3\n", 0600);
+    eg_world_policy(&w, "egress: 1\nservices:\n  a: {upstream: \"https://a.example\", credential: one}\n"
+                        "  b: {upstream: \"https://b.example\", credential: two}\ncredentials:\n"
+                        "  one: {from: \"file:@DIR@/keys/kept\", hosts: [a.example]}\n"
+                        "  two: {from: \"file:@DIR@/keys/other\", hosts: [b.example]}\n");
+    char *out = doctor(&w, "MORE=1", NULL, &code);
+    IS(out, "hidden", folder, "ok");
+    IS(out, "hidden", twice, "");
+    free(out);
+    eg_world_done(&w);
+}
+
 Test(doctor, of_root_reads_files_as_the_command_would, .timeout = 120)
 {
     struct eg_world w;

@@ -31,6 +31,7 @@ struct eg_learnt { /* texts live with the eg_learn */
     struct eg_slice why;     /* why it is no more than a comment, or NEVER; empty: it is proposed */
     unsigned long count;     /* how often it was asked for */
     bool placed;             /* by eg_learn_patch */
+    bool known;              /* a doubt that the file has as a comment already */
 };
 
 /* p: the policy that is in force. odd (may be NULL): a policy whose deny rules name hosts that nobody should allow without a thought. Both are borrowed. */

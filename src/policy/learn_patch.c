@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/arena.h"
+#include "base/table.h"
 #include "policy/fmt.h"
 #include "policy/fmt_parts.h"
 #include "policy/learn.h"
@@ -68,13 +69,41 @@ static size_t indent_of(const struct patch *x, const struct eg_fmt_part *list)
     return n;
 }
 
-/* A doubt that the file has as a comment already. */
-static bool is_known(const struct patch *x, const struct eg_learnt *r)
+/* Of "# - LINE  # a remark" the LINE; else nothing. */
+static struct eg_slice commented(struct eg_slice line)
 {
-    for (size_t i = 0; r->why.n > 0 && i + r->line.n <= x->old.n; i++)
-        if (x->old.p[i] == '-' && eg_slice_starts(eg_slice_from(x->old, i + 2), r->line))
-            return true;
-    return false;
+    static const char remark[] = "  # ";
+    line = eg_slice_trim(line);
+    while (line.n > 0 && (line.p[0] == '#' || line.p[0] == ' '))
+        line = eg_slice_from(line, 1);
+    if (!eg_slice_starts(line, EG_SLICE("- ")))
+        return EG_SLICE_NONE;
+    line = eg_slice_from(line, 2);
+    const char *end = memmem(line.p, line.n, remark, sizeof remark - 1);
+    return end ? eg_slice(line.p, (size_t)(end - line.p)) : line;
+}
+
+/* Doubts that the file has as comments already. The file is read once, however many there are. */
+static void mark_known(struct patch *x)
+{
+    struct eg_table *doubts = NULL;
+    x->status = eg_table_new(&doubts, (size_t)eg_learn_count(x->l) + 1);
+    for (unsigned i = 0; x->status == EG_OK && i < eg_learn_count(x->l); i++) {
+        struct eg_learnt *r = eg_learn_at(x->l, i);
+        r->known = false;
+        if (r->kind == EG_LEARNT_NEVER || r->why.n == 0)
+            continue;
+        enum eg_status st = eg_table_add(doubts, r->line, r);
+        x->status = st == EG_EXISTS ? EG_OK : st;
+    }
+    for (size_t at = 0, end; x->status == EG_OK && at < x->old.n; at = end) {
+        end = line_end(x, at);
+        struct eg_slice line = commented(eg_slice(x->old.p + at, end - at));
+        struct eg_learnt *r = line.n > 0 ? eg_table_get(doubts, line) : NULL;
+        if (r)
+            r->known = true;
+    }
+    eg_table_free(doubts, NULL);
 }
 
 /* One line: an element, or a comment where there is a doubt. */
@@ -82,7 +111,7 @@ static void put_line(struct patch *x, struct eg_buf *out, size_t indent, struct 
 {
     char times[64];
     r->placed = true;
-    if (is_known(x, r))
+    if (r->known)
         return;
     for (; indent > 0; indent--)
         put(x, out, EG_SLICE(" "));
@@ -223,7 +252,8 @@ static void make(struct patch *x, struct eg_buf *out)
         x->brackets = true;
         return;
     }
-    if (has(x->l, EG_LEARNT_ALLOW))
+    mark_known(x);
+    if (has(x->l, EG_LEARNT_ALLOW) && x->status == EG_OK)
         patch_allow(x);
     for (unsigned i = 0; i < eg_learn_count(x->l) && x->status == EG_OK; i++) {
         const struct eg_learnt *r = eg_learn_at(x->l, i);

@@ -59,7 +59,7 @@ static char *learnt(const char *text, const struct asked *list, unsigned n)
     struct eg_buf block, out;
     struct eg_policy *p = compile(text, &block);
     struct eg_learn *l = learn(p, list, n);
-    eg_buf_init(&out, 1 << 20);
+    eg_buf_init(&out, 8 << 20);
     cr_assert_eq(eg_diags_new(&d), EG_OK);
     cr_assert_eq(eg_learn_patch(l, &file, d, &out, NULL), EG_OK);
     char *ret = eg_slice_dup(eg_buf_slice(&out));
@@ -187,6 +187,28 @@ Test(policy_learn, with_what_was_learnt_the_same_is_allowed)
     eg_policy_close(p);
     eg_buf_done(&block);
     free(text);
+}
+
+/* a file of dashes and many doubts: each doubt was looked for at each dash, which took minutes */
+Test(policy_learn, many_doubts_and_a_large_file_take_no_time, .timeout = 60)
+{
+    enum { HOSTS = 9000 };
+    static struct asked list[HOSTS];
+    static char hosts[HOSTS][24];
+    struct eg_buf text;
+    eg_buf_init(&text, 4 << 20);
+    cr_assert_eq(eg_buf_printf(&text, "egress: 1\nallow:\n  - a.example\n"), EG_OK);
+    while (text.len < 3 << 20)
+        cr_assert_eq(eg_buf_printf(&text, "# - - - - - - - - - - - - - - - - - - - - - - - - - - - -\n"), EG_OK);
+    cr_assert_eq(eg_buf_append(&text, "", 1), EG_OK);
+    for (unsigned i = 0; i < HOSTS; i++) {
+        snprintf(hosts[i], sizeof hosts[i], "h%u.example:22", i);
+        list[i] = (struct asked){ .to = hosts[i] };
+    }
+    char *got = learnt(text.data, list, HOSTS);
+    cr_assert_not_null(strstr(got, "# - {host: h8999.example, scheme: tcp, ports: [22]}"));
+    free(got);
+    eg_buf_done(&text);
 }
 
 /* the command keeps one event of each kind: a child can have millions refused */

@@ -173,4 +173,5 @@ Test(tls, aead_keeps_no_code_in_memory_that_nobody_calls)
     cr_assert(kib > 0 && kib < 1024, "%lu KiB", kib); /* 3,680 with what it did to try itself out */
     both_ways(16, 1999, 13); /* and what is called is there */
     both_ways(32, 16384, 5);
+    eg_tls_stop();
 }

@@ -186,6 +186,7 @@ static enum eg_status compile(struct eg_load_private *l, struct eg_err *err)
                                              .upstream = l->spec->upstream,
                                              .observe = l->spec->observe,
                                              .allow_remote = l->spec->allow_remote,
+                                             .revision = l->revision,
                                              .test = l->spec->test,
                                              .test_ctx = l->spec->test_ctx };
     enum eg_status status =

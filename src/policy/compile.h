@@ -34,6 +34,7 @@ struct eg_policy_reader {
     bool allow_remote; /* --allow-remote: a listener on other than loopback addresses needs no client certificates */
     void (*test)(void *ctx, const struct eg_policy_test *t); /* every entry of `tests` of every file, once the policy is compiled; NULL: nobody asks. Copy what is kept */
     void *test_ctx;
+    const char *revision; /* "REV:", with which the paths of files begin that are read from one; NULL: none are */
 
     /* Reads a policy file that another one extends; the text is ctx's and lives as long as the compilation. below: NULL, or the end of path that must be
      * reached without a symbolic link (else EG_PERMISSION without an errno), since who wrote the naming file is not trusted. Relative paths are as with read. NULL: no

@@ -89,11 +89,15 @@ struct eg_model_rule *eg_model_new_rule(struct eg_model *m, enum eg_action actio
 struct eg_slice eg_model_path(struct eg_model *m, const struct eg_source *source,
                               struct eg_slice path)
 {
-    const char *slash = strrchr(source->path, '/');
+    const char *from = source->path, *revision = m->reader ? m->reader->revision : NULL;
+    if (revision && strncmp(from, revision, strlen(revision)) == 0)
+        from += strlen(revision); /* what is named is meant where the file lies when it is in force */
+    while (strncmp(from, "./", 2) == 0)
+        from += 2;
+    const char *slash = strrchr(from, '/');
     if ((path.n > 0 && path.p[0] == '/') || !slash)
         return path;
-    return eg_model_printf(m, "%.*s%.*s", (int)(slash - source->path) + 1, source->path,
-                           (int)path.n, path.p);
+    return eg_model_printf(m, "%.*s%.*s", (int)(slash - from) + 1, from, (int)path.n, path.p);
 }
 
 /* Of a file to be read now: beside "REV:egress.yaml" lies "REV:ca.pem". */

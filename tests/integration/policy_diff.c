@@ -133,3 +133,28 @@ Test(policy_diff, a_file_against_its_revision, .timeout = 60)
     free(out);
     eg_world_done(&w);
 }
+
+/* A place that a policy names was once another one in a revision. */
+Test(policy_diff, a_file_that_a_revision_names_is_the_same_file, .timeout = 60)
+{
+    struct eg_world w;
+    char *out;
+    if (access("/usr/bin/git", X_OK) != 0)
+        cr_skip("no git here");
+    start(&w);
+    eg_world_write(
+        &w, "a.yaml",
+        "egress: 1\naudit: {file: log}\ncredentials:\n  k: {from: \"file:sub/k\", hosts: "
+        "[a.example]}\n");
+    git(&w, "init", "-q", NULL);
+    git(&w, "add", "a.yaml", NULL);
+    git(&w, "commit", "-qm", "first");
+    cr_assert_eq(chdir(w.dir), 0);
+    const char *argv[] = {
+        EG_BUILD_DIR "/egressctl", "policy", "diff", "--trust", "--git", "HEAD", "./a.yaml", NULL
+    };
+    cr_expect_eq(eg_proc_run(&w, argv, NULL, &out), 0, "%s", out);
+    cr_expect(strstr(out, "both mean the same"), "%s", out);
+    free(out);
+    eg_world_done(&w);
+}

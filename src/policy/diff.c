@@ -62,7 +62,7 @@ void eg_diff_ports_reset(struct eg_diff *d)
     p->count = p->named = 0;
 }
 
-void eg_diff_ports_add(struct eg_diff *d, uint16_t port)
+static void take_port(struct eg_diff *d, uint16_t port)
 {
     struct eg_ports *p = &d->ports;
     if (port == 0 || (p->seen[port / 8] >> (port % 8) & 1))
@@ -77,7 +77,7 @@ void eg_diff_ports_of(struct eg_diff *d, const struct eg_policy *p, const struct
         for (uint32_t k = 0; k < h->list[i]->rules.count; k++) {
             const struct eg_block_rule *r = &p->rules[h->list[i]->rules.first + k];
             for (uint32_t n = 0; n < r->ports.count; n++)
-                eg_diff_ports_add(d, p->ports[r->ports.first + n]);
+                take_port(d, p->ports[r->ports.first + n]);
         }
 }
 
@@ -86,14 +86,14 @@ void eg_diff_ports_finish(struct eg_diff *d)
     static const uint16_t likely[] = { 8443, 9000, 5000, 4444 };
     struct eg_ports *p = &d->ports;
     if (d->observe) { /* where it guesses what flows by the port */
-        eg_diff_ports_add(d, 80);
-        eg_diff_ports_add(d, 443);
+        take_port(d, 80);
+        take_port(d, 443);
     }
     p->named = p->count;
     for (size_t i = 0; i < sizeof likely / sizeof *likely && p->count == p->named; i++)
-        eg_diff_ports_add(d, likely[i]);
+        take_port(d, likely[i]);
     for (uint32_t port = 65535; port > 0 && p->count == p->named; port--)
-        eg_diff_ports_add(d, (uint16_t)port);
+        take_port(d, (uint16_t)port);
 }
 
 /* ---- what an answer lets through ---- */

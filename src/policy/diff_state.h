@@ -59,7 +59,6 @@ struct eg_slice eg_diff_join(struct eg_diff *d, const struct eg_slice *parts, un
 
 /* --- ports --- */
 void eg_diff_ports_reset(struct eg_diff *d);
-void eg_diff_ports_add(struct eg_diff *d, uint16_t port);
 /* All that the rules of the hits name. */
 void eg_diff_ports_of(struct eg_diff *d, const struct eg_policy *p, const struct eg_decide_hits *h);
 /* Adds the one that no rule names; to be called last. */

@@ -51,7 +51,8 @@ static bool has_path(const struct eg_policy *p, uint32_t first, uint32_t count,
     return false;
 }
 
-struct eg_slice eg_policy_rule_why(const struct eg_policy *p, struct eg_slice rule)
+/* The `why` of the rule at this place; empty where it has none. */
+static struct eg_slice rule_why(const struct eg_policy *p, struct eg_slice rule)
 {
     for (uint32_t i = 0; i < p->count[EG_BLOCK_RULES]; i++) {
         const struct eg_block_rule *r = &p->rules[i];
@@ -71,7 +72,8 @@ static bool is_of_service(const struct eg_policy *p, const struct eg_block_servi
            has_path(p, s->denies.first, s->denies.count, rule);
 }
 
-bool eg_policy_rule_is(const struct eg_policy *p, struct eg_slice rule, struct eg_slice name)
+/* Is the rule at this place meant by `name`: its file:line (with or without the folder), what its `why` says, or the service's name that it belongs to? */
+static bool rule_is(const struct eg_policy *p, struct eg_slice rule, struct eg_slice name)
 {
     const char *slash = rule.n ? memrchr(rule.p, '/', rule.n) : NULL;
     if (rule.n == 0)
@@ -120,7 +122,7 @@ static enum eg_status reason_of(const struct eg_verdict *v)
 static bool fits(const struct answer *a, const struct eg_verdict *v)
 {
     const struct eg_policy_test *t = a->test;
-    return (t->rule.n == 0 || eg_policy_rule_is(a->policy, v->rule, t->rule)) &&
+    return (t->rule.n == 0 || rule_is(a->policy, v->rule, t->rule)) &&
            (t->reason.n == 0 || reason_of(v) == eg_test_reason(t->reason)) &&
            (t->scheme == EG_SCHEME_NONE || v->scheme == t->scheme);
 }
@@ -161,7 +163,7 @@ static void say(const struct answer *a)
     const struct eg_policy_test *t = a->test;
     char *out = a->ret->text;
     size_t cap = sizeof a->ret->text, n = 0;
-    const struct eg_slice why = eg_policy_rule_why(a->policy, a->v.rule);
+    const struct eg_slice why = rule_why(a->policy, a->v.rule);
     const struct {
         const char *head;
         struct eg_slice text;

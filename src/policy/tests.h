@@ -25,9 +25,4 @@ struct eg_test_result {
 enum eg_status eg_policy_test(const struct eg_policy *p, const struct eg_policy_test *t,
                               struct eg_test_result *ret) EG_MUST_USE;
 
-/* Is the rule at this place meant by `name`: its file:line (with or without the folder), what its `why` says, or the service's name that it belongs to? */
-bool eg_policy_rule_is(const struct eg_policy *p, struct eg_slice rule, struct eg_slice name);
-/* The `why` of the rule at this place; empty where it has none. */
-struct eg_slice eg_policy_rule_why(const struct eg_policy *p, struct eg_slice rule);
-
 #endif

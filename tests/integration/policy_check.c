@@ -10,12 +10,8 @@
 
 static void start(struct eg_world *w)
 {
-    char home[320];
     eg_world_new(w);
-    snprintf(home, sizeof home, "%s", w->dir);
-    setenv("HOME", home, 1);
-    unsetenv("XDG_CONFIG_HOME");
-    unsetenv("XDG_STATE_HOME");
+    eg_world_home(w);
     eg_world_write(w, "good.yaml", "egress: 1\nallow: [a.example]\n");
     eg_world_write(w, "warn.yaml", "egress: 1\nallow: [a.example]\ndeny: [a.example]\n");
     eg_world_write(w, "bad.yaml", "egress: 1\nalow: [a.example]\n");
@@ -27,16 +23,7 @@ static void start(struct eg_world *w)
 static int check(const struct eg_world *w, char **out, const char *a, const char *b, const char *c,
                  const char *d)
 {
-    const char *argv[8] = { EG_BUILD_DIR "/egressctl", "policy", "check" },
-               *given[] = { a, b, c, d };
-    char paths[4][400];
-    unsigned n = 3;
-    for (unsigned i = 0; i < 4 && given[i]; i++) {
-        snprintf(paths[i], sizeof paths[i], "%s",
-                 strstr(given[i], ".yaml") ? eg_world_path(w, given[i]) : given[i]);
-        argv[n++] = paths[i];
-    }
-    return eg_proc_run(w, argv, NULL, out);
+    return eg_world_ask_policy(w, "check", (const char *const[4]){ a, b, c, d }, out);
 }
 
 Test(policy_check, the_exit_status_says_what_was_found, .timeout = 60)

@@ -10,12 +10,8 @@
 
 static void start(struct eg_world *w)
 {
-    char home[320];
     eg_world_new(w);
-    snprintf(home, sizeof home, "%s", w->dir);
-    setenv("HOME", home, 1);
-    unsetenv("XDG_CONFIG_HOME");
-    unsetenv("XDG_STATE_HOME");
+    eg_world_home(w);
     eg_world_write(w, "a.yaml", "egress: 1\nallow: [a.example]\n");
     eg_world_write(w, "same.yaml", "egress: 1\n# other words\nallow:\n  - {host: A.example}\n");
     eg_world_write(w, "more.yaml", "egress: 1\nallow:\n  - a.example\n  - \"*.b.example\"\n");
@@ -27,16 +23,7 @@ static void start(struct eg_world *w)
 static int diff(const struct eg_world *w, char **out, const char *a, const char *b, const char *c,
                 const char *d)
 {
-    const char *argv[8] = { EG_BUILD_DIR "/egressctl", "policy", "diff" },
-               *given[] = { a, b, c, d };
-    char paths[4][400];
-    unsigned n = 3;
-    for (unsigned i = 0; i < 4 && given[i]; i++) {
-        snprintf(paths[i], sizeof paths[i], "%s",
-                 strstr(given[i], ".yaml") ? eg_world_path(w, given[i]) : given[i]);
-        argv[n++] = paths[i];
-    }
-    return eg_proc_run(w, argv, NULL, out);
+    return eg_world_ask_policy(w, "diff", (const char *const[4]){ a, b, c, d }, out);
 }
 
 Test(policy_diff, the_exit_status_says_whether_they_differ, .timeout = 60)

@@ -29,8 +29,7 @@ static void start(struct eg_world *w, const char *more, const char *tests)
     snprintf(policy, sizeof policy, POLICY, more, tests);
     eg_world_new(w);
     eg_world_write(w, "egress.yaml", policy);
-    setenv("HOME", w->dir, 1);
-    unsetenv("XDG_CONFIG_HOME");
+    eg_world_home(w);
 }
 
 /* "policy test --alone DIR/egress.yaml" and these words. */

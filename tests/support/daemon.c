@@ -258,3 +258,23 @@ char *eg_daemon_environment(const struct eg_world *w)
     cr_assert(eg_proc_run(w, argv, NULL, &text) == 0, "%s", text);
     return text;
 }
+
+void eg_world_home(const struct eg_world *w)
+{
+    setenv("HOME", w->dir, 1);
+    unsetenv("XDG_CONFIG_HOME");
+    unsetenv("XDG_STATE_HOME");
+}
+
+int eg_world_ask_policy(const struct eg_world *w, const char *sub, const char *const words[4], char **out)
+{
+    const char *argv[8] = { EG_BUILD_DIR "/egressctl", "policy", sub };
+    char paths[4][400];
+    unsigned n = 3;
+    for (unsigned i = 0; i < 4 && words[i]; i++) {
+        snprintf(paths[i], sizeof paths[i], "%s",
+                 strstr(words[i], ".yaml") ? eg_world_path(w, words[i]) : words[i]);
+        argv[n++] = paths[i];
+    }
+    return eg_proc_run(w, argv, NULL, out);
+}

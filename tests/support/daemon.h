@@ -48,4 +48,9 @@ size_t eg_daemon_client_hello(unsigned char *out, const char *name);
 /* GET /headers through an open tunnel to the plain origin: 200? */
 bool eg_daemon_echo(struct eg_client *c);
 
+/* HOME is the world's folder, and no other place of settings or state is named. */
+void eg_world_home(const struct eg_world *w);
+/* `egressctl policy SUB` with up to four words, NULL behind the last; one with ".yaml" in it is a file of the world. Its exit status; out as for eg_proc_run. */
+int eg_world_ask_policy(const struct eg_world *w, const char *sub, const char *const words[4], char **out);
+
 #endif

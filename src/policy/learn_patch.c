@@ -60,7 +60,7 @@ static void put(struct patch *x, struct eg_buf *out, struct eg_slice s)
 /* Blanks before the dash of the first element. */
 static size_t indent_of(const struct patch *x, const struct eg_fmt_part *list)
 {
-    size_t start = list->children[0]->start, line = start;
+    size_t line = list->node->at.offset; /* what the dash stands before may be on another line */
     while (line > 0 && x->old.p[line - 1] != '\n')
         line--;
     size_t n = 0;

@@ -81,15 +81,8 @@ static void learn(struct eg_slice text)
     if (eg_diags_new(&diags) != EG_OK || eg_learn_patch(l, &file, diags, &out, NULL) != EG_OK)
         abort();
     after = compile(eg_buf_slice(&out), &after_block);
-    if (!after) { /* the command compiles what it would show, and shows nothing that is not valid */
-        eg_learn_free(l);
-        eg_policy_close(p);
-        eg_diags_free(diags);
-        eg_buf_done(&after_block);
-        eg_buf_done(&block);
-        eg_buf_done(&out);
-        return;
-    }
+    if (!after)
+        abort();
     again = learn_of(after);
     unsigned placed = 0, left = 0;
     for (unsigned i = 0; i < eg_learn_count(l); i++)

@@ -88,6 +88,13 @@ Test(policy_learn, a_host_goes_to_the_end_of_allow)
            { .to = "b.example" }, { .to = "b.example:443" }, { .to = "a.example" });
 }
 
+/* Found by a fuzzer: the new element was indented as what stands below the dash is, and became a part of it. */
+Test(policy_learn, bug_an_element_below_its_dash_swallowed_what_was_learnt)
+{
+    EXPECT("egress: 1\nallow:\n -\n      a.example\n",
+           "egress: 1\nallow:\n -\n      a.example\n - b.example  # asked for once\n", { .to = "b.example" });
+}
+
 Test(policy_learn, a_file_without_a_list_gets_one)
 {
     EXPECT("egress: 1", "egress: 1\n\nallow:\n  - b.example  # asked for once\n", { .to = "b.example" });
